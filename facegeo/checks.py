@@ -1,0 +1,84 @@
+"""Checks at the public boundary: each returns the value in canonical form or raises an error that
+says what was expected and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facegeo.errors import InvalidInputError
+
+Shape = Sequence[int | str]
+
+
+def describe(value: object) -> str:
+    """A value in a few words, for error messages: shape and dtype of arrays, type of the rest."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return f"{type(value).__name__} {str(value)[:60]!r}"
+
+
+def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
+    return len(shape) == len(expected) and all(
+        isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
+    )
+
+
+def array_of(
+    name: str,
+    value: Any,
+    shape: Shape,
+    dtype: npt.DTypeLike = np.float32,
+    *,
+    finite: bool = True,
+) -> np.ndarray:
+    """``value`` as a C-contiguous array of a shape and dtype; numbers are converted, nothing else.
+
+    Parameters
+    ----------
+    shape : sequence of int or str
+        Wanted shape; a string names an axis of any length, as in ``("N", 68, 3)``.
+    finite : bool
+        Refuse NaN and infinity.
+
+    Raises
+    ------
+    InvalidInputError
+        If shape or kind of dtype differ, or a number is not finite.
+    """
+    wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise InvalidInputError(
+            f"{name}: expected numbers of shape {wanted}, got a list whose rows differ in length"
+        ) from error
+    if array.dtype.kind not in "fiub":
+        raise InvalidInputError(f"{name}: expected numbers of shape {wanted}, got {describe(value)}")
+    if not _matches(array.shape, shape):
+        raise InvalidInputError(f"{name}: expected shape {wanted}, got {array.shape}")
+    if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(np.count_nonzero(~np.isfinite(array)))
+        raise InvalidInputError(f"{name}: expected finite numbers, got {bad} NaN or infinite values")
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def boxes_xyxy(value: Any, name: str = "boxes") -> np.ndarray:
+    """Boxes as ``(N, 4)`` float32, each with positive width and height.
+
+    An empty sequence gives ``(0, 4)``; a single box of four numbers gives ``(1, 4)``.
+    """
+    if isinstance(value, Sequence) and len(value) == 0:
+        return np.zeros((0, 4), np.float32)
+    boxes = np.asarray(value)
+    boxes = array_of(name, boxes[None] if boxes.ndim == 1 else value, ("N", 4))
+    flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    if flat.any():
+        index = int(np.argmax(flat))
+        raise InvalidInputError(
+            f"{name}: expected x0 < x1 and y0 < y1, got {boxes[index].tolist()} at index {index}"
+        )
+    return boxes

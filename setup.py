@@ -1,0 +1,5 @@
+"""Entry point for setuptools; every piece of static metadata is in pyproject.toml."""
+
+from setuptools import setup
+
+setup()
