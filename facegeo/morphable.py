@@ -1,0 +1,349 @@
+"""3D morphable models: coefficients to vertices, and the 68 landmarks as rows of the vertices.
+
+A vertex is ``mean + sum_s shape[s] shape_basis[s] + sum_e expression[e] expression_basis[e]`` in
+the model frame of :mod:`facegeo.conventions`; a pose is a 3x4 affine map from there to another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facegeo.checks import array_of
+from facegeo.conventions import NUM_LANDMARKS
+from facegeo.errors import InvalidInputError
+from facegeo.morphable_checks import checked_fields, frozen, permutation
+
+if TYPE_CHECKING:
+    from facegeo.fitting import FitResult, SharedShapeFit
+
+#: Faces whose landmark products are held in memory together.
+_LANDMARK_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Mirror:
+    """How a model's coefficients and vertices change when x is reflected.
+
+    The face with coefficients (a, e), its x negated and its vertices reordered by ``vertices``, is
+    the face with ``shape_sign * a[shape_index]`` and ``expression_sign * e[expression_index]``.
+
+    Attributes
+    ----------
+    vertices : (V,) int64
+        ``reflected[i] = points[vertices[i]]`` restores the vertex order; an involution.
+    shape_index : (Ns,) int64
+    shape_sign : (Ns,) float32, each +1 or -1
+    expression_index : (Ne,) int64
+    expression_sign : (Ne,) float32, each +1 or -1
+    """
+
+    vertices: np.ndarray
+    shape_index: np.ndarray
+    shape_sign: np.ndarray
+    expression_index: np.ndarray
+    expression_sign: np.ndarray
+
+    def checked(self, num_vertices: int, num_shape: int, num_expression: int) -> Mirror:
+        """This mirror in canonical dtypes, or :class:`InvalidInputError`."""
+        sizes = {"shape": num_shape, "expression": num_expression}
+        fields = {"vertices": permutation("mirror/vertices", self.vertices, num_vertices)}
+        for kind, size in sizes.items():
+            index, sign = f"{kind}_index", f"{kind}_sign"
+            fields[index] = permutation(f"mirror/{index}", getattr(self, index), size)
+            fields[sign] = frozen(array_of(f"mirror/{sign}", getattr(self, sign), (size,)))
+            if not np.isin(fields[sign], (-1, 1)).all():
+                raise InvalidInputError(f"mirror/{sign}: expected +1 or -1")
+        return Mirror(**fields)
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkBasis:
+    """A morphable model cut to its 68 landmarks, in landmark order.
+
+    Attributes
+    ----------
+    mean : (68, 3) float32, model units
+    shape_basis : (Ns, 68, 3) float32
+    expression_basis : (Ne, 68, 3) float32
+    shape_std : (Ns,) float32
+        Standard deviation of each coefficient in the population.
+    expression_std : (Ne,) float32
+    unit_mm : float
+        Millimetres in one model unit.
+    """
+
+    mean: np.ndarray
+    shape_basis: np.ndarray
+    expression_basis: np.ndarray
+    shape_std: np.ndarray
+    expression_std: np.ndarray
+    unit_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class MorphableModel:
+    """A linear face model; every array is checked and read-only.
+
+    Attributes
+    ----------
+    name : str
+    unit_mm : float
+        Millimetres in one model unit.
+    mean : (V, 3) float32
+        The mean face in the model frame (right-handed, x right in the picture, y up, z to the
+        viewer).
+    shape_basis : (Ns, V, 3) float32
+    expression_basis : (Ne, V, 3) float32
+        Offsets of every vertex for a coefficient of one.
+    triangles : (F, 3) int32
+        Vertex rows, counter-clockwise seen from outside.
+    landmark_rows : (68,) int64
+    uv : (U, 2) float32 or None
+        Texture coordinates in [0, 1], v up.
+    uv_triangles : (F, 3) int32 or None
+        Row of ``uv`` of every triangle corner; ``triangles`` itself when ``U == V``.
+    expression_names, shape_names : tuple of str
+        One a mode, or empty.
+    regions : mapping of str to (V,) bool
+    mirror : Mirror or None
+    shape_std, expression_std : (Ns,), (Ne,) float32 or None
+        Standard deviation of each coefficient; None where the bases are scaled such that it is 1.
+        Fitting needs it, vertices do not.
+
+    Raises
+    ------
+    InvalidInputError
+        If a shape, dtype or index does not fit, or a number is not finite; it names the field.
+    """
+
+    name: str
+    unit_mm: float
+    mean: np.ndarray
+    shape_basis: np.ndarray
+    expression_basis: np.ndarray
+    triangles: np.ndarray
+    landmark_rows: np.ndarray
+    uv: np.ndarray | None = None
+    uv_triangles: np.ndarray | None = None
+    expression_names: tuple[str, ...] = ()
+    shape_names: tuple[str, ...] = ()
+    regions: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    mirror: Mirror | None = None
+    shape_std: np.ndarray | None = None
+    expression_std: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for field, value in checked_fields(self).items():
+            object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return (
+            f"MorphableModel({self.name!r}, {self.num_vertices} vertices, "
+            f"{len(self.triangles)} triangles, {self.num_shape} shape + "
+            f"{self.num_expression} expression modes, unit {self.unit_mm:g} mm)"
+        )
+
+    @property
+    def num_vertices(self) -> int:
+        return len(self.mean)
+
+    @property
+    def num_shape(self) -> int:
+        return len(self.shape_basis)
+
+    @property
+    def num_expression(self) -> int:
+        return len(self.expression_basis)
+
+    def vertices(
+        self,
+        shape: np.ndarray,
+        expression: np.ndarray,
+        pose: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Meshes of N faces.
+
+        Parameters
+        ----------
+        shape : (N, Ns) float32
+        expression : (N, Ne) float32
+        pose : (N, 3, 4) float32, optional
+            Linear part and translation that take model units to the wanted frame; without it the
+            vertices stay in the model frame.
+
+        Returns
+        -------
+        (N, V, 3) float32
+            Its rows ``landmark_rows`` are :meth:`landmarks`, bit for bit, whatever the batch.
+
+        Raises
+        ------
+        InvalidInputError
+            If an array has the wrong shape or is not finite.
+        """
+        shape, expression, pose = self._checked_coefficients(shape, expression, pose)
+        points = _dense_points(
+            self.mean, self.shape_basis, self.expression_basis, shape, expression
+        )
+        points = points if pose is None else _transformed(points, pose)
+        # A matrix product rounds differently for another batch or basis size; the landmarks have
+        # one definition, so that points and mesh of a face can never disagree.
+        points[:, self.landmark_rows] = self._landmarks(shape, expression, pose)
+        return points
+
+    def landmarks(
+        self,
+        shape: np.ndarray,
+        expression: np.ndarray,
+        pose: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The 68 landmarks of N faces, ``(N, 68, 3)`` float32; arguments as :meth:`vertices`.
+
+        They equal ``vertices(...)[:, landmark_rows]`` bit for bit; the same face gives the same
+        bits in any batch.
+        """
+        return self._landmarks(*self._checked_coefficients(shape, expression, pose))
+
+    @cached_property
+    def landmark_basis(self) -> LandmarkBasis:
+        """Mean and bases at the 68 landmarks."""
+        rows = self.landmark_rows
+        ones = {"shape": self.num_shape, "expression": self.num_expression}
+        std = {
+            kind: np.ones(size, np.float32) if value is None else value
+            for (kind, size), value in zip(
+                ones.items(), (self.shape_std, self.expression_std), strict=True
+            )
+        }
+        return LandmarkBasis(
+            mean=frozen(self.mean[rows]),
+            shape_basis=frozen(self.shape_basis[:, rows]),
+            expression_basis=frozen(self.expression_basis[:, rows]),
+            shape_std=frozen(std["shape"]),
+            expression_std=frozen(std["expression"]),
+            unit_mm=self.unit_mm,
+        )
+
+    def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
+        """The model with its first modes only.
+
+        The mirror is kept where the remaining modes mirror into each other.
+        """
+        for name, wanted, have in (
+            ("num_shape", num_shape, self.num_shape),
+            ("num_expression", num_expression, self.num_expression),
+        ):
+            if not 0 <= wanted <= have:
+                raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
+        return dataclasses.replace(
+            self,
+            shape_basis=self.shape_basis[:num_shape],
+            expression_basis=self.expression_basis[:num_expression],
+            shape_names=self.shape_names[:num_shape],
+            expression_names=self.expression_names[:num_expression],
+            shape_std=None if self.shape_std is None else self.shape_std[:num_shape],
+            expression_std=(
+                None if self.expression_std is None else self.expression_std[:num_expression]
+            ),
+            mirror=_truncated_mirror(self.mirror, num_shape, num_expression),
+        )
+
+    def fit(self, landmarks_3d: np.ndarray, **options: Any) -> FitResult:
+        """Pose, shape and expression of N faces from 68 3D landmarks each.
+
+        See :func:`facegeo.fitting.fit_landmarks` for the options.
+        """
+        from facegeo.fitting import fit_landmarks
+
+        return fit_landmarks(self.landmark_basis, landmarks_3d, **options)
+
+    def fit_shared_shape(self, landmarks_3d: np.ndarray, **options: Any) -> SharedShapeFit:
+        """One shape, and pose and expression of every frame, from N frames of one person.
+
+        See :func:`facegeo.fitting.fit_shared_shape` for the options.
+        """
+        from facegeo.fitting import fit_shared_shape
+
+        return fit_shared_shape(self.landmark_basis, landmarks_3d, **options)
+
+    def save(self, path: str | os.PathLike[str], *, storage: str = "float32") -> None:
+        """Write the ``.npz`` file; see :func:`facegeo.morphable_file.write_model`."""
+        from facegeo.morphable_file import write_model
+
+        write_model(self, path, storage=storage)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
+        """Read a ``.npz`` file; see :func:`facegeo.morphable_file.read_model`."""
+        from facegeo.morphable_file import read_model
+
+        return read_model(path)
+
+    def _checked_coefficients(
+        self, shape: Any, expression: Any, pose: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        shape = array_of("shape", shape, ("N", self.num_shape))
+        expression = array_of("expression", expression, (len(shape), self.num_expression))
+        if pose is not None:
+            pose = array_of("pose", pose, (len(shape), 3, 4))
+        return shape, expression, pose
+
+    def _landmarks(
+        self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None
+    ) -> np.ndarray:
+        basis = self.landmark_basis
+        modes = np.concatenate([basis.shape_basis, basis.expression_basis])
+        coefficients = np.concatenate([shape, expression], axis=1)[:, :, None, None]
+        points = np.empty((len(shape), NUM_LANDMARKS, 3), np.float32)
+        for start in range(0, len(shape), _LANDMARK_BATCH):
+            part = slice(start, start + _LANDMARK_BATCH)
+            # Element-wise products added mode by mode: the order of the sum, and so the last bit,
+            # does not depend on how many faces there are, as it does in a matrix product.
+            points[part] = np.add.reduce(coefficients[part] * modes, axis=1) + basis.mean
+        return points if pose is None else _transformed(points, pose)
+
+
+def _dense_points(
+    mean: np.ndarray,
+    shape_basis: np.ndarray,
+    expression_basis: np.ndarray,
+    shape: np.ndarray,
+    expression: np.ndarray,
+) -> np.ndarray:
+    points = np.matmul(shape, shape_basis.reshape(len(shape_basis), -1))
+    points += np.matmul(expression, expression_basis.reshape(len(expression_basis), -1))
+    points += mean.reshape(-1)
+    return points.reshape(len(shape), *mean.shape)
+
+
+def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """``pose[n, :, :3] @ points[n, v] + pose[n, :, 3]``, added up in the order x, y, z, t."""
+    columns = pose[:, None]  # (N, 1, 3, 4)
+    moved = points[..., 0:1] * columns[..., 0]
+    moved += points[..., 1:2] * columns[..., 1]
+    moved += points[..., 2:3] * columns[..., 2]
+    moved += columns[..., 3]
+    return moved
+
+
+def _truncated_mirror(mirror: Mirror | None, num_shape: int, num_expression: int) -> Mirror | None:
+    if mirror is None:
+        return None
+    shape_index = mirror.shape_index[:num_shape]
+    expression_index = mirror.expression_index[:num_expression]
+    if (shape_index >= num_shape).any() or (expression_index >= num_expression).any():
+        return None
+    return Mirror(
+        vertices=mirror.vertices,
+        shape_index=shape_index,
+        shape_sign=mirror.shape_sign[:num_shape],
+        expression_index=expression_index,
+        expression_sign=mirror.expression_sign[:num_expression],
+    )
