@@ -29,7 +29,8 @@ class ModelMesh:
                 f"{card.missing.get('morphable', 'its dense bases')}; import it again from a folder "
                 "that holds them"
             )
-        return MorphableModel.from_bytes(self._model.read("morphable"), self._model.path("morphable"))
+        self._model.read("morphable")  # compares the checksum
+        return MorphableModel.load(self._model.path("morphable"))
 
     def vertices(self, params: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """(N, 62) parameters placed by (N, 3, 4) matrices: (N, V, 3) float32."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,9 @@ def _face_model(
     """Landmark rows, the morphable model's file if there is one, and what is missing."""
     dense = _search(folder, _DENSE)
     if dense is not None:
-        return (*_dense_model(dense, _find(folder, _TRIANGLES, sources), sources), {})
+        rows, morphable = _dense_model(dense)
+        sources[dense.name] = dense
+        return rows, morphable, {}
     if landmark_basis is None:
         raise UnreadableFileError(
             f"{folder}: holds no {_DENSE}; add it for landmarks and mesh, or give the folder of "
@@ -186,16 +189,17 @@ def _face_model(
     return rows, {}, {"morphable": f"{_DENSE} and {_TRIANGLES} of the 3DDFA_V2 release"}
 
 
-def _dense_model(
-    dense: Path, triangles: Path, sources: dict[str, Path]
-) -> tuple[LandmarkRows, dict[str, bytes]]:
-    from facegeo.readers import read_bfm_noneck
+def _dense_model(path: Path) -> tuple[LandmarkRows, dict[str, bytes]]:
+    """Landmark rows of a dense model, and the model as facegeo's own file."""
+    from facegeo.readers.threeddfa_v2 import read_3ddfa_v2
 
-    sources[dense.name] = dense
-    model = read_bfm_noneck(dense, triangles).truncated(NUM_SHAPE, NUM_EXPRESSION)
-    cut = model.landmark_basis()
+    model = _fitting(path, read_3ddfa_v2, path).truncated(NUM_SHAPE, NUM_EXPRESSION)
+    cut = model.landmark_basis
     basis = np.concatenate([cut.shape_basis, cut.expression_basis]).reshape(-1, _FLAT_LANDMARKS)
-    return LandmarkRows(cut.mean.reshape(-1), basis), {"morphable": model.to_bytes()}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "morphable.npz"
+        model.save(file)
+        return LandmarkRows(cut.mean.reshape(-1), basis), {"morphable": file.read_bytes()}
 
 
 def _mobilenet_state(path: Path) -> tuple[State, str]:
