@@ -53,8 +53,8 @@ def shrink(photo: np.ndarray) -> tuple[np.ndarray, float]:
     scale *= min(1.0, MAX_WIDTH / (width * scale))
     if scale == 1.0:
         return photo, scale
-    # A panorama's short side must not vanish.
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    # Sizes are cut, not rounded, as upstream does. A panorama's short side must not vanish.
+    size = max(int(width * scale), 1), max(int(height * scale), 1)
     return cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR), scale
 
 
