@@ -99,16 +99,20 @@ def find(name: str, task: str = "landmarks") -> InstalledModel:
     InvalidInputError
         If the model does something else than ``task``.
     """
-    name = DEFAULT_MODEL if name == "default" else check_name(name)
-    folder = _folder(name)
-    if not (folder / "card.json").is_file():
-        raise ModelNotFoundError(_how_to_get(name))
-    model = InstalledModel(read_card(folder / "card.json"), folder)
+    model = find_any(DEFAULT_MODEL if name == "default" else name)
     if model.card.task != task:
         raise InvalidInputError(
             f"model: expected one for {task}, but {name!r} is for {model.card.task}"
         )
     return model
+
+
+def find_any(name: str) -> InstalledModel:
+    """The installed model of that name, whatever it does. Raises ModelNotFoundError."""
+    folder = _folder(check_name(name))
+    if not (folder / "card.json").is_file():
+        raise ModelNotFoundError(_how_to_get(name))
+    return InstalledModel(read_card(folder / "card.json"), folder)
 
 
 def list_models(task: str | None = None) -> list[str]:
