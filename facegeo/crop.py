@@ -236,9 +236,12 @@ def _squares(centre: np.ndarray, side: np.ndarray) -> np.ndarray:
 def _photo_scale_offset(
     rois: np.ndarray, rule: CropConvention, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    x0, y0, x1, y1 = np.asarray(rois, np.float32).T
-    sx, sy = (x1 - x0) / size, (y1 - y0) / size
-    scale = np.stack([sx, sy, (sx + sy) / 2], axis=1)
-    c = np.float32(rule.centre)
-    offset = np.stack([x0 + c * sx - c, y0 + c * sy - c, np.zeros_like(x0)], axis=1)
+    rois = np.asarray(rois, np.float32)
+    scale = np.empty((len(rois), 3), np.float32)
+    offset = np.zeros((len(rois), 3), np.float32)
+    sides = scale[:, :2]
+    np.subtract(rois[:, 2:], rois[:, :2], out=sides)
+    sides /= size
+    scale[:, 2] = sides.mean(axis=1)
+    offset[:, :2] = rois[:, :2] + rule.centre * (sides - 1)
     return scale, offset

@@ -11,7 +11,7 @@ import numpy as np
 from facegeo import checks, crop, images
 from facegeo.backends import AUTO, open_network
 from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
-from facegeo.detect import Detections, DetectorOptions, open_detector
+from facegeo.detect import Detections, Detector, DetectorOptions, open_detector
 from facegeo.errors import BatchError, FacegeoError, InvalidInputError
 from facegeo.images import Color
 from facegeo.meshing import ModelMesh
@@ -31,6 +31,13 @@ class FaceGeometry:
     >>> faces[0].landmarks.shape, faces[0].pose.yaw
 
     Calls keep no state: the same input gives the same output.
+
+    Attributes
+    ----------
+    card : Card
+        What the model is, where it comes from, what it allows.
+    network : Backend
+        The engine; ``network.run({"crops": crops})`` is the bare call.
 
     Parameters
     ----------
@@ -81,14 +88,16 @@ class FaceGeometry:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
         installed = find(model)
         self.card = installed.card
-        self._network = open_network(installed, backend, device, precision)
+        self.network = open_network(installed, backend, device, precision)
         self._rule = crop.convention(self.card.crop_convention)
         self._mesh = ModelMesh(installed)
         self._batch_size = batch_size
         self._device = device
         self._detector_name = detector
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size)
-        self._detector: Any = None if detector == AUTO else self._open_detector()
+        self._detector: Detector | None = None
+        if detector != AUTO:
+            self._detector = open_detector(detector, self._options, device)
 
     def __call__(
         self, photos: Any, *, boxes: Any = None, landmarks: Any = None, color: Color = "bgr"
@@ -190,8 +199,7 @@ class FaceGeometry:
         crops, rois = self._check_crops(crops, rois)
         params, points = self._infer(crops)
         points = crop.crop_to_photo(points, rois, self._rule)
-        affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
-        return FaceBatch(params, points, points, rois, affine)
+        return FaceBatch(params, points, points, rois, self._rule)
 
     def reconstruct(self, params: np.ndarray, rois: np.ndarray | None = None) -> np.ndarray:
         """Parameters to dense vertices.
@@ -221,21 +229,22 @@ class FaceGeometry:
             affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
         return self._mesh.vertices(params, affine)
 
+    @property
+    def detector(self) -> Detector:
+        """The face detector. ``auto`` opens it here: callers with boxes of their own need none."""
+        if self._detector is None:
+            self._detector = open_detector(self._detector_name, self._options, self._device)
+        return self._detector
+
     def info(self) -> dict[str, str]:
         """What really runs: model, detector, backend, device, precision."""
         return {
             "model": self.card.name,
-            "detector": self._open_detector().name,
-            "backend": self._network.name,
-            "device": self._network.device,
-            "precision": self._network.precision,
+            "detector": self.detector.name,
+            "backend": self.network.name,
+            "device": self.network.device,
+            "precision": self.network.precision,
         }
-
-    def _open_detector(self) -> Any:
-        # With `auto`, opened when first needed: callers who bring their own boxes never need one.
-        if getattr(self, "_detector", None) is None:
-            self._detector = open_detector(self._detector_name, self._options, self._device)
-        return self._detector
 
     def _prepare(self, index: int, source: Any, given: _Given, color: Color) -> _Prepared:
         try:
@@ -258,7 +267,7 @@ class FaceGeometry:
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
             rois = crop.rois_from_boxes(boxes)
         else:
-            found = self._open_detector()(photo)
+            found = self.detector(photo)
             rois = crop.rois_from_boxes(found.boxes)
         crop.check_rois(rois, (photo.shape[0], photo.shape[1]))
         return found, rois
@@ -289,7 +298,7 @@ class FaceGeometry:
         if len(crops) == 0:
             return np.zeros((0, NUM_PARAMS), np.float32), np.zeros((0, NUM_LANDMARKS, 3), np.float32)
         outputs = [
-            self._network.run({"crops": crops[start : start + self._batch_size]})
+            self.network.run({"crops": crops[start : start + self._batch_size]})
             for start in range(0, len(crops), self._batch_size)
         ]
         if len(outputs) == 1:

@@ -17,6 +17,7 @@ import numpy as np
 
 from facegeo import params as parameters
 from facegeo import pose as pose_maths
+from facegeo.crop import CropConvention, pose_to_photo
 from facegeo.errors import FacegeoError
 
 
@@ -148,18 +149,23 @@ class FaceBatch:
         Photo pixels.
     rois : (N, 4) float32
         ``xyxy``, photo pixels.
-    affine : (N, 3, 4) float32
-        Model units to photo pixels.
+    rule : CropConvention
+        Where the parameters lie in a crop, and the crop in the photo.
     """
 
     params: np.ndarray
     landmarks: np.ndarray
     coarse_landmarks: np.ndarray
     rois: np.ndarray
-    affine: np.ndarray
+    rule: CropConvention
 
     def __len__(self) -> int:
         return len(self.params)
+
+    @cached_property
+    def affine(self) -> np.ndarray:
+        """(N, 3, 4) float32: model units to photo pixels."""
+        return pose_to_photo(parameters.split(self.params).pose, self.rois, self.rule)
 
     @cached_property
     def similarity(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
