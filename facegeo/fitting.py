@@ -210,7 +210,7 @@ def fit_shared_shape(
         _step_shared(problem, state, target, used, (state.scale / scale_0) ** 2)
         distance = _residual_length(problem, state, target)
         point_weights = weights * _student_weights(distance, scale_0 * problem.noise)
-        frame_weights = _frame_weights(distance / scale_0[:, None], weights)
+        frame_weights = _frame_weights(distance / scale_0[:, None], point_weights)
     used = point_weights * frame_weights[:, None]
     return SharedShapeFit(
         **_as_fields(problem, state, target, used, flip),
@@ -458,7 +458,10 @@ def _student_weights(distance: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def _frame_weights(distance: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weights in (0, 1] of frames: falls with the fourth power beyond twice the usual residual."""
+    """Weights in (0, 1] of frames: they fall with the fourth power of the frame's residual.
+
+    The residual is taken with the points' weights, so that a frame with a few wrong points is kept.
+    """
     rms = np.sqrt((weights * distance**2).sum(axis=1) / weights.sum(axis=1))
     usual = max(float(np.median(rms)), np.finfo(float).tiny)
     return 1 / (1 + (rms / (2 * usual)) ** 4)
