@@ -29,7 +29,7 @@ LANDMARK_NOISE_MM = 2.0
 #: What takes landmarks of a frame to the camera frame (x right, y up, z to the viewer), and back.
 _TO_CAMERA = {"photo": np.array([1.0, -1.0, 1.0]), "model": np.ones(3)}
 
-_ITERATIONS = 10
+_ITERATIONS = 7
 _ROBUST_ITERATIONS = 20
 #: Parameters of a pose step: rotation vector, log scale, translation.
 _POSE = 7

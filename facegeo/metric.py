@@ -102,8 +102,11 @@ def to_metric(
     point = array_of("reference", np.zeros(3) if reference is None else reference, (3,), np.float64)
 
     seen = t + (scale[:, None] * (R @ point))[:, :2] * (1, -1)  # photo pixels, y down
-    depth = (K[0, 0] + K[1, 1]) / 2 * unit_mm / scale
     ray = np.concatenate([seen, np.ones((faces, 1))], axis=1) @ np.linalg.inv(K).T
+    # Away from the axis a pinhole magnifies what faces it by f/z across the ray's direction in the
+    # picture and by f/(z cos) along it; the scale of a similarity is the geometric mean.
+    stretch = np.sqrt(np.linalg.norm(ray, axis=1))
+    depth = (K[0, 0] + K[1, 1]) / 2 * unit_mm / scale * stretch
     placed = _turn_to(ray) @ (_TO_VISION @ R)
     origin = depth[:, None] * ray - placed @ (point * unit_mm)
     return MetricPose(rotation=placed, translation_mm=origin, unit_mm=float(unit_mm))

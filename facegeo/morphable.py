@@ -317,8 +317,8 @@ def _dense_points(
     shape: np.ndarray,
     expression: np.ndarray,
 ) -> np.ndarray:
-    points = np.matmul(shape, shape_basis.reshape(len(shape_basis), -1))
-    points += np.matmul(expression, expression_basis.reshape(len(expression_basis), -1))
+    points = np.matmul(shape, shape_basis.reshape(len(shape_basis), mean.size))
+    points += np.matmul(expression, expression_basis.reshape(len(expression_basis), mean.size))
     points += mean.reshape(-1)
     return points.reshape(len(shape), *mean.shape)
 
