@@ -267,11 +267,12 @@ def _student_weights(distance: np.ndarray, noise: np.ndarray) -> np.ndarray:
 def _frame_weights(distance: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weights in (0, 1] of frames: they fall with the fourth power of the frame's residual.
 
-    The residual is taken with the points' weights, so that a frame with a few wrong points is kept.
+    One up to twice the usual residual. It is taken with the points' weights, so that a frame with a
+    few wrong points is kept.
     """
     rms = np.sqrt((weights * distance**2).sum(axis=1) / weights.sum(axis=1))
     usual = max(float(np.median(rms)), np.finfo(float).tiny)
-    return 1 / (1 + (rms / (2 * usual)) ** 4)
+    return np.minimum(1, (2 * usual / np.maximum(rms, usual)) ** 4)
 
 
 def _as_fields(
