@@ -26,7 +26,7 @@ Angles
     :func:`facegeo.pose.rotation_from_euler`, which are those of 3DDFA and of AFLW2000-3D's
     ``Pose_Para``.
 
-    - yaw   > 0: the face turns towards the picture's right (the person looks to their own left);
+    - yaw   > 0: the face turns towards the picture's left (the person looks to their own right);
     - pitch > 0: the face looks up;
     - roll  > 0: the head leans towards the picture's right, clockwise as the viewer sees it.
 

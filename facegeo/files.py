@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from facegeo.errors import OutputError
+from facegeo.errors import FacegeoError, OutputError
 
 
 @contextmanager
@@ -25,20 +25,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
         If the system refuses: full disk, no permission, a folder in the way.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-    except OSError as error:
-        raise _refused(path, error) from error
-    temporary = Path(name)
-    try:
+        temporary.open("xb").close()
         yield temporary
         _publish(temporary, path)
+    except FacegeoError:
+        raise
     except OSError as error:
-        raise _refused(path, error) from error
+        reason = error.strerror or error
+        raise OutputError(f"{path}: cannot be written ({reason}); nothing was changed") from error
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             temporary.unlink()
 
 
@@ -56,12 +55,4 @@ def sha256(data: bytes) -> str:
 def _publish(temporary: Path, path: Path) -> None:
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())  # so that a crash cannot leave an empty file under the final name
-    # mkstemp makes files private; published ones get the mode that open() would have given.
-    mask = os.umask(0)
-    os.umask(mask)
-    temporary.chmod(0o666 & ~mask)
     temporary.replace(path)
-
-
-def _refused(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written ({error.strerror or error})")

@@ -1,0 +1,7 @@
+"""``python -m facegeo`` is the command ``facegeo``."""
+
+import sys
+
+from facegeo.cli import main
+
+sys.exit(main())

@@ -1,0 +1,69 @@
+"""The contract of every engine."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from facegeo.errors import BackendUnavailableError
+
+
+class Backend(ABC):
+    """A network in an engine: named arrays in, named arrays out.
+
+    Attributes
+    ----------
+    name : str
+        Name of the backend.
+    device : str
+        Where it really runs: ``cpu``, ``cuda:0`` ...
+    precision : str
+        ``fp32`` ...
+    """
+
+    name: str
+    device: str
+    precision: str
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one batch.
+
+        Parameters
+        ----------
+        inputs : mapping of str to array
+            By input name, dtypes and shapes as the network declares them.
+
+        Returns
+        -------
+        outputs : dict of str to array
+            By output name; the caller owns them.
+        """
+
+
+def cuda_index(device: str) -> int | None:
+    """The number in ``cuda`` or ``cuda:N``; None for ``cpu``.
+
+    Raises
+    ------
+    BackendUnavailableError
+        For any other text.
+    """
+    if device == "cpu":
+        return None
+    match = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if match is None:
+        raise BackendUnavailableError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}")
+    return int(match[1] or 0)
+
+
+def check_precision(precision: str, backend: str, supported: tuple[str, ...] = ("fp32",)) -> str:
+    """The precision, if the backend has it. Raises BackendUnavailableError."""
+    if precision not in supported:
+        raise BackendUnavailableError(
+            f"precision: {backend} here runs {', '.join(supported)}, got {precision!r}"
+        )
+    return precision

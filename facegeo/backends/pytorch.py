@@ -1,0 +1,69 @@
+"""PyTorch, from the model's own weights. Needs the extra ``[torch]``."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facegeo.backends.base import Backend, check_precision, cuda_index
+from facegeo.crop import convention
+from facegeo.errors import BackendUnavailableError, CorruptFileError, DependencyMissingError
+from facegeo.errors import InvalidInputError
+from facegeo.zoo.store import InstalledModel
+
+if TYPE_CHECKING:
+    import torch
+
+_log = logging.getLogger(__name__)
+
+
+class PyTorchBackend(Backend):
+    """A regressor module in evaluation mode."""
+
+    name = "pytorch"
+
+    def __init__(self, network: torch.nn.Module, device: str, precision: str = "fp32") -> None:
+        self.precision = precision
+        self.device = device
+        self._network = network.to(device)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import torch
+
+        (crops,) = inputs.values()
+        with torch.inference_mode():
+            params, landmarks = self._network(torch.from_numpy(crops).to(self.device))
+        return {"params": params.cpu().numpy(), "landmarks": landmarks.cpu().numpy()}
+
+
+def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchBackend:
+    """The model's weights in its architecture; ``auto`` takes CUDA where there is one."""
+    try:
+        import torch
+    except ImportError as error:
+        raise DependencyMissingError(
+            'backend "pytorch": PyTorch is not installed; pip install "facegeo[torch]"'
+        ) from error
+    from facegeo.networks.regressor import build_regressor
+
+    check_precision(precision, PyTorchBackend.name)
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    index = cuda_index(device)
+    if index is not None and index >= torch.cuda.device_count():
+        raise BackendUnavailableError(
+            f"device {device!r}: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA "
+            "devices; see `facegeo doctor`"
+        )
+    card = model.card
+    try:
+        with np.load(io.BytesIO(model.read("weights")), allow_pickle=False) as archive:
+            state = {key: archive[key] for key in archive.files}
+        network = build_regressor(card.architecture, convention(card.crop_convention), state)
+    except (InvalidInputError, ValueError, OSError) as error:
+        raise CorruptFileError(f"{model.path('weights')}: {error}") from error
+    return PyTorchBackend(network, device if index is None else f"cuda:{index}", precision)

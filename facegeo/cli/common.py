@@ -1,0 +1,76 @@
+"""What the commands share: predictor options, JSON output."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from facegeo.backends import AUTO, BACKENDS
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """``--json``: machine-readable output."""
+    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """``--model``, ``--backend``, ``--device``, ``--precision``."""
+    parser.add_argument("--model", default="default", help="installed landmark model")
+    parser.add_argument("--backend", default=AUTO, choices=[AUTO, *BACKENDS])
+    parser.add_argument("--device", default=AUTO, help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", default=AUTO, help="auto or fp32")
+
+
+def engine_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of :func:`add_engine_options` as keywords of ``FaceGeometry``."""
+    return {name: getattr(options, name) for name in ("model", "backend", "device", "precision")}
+
+
+def number(
+    kind: type[int] | type[float], low: float, high: float = float("inf")
+) -> Callable[[str], float]:
+    """An argparse type: a number within bounds."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"expected {low} to {high}, got {text}")
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(value, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+class JsonArray:
+    """A JSON array on standard output, written item by item; closed even after an error."""
+
+    def __init__(self) -> None:
+        self._separator = "[\n"
+
+    def __enter__(self) -> JsonArray:
+        return self
+
+    def append(self, item: Any) -> None:
+        """Write one item and flush it."""
+        sys.stdout.write(self._separator + json.dumps(item))
+        sys.stdout.flush()
+        self._separator = ",\n"
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not BrokenPipeError:
+            sys.stdout.write("[]\n" if self._separator == "[\n" else "\n]\n")

@@ -1,0 +1,109 @@
+"""``facegeo import``, ``facegeo fetch``, ``facegeo models``: what is installed and how to get more."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from facegeo.cli.common import add_json_option, print_json
+from facegeo.zoo.releases import RELEASES
+from facegeo.zoo.store import InstalledModel, cache_dir, find_any, list_models
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the three commands to ``facegeo``."""
+    _add_import(subparsers)
+    fetch = subparsers.add_parser("fetch", help="download a release and install it")
+    fetch.add_argument("release", choices=sorted(RELEASES))
+    fetch.set_defaults(run=run_fetch)
+    models = subparsers.add_parser("models", help="list what is installed and can be fetched")
+    add_json_option(models)
+    models.set_defaults(run=run_models)
+
+
+def _add_import(subparsers: Any) -> None:
+    parser = subparsers.add_parser("import", help="install a release from files you have")
+    kinds = parser.add_subparsers(title="releases", metavar="RELEASE", required=True)
+    v2 = kinds.add_parser("3ddfa-v2", help="3DDFA_V2: weights, statistics, face model")
+    v2.add_argument("folder", type=Path, metavar="DIR", help="searched with its sub-folders")
+    v2.add_argument("--name", required=True, help="name of the installed model, such as mb05")
+    v2.add_argument(
+        "--landmark-basis",
+        type=Path,
+        metavar="DIR",
+        help="3DDFA's u_base.txt, w_shp_base.txt, w_exp_base.txt, where bfm_noneck_v3.pkl is missing",
+    )
+    v2.add_argument("--weights", type=Path, metavar="FILE", help="which .pth, where DIR has several")
+    v2.set_defaults(run=run_import_3ddfa_v2)
+    faceboxes = kinds.add_parser("faceboxes", help="FaceBoxes: FaceBoxesProd.pth")
+    faceboxes.add_argument("file", type=Path, metavar="FILE")
+    faceboxes.add_argument("--name", default="faceboxes", help="name of the installed model")
+    faceboxes.set_defaults(run=run_import_faceboxes)
+
+
+def run_import_3ddfa_v2(options: argparse.Namespace) -> int:
+    """Import a 3DDFA_V2 release."""
+    from facegeo.zoo.upstream import import_3ddfa_v2
+
+    return _report(
+        import_3ddfa_v2(
+            options.folder,
+            options.name,
+            landmark_basis=options.landmark_basis,
+            weights=options.weights,
+        )
+    )
+
+
+def run_import_faceboxes(options: argparse.Namespace) -> int:
+    """Import FaceBoxes."""
+    from facegeo.zoo.upstream import import_faceboxes
+
+    return _report(import_faceboxes(options.file, options.name))
+
+
+def run_fetch(options: argparse.Namespace) -> int:
+    """Download and install a release."""
+    from facegeo.zoo.download import fetch
+
+    return _report(fetch(options.release))
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """List models."""
+    cards = [find_any(name).card for name in list_models()]
+    if options.json:
+        print_json(
+            {
+                "cache": str(cache_dir()),
+                "installed": {
+                    card.name: {
+                        "task": card.task,
+                        "architecture": card.architecture,
+                        "source": card.source,
+                        "licence": card.licence,
+                        "mesh": "morphable" in card.files,
+                    }
+                    for card in cards
+                },
+                "releases": {name: release.licence for name, release in RELEASES.items()},
+            }
+        )
+        return 0
+    print(f"Installed in {cache_dir()}:" if cards else f"Nothing installed in {cache_dir()}.")
+    for card in cards:
+        print(f"  {card.name:16} {card.task:10} {card.architecture:18} {card.licence}")
+    print("Releases (facegeo fetch NAME):")
+    for name, release in RELEASES.items():
+        print(f"  {name:16} {'-> ' + release.model:29} {release.licence}")
+    return 0
+
+
+def _report(model: InstalledModel) -> int:
+    card = model.card
+    print(f"installed {card.name} ({card.architecture}) in {model.folder}")
+    print(f"licence: {card.licence}")
+    for role, file in card.missing.items():
+        print(f"without {role}: needs {file}")
+    return 0

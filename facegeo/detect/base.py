@@ -1,0 +1,93 @@
+"""What detectors share: their options, their result, selection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from facegeo.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """Which faces to report.
+
+    Attributes
+    ----------
+    score_threshold : float
+        Lowest confidence, 0..1.
+    max_faces : int or None
+        Keep this many of highest score; None keeps all.
+    min_size : float
+        Photo pixels: drop boxes whose shorter side is less.
+    """
+
+    score_threshold: float = 0.5
+    max_faces: int | None = None
+    min_size: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score_threshold <= 1:
+            raise InvalidInputError(
+                f"score_threshold: expected a number in 0..1, got {self.score_threshold}"
+            )
+        if self.max_faces is not None and self.max_faces < 1:
+            raise InvalidInputError(f"max_faces: expected at least 1, got {self.max_faces}")
+        if not self.min_size >= 0:
+            raise InvalidInputError(f"min_size: expected at least 0 pixels, got {self.min_size}")
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Boxes of one photo, highest score first.
+
+    Attributes
+    ----------
+    boxes : (N, 4) float32
+        ``xyxy``, photo pixels.
+    scores : (N,) float32
+        Confidence in 0..1.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+class Detector(Protocol):
+    """Finds faces in photos."""
+
+    name: str
+
+    def __call__(self, photo: np.ndarray) -> Detections:
+        """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
+
+
+def select(boxes: np.ndarray, scores: np.ndarray, options: DetectorOptions) -> Detections:
+    """Apply the options and sort by score."""
+    size = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf)
+    keep = np.flatnonzero((scores >= options.score_threshold) & (size >= options.min_size))
+    keep = keep[np.argsort(-scores[keep], kind="stable")][: options.max_faces]
+    return Detections(boxes[keep].astype(np.float32), scores[keep].astype(np.float32))
+
+
+def suppress_overlaps(boxes: np.ndarray, scores: np.ndarray, max_overlap: float) -> np.ndarray:
+    """Non-maximum suppression: indices to keep, highest score first.
+
+    Parameters
+    ----------
+    boxes : (N, 4) float32
+        ``xyxy``.
+    max_overlap : float
+        Largest intersection over union of two boxes that are both kept.
+    """
+    if len(boxes) == 0:
+        return np.zeros(0, np.int64)
+    corner_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(corner_size.astype(float).tolist(), scores.tolist(), 0.0, max_overlap)
+    return np.asarray(kept, np.int64).reshape(-1)

@@ -1,0 +1,118 @@
+"""FaceBoxes on ONNX Runtime: scaling, anchors, decoding, non-maximum suppression.
+
+Zhang et al. 2017; the pre- and post-processing are those of the released weights.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from facegeo.backends import open_network
+from facegeo.detect.base import Detections, DetectorOptions, select, suppress_overlaps
+from facegeo.zoo.store import InstalledModel
+
+#: Larger photos are scaled down to fit: height, then width.
+MAX_HEIGHT, MAX_WIDTH = 720, 1080
+
+#: Stride of a scale -> (anchor side, anchors along each side of a cell): densification, section 3.3.
+_ANCHORS = ((32, ((32, 4), (64, 2), (128, 1))), (64, ((256, 1),)), (128, ((512, 1),)))
+
+#: By which the network's outputs were divided in training: centre, size.
+_VARIANCE = (0.1, 0.2)
+
+#: Boxes that compete in non-maximum suppression, and how much two survivors may overlap.
+_CANDIDATE_SCORE = 0.05
+_MAX_CANDIDATES = 5000
+_MAX_OVERLAP = 0.3
+
+
+class FaceBoxesDetector:
+    """The released FaceBoxes network."""
+
+    def __init__(
+        self, model: InstalledModel, options: DetectorOptions | None = None, device: str = "auto"
+    ) -> None:
+        self.name = model.card.name
+        self._options = options or DetectorOptions()
+        self._network = open_network(model, "onnxruntime", device)
+
+    def __call__(self, photo: np.ndarray) -> Detections:
+        scaled, scale = shrink(photo)
+        outputs = self._network.run({"photos": scaled[None]})
+        boxes, scores = decode(outputs["offsets"][0], outputs["scores"][0], scaled.shape[:2])
+        return select(boxes / np.float32(scale), scores, self._options)
+
+
+def shrink(photo: np.ndarray) -> tuple[np.ndarray, float]:
+    """Scale a photo down to at most 720 high and 1080 wide; also the factor (1 if it fits)."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, MAX_HEIGHT / height)
+    scale *= min(1.0, MAX_WIDTH / (width * scale))
+    if scale == 1.0:
+        return photo, scale
+    # Sizes are cut, not rounded, as upstream does. A panorama's short side must not vanish.
+    size = max(int(width * scale), 1), max(int(height * scale), 1)
+    return cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR), scale
+
+
+@lru_cache(maxsize=8)
+def anchors(height: int, width: int) -> np.ndarray:
+    """Anchors of a photo size, in the order of the network's outputs.
+
+    Returns
+    -------
+    anchors : (A, 3) float32
+        Centre x, centre y, side: pixels of the scaled photo.
+    """
+    scales = []
+    for stride, sizes in _ANCHORS:
+        cells = [_cell_anchors(side, along, stride) for side, along in sizes]
+        cell = np.concatenate(cells)
+        rows, columns = -(-height // stride), -(-width // stride)
+        y, x = np.mgrid[:rows, :columns] * float(stride)
+        corner = np.stack([x, y, np.zeros_like(x)], axis=2)
+        scales.append((corner[:, :, None] + cell).reshape(-1, 3))
+    result = np.concatenate(scales).astype(np.float32)
+    result.setflags(write=False)  # it is shared by all callers
+    return result
+
+
+def decode(
+    offsets: np.ndarray, scores: np.ndarray, photo_hw: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Network outputs to boxes, after non-maximum suppression.
+
+    Parameters
+    ----------
+    offsets : (A, 4) float32
+    scores : (A,) float32
+
+    Returns
+    -------
+    boxes : (N, 4) float32
+        ``xyxy``, pixels of the photo that the network saw.
+    scores : (N,) float32
+    """
+    candidates = np.flatnonzero(scores > _CANDIDATE_SCORE)
+    if len(candidates) > _MAX_CANDIDATES:
+        best = np.argpartition(-scores[candidates], _MAX_CANDIDATES)[:_MAX_CANDIDATES]
+        candidates = candidates[best]
+    scores, offsets = scores[candidates], offsets[candidates]
+    prior = anchors(*photo_hw)[candidates]
+    side = prior[:, 2:]
+    centre = prior[:, :2] + offsets[:, :2] * _VARIANCE[0] * side
+    half = side * np.exp(offsets[:, 2:] * _VARIANCE[1]) / 2
+    boxes = np.concatenate([centre - half, centre + half], axis=1)
+    keep = suppress_overlaps(boxes, scores, _MAX_OVERLAP)
+    return boxes[keep], scores[keep]
+
+
+def _cell_anchors(side: int, along: int, stride: int) -> np.ndarray:
+    """Anchors of one size in the cell at the origin: a single one in its middle, more on a grid
+    that starts at its corner."""
+    steps = np.arange(along) * (stride / along) if along > 1 else np.array([stride / 2])
+    y, x = np.meshgrid(steps, steps, indexing="ij")
+    return np.stack([x.ravel(), y.ravel(), np.full(x.size, side)], axis=1)

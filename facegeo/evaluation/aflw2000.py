@@ -1,0 +1,179 @@
+"""AFLW2000-3D: landmarks against two annotations, and head orientation.
+
+Zhu et al. 2016 (original points), Bulat and Tzimiropoulos 2017 (reannotated points); orientation as
+in SynergyNet, Table 8. For evaluation only: nothing is trained on these photos.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import scipy.io
+
+from facegeo import crop, pose
+from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors
+from facegeo.params import split
+from facegeo.predictor import FaceGeometry
+from facegeo.results import FaceBatch
+
+InputKind = Literal["crops", "photos"]
+
+_ARRAYS = {
+    "names": ("N",),
+    "pts68_original": ("N", 3, 68),
+    "pts68_reannotated": ("N", 2, 68),
+    "roi_box": ("N", 4),
+    "yaw_deg": ("N",),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Aflw2000:
+    """The annotations of a folder laid out as ``annotations.npz``, ``crops.tar``, ``images.tar``.
+
+    Attributes
+    ----------
+    folder : Path
+    names : tuple of str
+        File names in the archives.
+    original, reannotated : (N, 68, 2) float64
+        Photo pixels, as annotated (1-based, like the crops' ROI boxes).
+    rois : (N, 4) float32
+        ``xyxy`` of the crops in the photos.
+    yaw_deg : (N,) float64
+        For the ranges of the tables.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    original: np.ndarray
+    reannotated: np.ndarray
+    rois: np.ndarray
+    yaw_deg: np.ndarray
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Aflw2000:
+        """Read the annotations. Raises UnreadableFileError, CorruptFileError."""
+        folder = Path(folder)
+        path = folder / "annotations.npz"
+        if not path.is_file():
+            raise UnreadableFileError(
+                f"{path}: no such file; --data is a folder with annotations.npz, crops.tar, images.tar"
+            )
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in _ARRAYS}
+        except (KeyError, ValueError, OSError) as error:
+            raise CorruptFileError(f"{path}: {error}") from error
+        count = len(arrays["names"])
+        for key, shape in _ARRAYS.items():
+            wanted = (count, *shape[1:])
+            if arrays[key].shape != wanted:
+                raise CorruptFileError(f"{path}: {key} has shape {arrays[key].shape}, not {wanted}")
+        return cls(
+            folder,
+            tuple(map(str, arrays["names"])),
+            arrays["pts68_original"][:, :2].transpose(0, 2, 1).astype(np.float64),
+            arrays["pts68_reannotated"].transpose(0, 2, 1).astype(np.float64),
+            arrays["roi_box"].astype(np.float32),
+            arrays["yaw_deg"].astype(np.float64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def crops(self) -> np.ndarray:
+        """The 120x120 crops of the data set, ``(N, 120, 120, 3)`` uint8 BGR."""
+        return np.stack(list(_images(self.folder / "crops.tar", self.names)))
+
+    def photos(self) -> Iterator[np.ndarray]:
+        """The photos, in order, BGR."""
+        yield from _images(self.folder / "images.tar", self.names)
+
+    def poses_deg(self) -> np.ndarray:
+        """(N, 3) float64: annotated yaw, pitch, roll."""
+        path = self.folder / "images.tar"
+        names = [f"{Path(name).stem}.mat" for name in self.names]
+        angles = []
+        for name, data in zip(names, _members(path, names), strict=True):
+            try:
+                pitch, yaw, roll = scipy.io.loadmat(io.BytesIO(data))["Pose_Para"][0, :3]
+            except (KeyError, ValueError, IndexError) as error:
+                raise CorruptFileError(f"{path}: {name} has no usable Pose_Para ({error})") from error
+            angles.append((yaw, pitch, roll))
+        return np.degrees(np.array(angles, np.float64))
+
+
+def predict(
+    predictor: FaceGeometry, data: Aflw2000, source: InputKind = "crops", batch: int = 64
+) -> FaceBatch:
+    """Run the network on every face, from the data set's crops or cropped afresh from the photos."""
+    if source == "crops":
+        crops = data.crops()
+    else:
+        cut = [
+            crop.crop_faces(photo, roi[None])
+            for photo, roi in zip(data.photos(), data.rois, strict=True)
+        ]
+        crops = np.concatenate(cut)
+    return predictor.predict_crops(crops, data.rois)
+
+
+def evaluate(
+    predictor: FaceGeometry, data: Aflw2000, source: InputKind = "crops"
+) -> dict[str, Any]:
+    """The protocol's figures.
+
+    Returns
+    -------
+    report : dict
+        ``n``; ``nme_percent.{original,reannotated}.{0-30,30-60,60-90,mean_of_bins}``;
+        ``pose_mae_deg.{n,yaw,pitch,roll,mean}`` by the literal upstream formula, which published
+        tables use; ``pose_mae_deg_exact`` by the angles that facegeo returns.
+    """
+    batch = predict(predictor, data, source)
+    points = batch.landmarks[:, :, :2]
+    truth = data.poses_deg()
+    return {
+        "n": len(data),
+        "nme_percent": {
+            name: by_yaw(normalised_mean_error(points, annotated), data.yaw_deg)
+            for name, annotated in (
+                ("original", data.original),
+                ("reannotated", data.reannotated),
+            )
+        },
+        "pose_mae_deg": pose_errors(pose.upstream_euler(split(batch.params).pose), truth),
+        "pose_mae_deg_exact": pose_errors(batch.angles_deg, truth),
+    }
+
+
+def _images(path: Path, names: tuple[str, ...]) -> Iterator[np.ndarray]:
+    for name, data in zip(names, _members(path, names), strict=True):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise CorruptFileError(f"{path}: {name} cannot be decoded")
+        yield image
+
+
+def _members(path: Path, names: tuple[str, ...] | list[str]) -> Iterator[bytes]:
+    """The named members of a tar archive, read without unpacking it."""
+    try:
+        with tarfile.open(path) as archive:
+            for name in names:
+                member = archive.extractfile(name)
+                if member is None:
+                    raise CorruptFileError(f"{path}: {name} is not a file")
+                yield member.read()
+    except (OSError, KeyError, tarfile.TarError) as error:
+        if not path.is_file():
+            raise UnreadableFileError(f"{path}: no such file") from error
+        raise CorruptFileError(f"{path}: {error}") from error

@@ -1,0 +1,72 @@
+"""Error measures. Pure functions on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Ranges of |yaw| in degrees that the papers report: upper ends, each belongs to its range.
+YAW_BINS: dict[str, tuple[float, float]] = {
+    "0-30": (-1, 30),
+    "30-60": (30, 60),
+    "60-90": (60, np.inf),
+}
+
+#: Photos with an angle beyond this are left out of orientation errors.
+LARGEST_ANGLE_DEG = 99.0
+
+
+def normalised_mean_error(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """NME of 2D points, in percent.
+
+    Parameters
+    ----------
+    predicted, truth : (N, K, 2) float
+        Photo pixels.
+
+    Returns
+    -------
+    nme : (N,) float64
+        Mean distance / sqrt(width x height) of the box around the true points, times 100.
+    """
+    truth = np.asarray(truth, np.float64)
+    distance = np.linalg.norm(predicted - truth, axis=2).mean(axis=1)
+    extent = truth.max(axis=1) - truth.min(axis=1)
+    return 100 * distance / np.sqrt(extent.prod(axis=1))
+
+
+def by_yaw(errors: np.ndarray, yaw_deg: np.ndarray) -> dict[str, float]:
+    """Mean error of each range of |yaw|, and the mean of the ranges (the papers' "All").
+
+    A range without photos is NaN, and so is then the mean.
+    """
+    yaw = np.abs(yaw_deg)
+    means = {}
+    for name, (low, high) in YAW_BINS.items():
+        chosen = errors[(yaw > low) & (yaw <= high)]
+        means[name] = float(chosen.mean()) if len(chosen) else float("nan")
+    return means | {"mean_of_bins": float(np.mean(list(means.values())))}
+
+
+def pose_errors(predicted_deg: np.ndarray, truth_deg: np.ndarray) -> dict[str, float]:
+    """Mean absolute error of yaw, pitch, roll, as SynergyNet's Table 8 has it.
+
+    Parameters
+    ----------
+    predicted_deg, truth_deg : (N, 3) float
+        Yaw, pitch, roll. Photos whose truth has any angle beyond 99 degrees are left out.
+
+    Returns
+    -------
+    errors : dict
+        ``n`` (photos counted), ``yaw``, ``pitch``, ``roll``, ``mean``; degrees.
+    """
+    counted = (np.abs(truth_deg) <= LARGEST_ANGLE_DEG).all(axis=1)
+    error = np.abs(predicted_deg[counted] - truth_deg[counted]).mean(axis=0)
+    yaw, pitch, roll = map(float, error)
+    return {
+        "n": int(counted.sum()),
+        "yaw": yaw,
+        "pitch": pitch,
+        "roll": roll,
+        "mean": float(error.mean()),
+    }

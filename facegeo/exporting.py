@@ -1,0 +1,140 @@
+"""Network -> ONNX file, refused unless it computes what PyTorch computes."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facegeo.errors import CorruptFileError, DependencyMissingError
+
+if TYPE_CHECKING:
+    import torch
+
+_log = logging.getLogger(__name__)
+
+#: Axes of an input that may have any length, by position.
+DynamicAxes = Mapping[int, str]
+
+
+def require_torch(purpose: str) -> None:
+    """Raise DependencyMissingError, naming the extra, where PyTorch is not installed."""
+    try:
+        import onnxscript  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise DependencyMissingError(
+            f"{purpose} needs PyTorch and its ONNX exporter (missing: {error.name}); "
+            'install them with: pip install "facegeo[torch]"'
+        ) from error
+
+
+def to_onnx(
+    network: torch.nn.Module,
+    example: torch.Tensor,
+    *,
+    input_name: str,
+    output_names: Sequence[str],
+    dynamic: DynamicAxes,
+    checks: Sequence[torch.Tensor],
+    tolerance: float = 1e-4,
+) -> bytes:
+    """Export and prove it.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In evaluation mode; one input, a tuple of outputs.
+    example : torch.Tensor
+        For tracing. No dynamic axis may have length 1: exporters freeze such an axis.
+    dynamic : mapping of int to str
+        Axes of the input of any length; axis 0, the batch, is axis 0 of every output.
+    checks : sequence of torch.Tensor
+        Inputs of other sizes on which ONNX Runtime must agree with PyTorch.
+    tolerance : float
+        Largest difference allowed, as a part of the output's largest magnitude.
+
+    Returns
+    -------
+    onnx : bytes
+        One self-contained file.
+
+    Raises
+    ------
+    DependencyMissingError
+        Without the extra ``[torch]``.
+    CorruptFileError
+        If the exported network computes something else.
+    """
+    require_torch("exporting a network")
+    data = _traced(network, example, input_name, output_names, dynamic)
+    for inputs in checks:
+        difference = parity(network, data, inputs)
+        _log.info("ONNX against PyTorch at input %s: %.1e", tuple(inputs.shape), difference)
+        if difference > tolerance:
+            raise CorruptFileError(
+                f"the exported network differs from PyTorch by {difference:.1e} of the output's "
+                f"range at input {tuple(inputs.shape)}; at most {tolerance:.0e} is allowed"
+            )
+    return data
+
+
+def parity(network: torch.nn.Module, onnx: bytes, inputs: torch.Tensor) -> float:
+    """Largest difference between PyTorch and ONNX Runtime, relative to each output's range."""
+    import onnxruntime
+    import torch
+
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    ours = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
+    with torch.inference_mode():
+        theirs = [output.numpy() for output in network(inputs)]
+    return max(
+        float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-12))
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _traced(
+    network: torch.nn.Module,
+    example: torch.Tensor,
+    input_name: str,
+    output_names: Sequence[str],
+    dynamic: DynamicAxes,
+) -> bytes:
+    import torch
+
+    shapes: dict[int, Any] = dict.fromkeys(dynamic, torch.export.Dim.DYNAMIC)
+    with tempfile.TemporaryDirectory() as folder, _exporter_quiet():
+        path = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            network,
+            (example,),
+            path,
+            input_names=[input_name],
+            output_names=list(output_names),
+            dynamic_shapes=(shapes,),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        return path.read_bytes()
+
+
+@contextmanager
+def _exporter_quiet() -> Iterator[None]:
+    """Keep back what the exporter says of its own deprecations and of torchvision's absence."""
+    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registry.level
+    registry.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        registry.setLevel(level)

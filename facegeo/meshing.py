@@ -1,0 +1,43 @@
+"""The dense mesh of an installed model, loaded when first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from facegeo.errors import MissingBasisError
+from facegeo.morphable import MorphableModel
+from facegeo.params import split
+from facegeo.results import Mesh
+from facegeo.zoo.store import InstalledModel
+
+
+class ModelMesh:
+    """Parameters to vertices by the morphable model that a network speaks."""
+
+    def __init__(self, model: InstalledModel) -> None:
+        self._model = model
+
+    @cached_property
+    def morphable(self) -> MorphableModel:
+        """The 3DMM. Raises MissingBasisError that names the missing file."""
+        card = self._model.card
+        if "morphable" not in card.files:
+            raise MissingBasisError(
+                f"model {card.name!r} has landmarks but no dense mesh: it was imported without "
+                f"{card.missing.get('morphable', 'its dense bases')}; import it again from a folder "
+                "that holds them"
+            )
+        self._model.read("morphable")  # compares the checksum
+        return MorphableModel.load(self._model.path("morphable"))
+
+    def vertices(self, params: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """(N, 62) parameters placed by (N, 3, 4) matrices: (N, V, 3) float32."""
+        _, shape, expression = split(params)
+        return self.morphable.vertices(shape, expression, affine)
+
+    def mesh(self, params: np.ndarray, affine: np.ndarray) -> Mesh:
+        """The mesh of one face: (62,) parameters and (3, 4) matrix."""
+        vertices = self.vertices(params[None], affine[None])[0]
+        return Mesh(vertices, self.morphable.triangles)

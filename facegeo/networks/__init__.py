@@ -1,0 +1,1 @@
+"""PyTorch definitions, one architecture a file. Needs the extra ``[torch]``."""

@@ -1,0 +1,342 @@
+"""Photos in, faces out: the whole flow, one line a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facegeo import checks, crop, images
+from facegeo.backends import AUTO, open_network
+from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
+from facegeo.detect import Detections, Detector, DetectorOptions, open_detector
+from facegeo.errors import BatchError, FacegeoError, InvalidInputError
+from facegeo.images import Color
+from facegeo.meshing import ModelMesh
+from facegeo.params import split
+from facegeo.results import Face, FaceBatch, PhotoResult
+from facegeo.zoo.store import find
+
+#: Photos whose faces share a network call; more would only hold more photos in memory.
+_PHOTOS_TOGETHER = 16
+
+
+class FaceGeometry:
+    """Complete 3D face geometry from photos.
+
+    >>> predictor = FaceGeometry()
+    >>> faces = predictor("photo.jpg")
+    >>> faces[0].landmarks.shape, faces[0].pose.yaw
+
+    Calls keep no state: the same input gives the same output.
+
+    Attributes
+    ----------
+    card : Card
+        What the model is, where it comes from, what it allows.
+    network : Backend
+        The engine; ``network.run({"crops": crops})`` is the bare call.
+
+    Parameters
+    ----------
+    model : str
+        Name of an installed landmark model, or ``default``.
+    detector : str
+        ``auto``, ``cascade``, or the name of an installed detection model.
+    backend : str
+        ``auto``, ``onnxruntime`` or ``pytorch``.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. A device that was named and is not there is an
+        error; only ``auto`` chooses.
+    precision : str
+        ``auto`` or ``fp32``.
+    score_threshold : float
+        Lowest detector confidence, 0..1.
+    max_faces : int or None
+        Keep this many faces a photo, those of highest score.
+    min_face_size : float
+        Photo pixels: drop boxes whose shorter side is less.
+    batch_size : int
+        Most crops in one network call.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If a model that was named is not installed; the message says how to get it.
+    BackendUnavailableError
+        If the backend, device or precision that was named is not there.
+    CorruptFileError
+        If an installed file is damaged.
+    """
+
+    def __init__(
+        self,
+        model: str = "default",
+        *,
+        detector: str = AUTO,
+        backend: str = AUTO,
+        device: str = AUTO,
+        precision: str = AUTO,
+        score_threshold: float = 0.5,
+        max_faces: int | None = None,
+        min_face_size: float = 0.0,
+        batch_size: int = 64,
+    ) -> None:
+        if batch_size < 1:
+            raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
+        installed = find(model)
+        self.card = installed.card
+        self.network = open_network(installed, backend, device, precision)
+        self._rule = crop.convention(self.card.crop_convention)
+        self._mesh = ModelMesh(installed)
+        self._batch_size = batch_size
+        self._device = device
+        self._detector_name = detector
+        self._options = DetectorOptions(score_threshold, max_faces, min_face_size)
+        self._detector: Detector | None = None
+        if detector != AUTO:
+            self._detector = open_detector(detector, self._options, device)
+
+    def __call__(
+        self, photos: Any, *, boxes: Any = None, landmarks: Any = None, color: Color = "bgr"
+    ) -> list[Face] | list[list[Face]]:
+        """Find and measure every face.
+
+        Parameters
+        ----------
+        photos : photo, or list or tuple of photos
+            A photo is a path, a PIL image, or a uint8 array ``(H, W)``, ``(H, W, 3)`` or
+            ``(H, W, 4)``. All faces of all photos go through the network together.
+        boxes : (N, 4) array, or a list of them, optional
+            ``xyxy``, photo pixels, placed as FaceBoxes would; then nothing is detected. For a list
+            of photos a list of the same length, where None means: detect.
+        landmarks : (N, 68, 2 or 3) array, or a list of them, optional
+            Photo pixels: known faces to measure anew, as in tracking.
+        color : {"bgr", "rgb"}
+            Channel order of arrays.
+
+        Returns
+        -------
+        faces : list of Face, or a list of such lists
+            Highest score first, or in the order of ``boxes``. No face is an empty list.
+
+        Raises
+        ------
+        InvalidImageError, UnreadableFileError, InvalidInputError
+            For one photo that cannot be used.
+        BatchError
+            If photos of a list failed; the others' faces are in its ``results``.
+        """
+        if not isinstance(photos, list | tuple):
+            (result,) = self.predict_photos([photos], [boxes], [landmarks], color)
+            if result.error is not None:
+                raise result.error
+            return list(result.faces)
+        results = list(self.predict_photos(photos, boxes, landmarks, color))
+        failures = {r.index: r.error for r in results if r.error is not None}
+        faces = [None if r.error is not None else list(r.faces) for r in results]
+        if failures:
+            raise BatchError(faces, failures)
+        return faces  # type: ignore[return-value]
+
+    def predict_photos(
+        self,
+        photos: Iterable[Any],
+        boxes: Sequence[Any] | None = None,
+        landmarks: Sequence[Any] | None = None,
+        color: Color = "bgr",
+    ) -> Iterator[PhotoResult]:
+        """Photo after photo, in order, in bounded memory; a bad photo does not stop the others.
+
+        Arguments are those of a call with a list, but ``photos`` may be any iterable.
+
+        Yields
+        ------
+        result : PhotoResult
+            Its ``error`` says what was wrong with a photo that failed.
+        """
+        if isinstance(photos, Sequence):
+            for name, given in (("boxes", boxes), ("landmarks", landmarks)):
+                if given is not None and len(given) != len(photos):
+                    raise InvalidInputError(
+                        f"{name}: expected one entry for each of {len(photos)} photos, "
+                        f"got {len(given)}"
+                    )
+        pending: list[_Prepared] = []
+        for index, source in enumerate(photos):
+            given = _Given(
+                boxes[index] if boxes is not None else None,
+                landmarks[index] if landmarks is not None else None,
+            )
+            pending.append(self._prepare(index, source, given, color))
+            if len(pending) == _PHOTOS_TOGETHER:
+                yield from self._finish(pending)
+                pending = []
+        yield from self._finish(pending)
+
+    def predict_crops(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch:
+        """The inner level: crops to parameters and landmarks, no detector, no loop over faces.
+
+        Parameters
+        ----------
+        crops : (N, 120, 120, 3) uint8
+            BGR, as :func:`facegeo.crop.crop_faces` cuts them.
+        rois : (N, 4) float
+            ``xyxy`` of each crop in its photo.
+
+        Returns
+        -------
+        batch : FaceBatch
+            In photo pixels.
+
+        Raises
+        ------
+        InvalidInputError
+            If a shape or dtype is wrong.
+        """
+        crops, rois = self._check_crops(crops, rois)
+        params, points = self._infer(crops)
+        points = crop.crop_to_photo(points, rois, self._rule)
+        return FaceBatch(params, points, points, rois, self._rule)
+
+    def reconstruct(self, params: np.ndarray, rois: np.ndarray | None = None) -> np.ndarray:
+        """Parameters to dense vertices.
+
+        Parameters
+        ----------
+        params : (N, 62) float
+            De-normalised parameters, as in :class:`FaceBatch`.
+        rois : (N, 4) float, optional
+            ``xyxy`` of the crops; without them the vertices are in crop pixels.
+
+        Returns
+        -------
+        vertices : (N, V, 3) float32
+            Photo pixels (crop pixels without ``rois``).
+
+        Raises
+        ------
+        MissingBasisError
+            If the model has no dense bases; the message names the missing file.
+        """
+        params = checks.array_of("params", params, ("N", NUM_PARAMS))
+        if rois is None:
+            affine = crop.pose_to_crop(split(params).pose, self._rule)
+        else:
+            rois = checks.array_of("rois", rois, (len(params), 4))
+            affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
+        return self._mesh.vertices(params, affine)
+
+    @property
+    def detector(self) -> Detector:
+        """The face detector. ``auto`` opens it here: callers with boxes of their own need none."""
+        if self._detector is None:
+            self._detector = open_detector(self._detector_name, self._options, self._device)
+        return self._detector
+
+    def info(self) -> dict[str, str]:
+        """What really runs: model, detector, backend, device, precision."""
+        return {
+            "model": self.card.name,
+            "detector": self.detector.name,
+            "backend": self.network.name,
+            "device": self.network.device,
+            "precision": self.network.precision,
+        }
+
+    def _prepare(self, index: int, source: Any, given: _Given, color: Color) -> _Prepared:
+        try:
+            photo = images.load_photo(source, color)
+            found, rois = self._locate(photo, given)
+            return _Prepared(index, source, photo, found, rois, crop.crop_faces(photo, rois), None)
+        except FacegeoError as error:
+            return _Prepared(index, source, None, _NOTHING, _NO_ROIS, _NO_CROPS, error)
+
+    def _locate(self, photo: np.ndarray, given: _Given) -> tuple[Detections, np.ndarray]:
+        if given.boxes is not None and given.landmarks is not None:
+            raise InvalidInputError("boxes, landmarks: expected one of them, got both")
+        if given.landmarks is not None:
+            points = _check_landmarks(given.landmarks)
+            rois = crop.rois_from_landmarks(points)
+            boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+            found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
+        elif given.boxes is not None:
+            boxes = checks.boxes_xyxy(given.boxes)
+            found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
+            rois = crop.rois_from_boxes(boxes)
+        else:
+            found = self.detector(photo)
+            rois = crop.rois_from_boxes(found.boxes)
+        crop.check_rois(rois, (photo.shape[0], photo.shape[1]))
+        return found, rois
+
+    def _finish(self, prepared: Sequence[_Prepared]) -> Iterator[PhotoResult]:
+        if not prepared:
+            return
+        crops = np.concatenate([p.crops for p in prepared])
+        rois = np.concatenate([p.rois for p in prepared])
+        boxes = np.concatenate([p.found.boxes for p in prepared])
+        scores = np.concatenate([p.found.scores for p in prepared])
+        faces = iter(self.predict_crops(crops, rois).faces(boxes, scores, self._mesh))
+        for p in prepared:
+            own = [next(faces) for _ in range(len(p.found))]
+            yield PhotoResult(p.index, p.source, p.photo, own, p.error)
+
+    def _check_crops(self, crops: np.ndarray, rois: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        size = crop.CROP_SIZE
+        wish = f"crops: expected uint8 of shape (N, {size}, {size}, 3)"
+        if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8:
+            raise InvalidInputError(f"{wish}, got {checks.describe(crops)}")
+        if crops.shape[1:] != (size, size, 3):
+            raise InvalidInputError(f"{wish}, got {checks.describe(crops)}")
+        return np.ascontiguousarray(crops), checks.array_of("rois", rois, (len(crops), 4))
+
+    def _infer(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 62) parameters and (N, 68, 3) landmarks in crop pixels, batch after batch."""
+        if len(crops) == 0:
+            return np.zeros((0, NUM_PARAMS), np.float32), np.zeros((0, NUM_LANDMARKS, 3), np.float32)
+        outputs = [
+            self.network.run({"crops": crops[start : start + self._batch_size]})
+            for start in range(0, len(crops), self._batch_size)
+        ]
+        if len(outputs) == 1:
+            return outputs[0]["params"], outputs[0]["landmarks"]
+        params, landmarks = (np.concatenate([o[k] for o in outputs]) for k in ("params", "landmarks"))
+        return params, landmarks
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the caller knows of one photo's faces."""
+
+    boxes: Any
+    landmarks: Any
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One photo, ready for the network."""
+
+    index: int
+    source: Any
+    photo: np.ndarray | None
+    found: Detections
+    rois: np.ndarray
+    crops: np.ndarray
+    error: FacegeoError | None
+
+
+_NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+_NO_ROIS = np.zeros((0, 4), np.float32)
+_NO_CROPS = np.zeros((0, crop.CROP_SIZE, crop.CROP_SIZE, 3), np.uint8)
+
+
+def _check_landmarks(landmarks: Any) -> np.ndarray:
+    """Known landmarks as (N, 68, 2) float32."""
+    points = np.asarray(landmarks)
+    if points.ndim == 2:
+        points = points[None]
+    last = 3 if points.shape[-1:] == (3,) else 2
+    return checks.array_of("landmarks", points, ("N", NUM_LANDMARKS, last))[:, :, :2]

@@ -1,0 +1,241 @@
+"""What the predictor returns: frozen dataclasses with fixed fields.
+
+Frames, axes and signs are those of :mod:`facegeo.conventions`. Arrays are shared, not copied: treat
+them as read-only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from facegeo import params as parameters
+from facegeo import pose as pose_maths
+from facegeo.crop import CropConvention, pose_to_photo
+from facegeo.errors import FacegeoError
+
+
+class MeshSource(Protocol):
+    """Whatever can turn parameters into vertices; it is asked only when a mesh is wanted."""
+
+    def mesh(self, params: np.ndarray, affine: np.ndarray) -> Mesh:
+        """The mesh of one face: ``(62,)`` parameters and ``(3, 4)`` model-to-photo matrix."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A dense face.
+
+    Attributes
+    ----------
+    vertices : (V, 3) float32
+        Photo pixels: x right, y down, z larger towards the viewer.
+    triangles : (F, 3) int32
+        Counter-clockwise seen from outside in the model frame (y up).
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Head orientation and weak-perspective placement.
+
+    Attributes
+    ----------
+    yaw, pitch, roll : float
+        Degrees. Yaw > 0: the face turns to the picture's left; pitch > 0: it looks up;
+        roll > 0: the head leans to the picture's right (clockwise as the viewer sees it).
+    rotation : (3, 3) float64
+        Orthonormal, determinant +1: model axes to camera axes (x right, y up, z to the viewer).
+    scale : float
+        Photo pixels per model unit.
+    translation : (3,) float64
+        Photo pixels: where the model's origin lies (y down).
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    rotation: np.ndarray
+    scale: float
+    translation: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain numbers and lists."""
+        return {
+            "yaw": self.yaw,
+            "pitch": self.pitch,
+            "roll": self.roll,
+            "rotation": self.rotation.tolist(),
+            "scale": self.scale,
+            "translation": self.translation.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face of one photo.
+
+    Attributes
+    ----------
+    box : (4,) float32
+        ``xyxy``, photo pixels: the detector's box, or the caller's.
+    score : float
+        The detector's confidence in 0..1; NaN where the caller gave the box.
+    roi : (4,) float32
+        ``xyxy``, photo pixels: the square that the network saw.
+    landmarks : (68, 3) float32
+        Photo pixels; the network's refined points where it has refinement, else the coarse ones.
+    coarse_landmarks : (68, 3) float32
+        Photo pixels; rows of the mesh.
+    params : (62,) float32
+        12 pose (model to crop), 40 shape, 10 expression.
+    affine : (3, 4) float32
+        Model units to photo pixels, exactly as the mesh is placed.
+    pose : Pose
+        The nearest similarity to ``affine``, with Euler angles.
+    mesh : Mesh
+        Built when first asked for. Raises MissingBasisError where the model has no dense bases.
+    """
+
+    box: np.ndarray
+    score: float
+    roi: np.ndarray
+    landmarks: np.ndarray
+    coarse_landmarks: np.ndarray
+    params: np.ndarray
+    affine: np.ndarray
+    pose: Pose
+    mesh_source: MeshSource = field(repr=False)
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        return self.mesh_source.mesh(self.params, self.affine)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the mesh as plain numbers and lists; an unknown score is None."""
+        return {
+            "box": self.box.tolist(),
+            "score": None if math.isnan(self.score) else self.score,
+            "roi": self.roi.tolist(),
+            "pose": self.pose.to_dict(),
+            "landmarks": self.landmarks.tolist(),
+            "coarse_landmarks": self.coarse_landmarks.tolist(),
+            "params": self.params.tolist(),
+            "affine": self.affine.tolist(),
+        }
+
+    def to_json(self, **options: Any) -> str:
+        """:meth:`to_dict` as JSON; options go to :func:`json.dumps`."""
+        return json.dumps(self.to_dict(), **options)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceBatch:
+    """Faces in columns, as the network gives them: the inner, loop-free level.
+
+    Attributes
+    ----------
+    params : (N, 62) float32
+    landmarks, coarse_landmarks : (N, 68, 3) float32
+        Photo pixels.
+    rois : (N, 4) float32
+        ``xyxy``, photo pixels.
+    rule : CropConvention
+        Where the parameters lie in a crop, and the crop in the photo.
+    """
+
+    params: np.ndarray
+    landmarks: np.ndarray
+    coarse_landmarks: np.ndarray
+    rois: np.ndarray
+    rule: CropConvention
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    @cached_property
+    def affine(self) -> np.ndarray:
+        """(N, 3, 4) float32: model units to photo pixels."""
+        return pose_to_photo(parameters.split(self.params).pose, self.rois, self.rule)
+
+    @cached_property
+    def similarity(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scale (N,), rotation (N, 3, 3), translation (N, 3) nearest to ``affine``.
+
+        The rotation is in the y-up camera frame, scale and translation are photo pixels (y down).
+        """
+        scale, rotation, _ = pose_maths.decompose_affine(self.affine * _Y_UP)
+        return scale, rotation, self.affine[:, :, 3].astype(np.float64)
+
+    @cached_property
+    def angles_deg(self) -> np.ndarray:
+        """(N, 3) float64: yaw, pitch, roll."""
+        return pose_maths.euler_from_rotation(self.similarity[1])
+
+    @property
+    def shape(self) -> np.ndarray:
+        """(N, 40) float32 identity coefficients."""
+        return parameters.split(self.params).shape
+
+    @property
+    def expression(self) -> np.ndarray:
+        """(N, 10) float32 expression coefficients."""
+        return parameters.split(self.params).expression
+
+    def faces(
+        self, boxes: np.ndarray, scores: np.ndarray, mesh_source: MeshSource
+    ) -> list[Face]:
+        """The rows as :class:`Face` objects; boxes are (N, 4), scores (N,)."""
+        scale, rotation, translation = self.similarity
+        return [
+            Face(
+                box=boxes[i],
+                score=float(scores[i]),
+                roi=self.rois[i],
+                landmarks=self.landmarks[i],
+                coarse_landmarks=self.coarse_landmarks[i],
+                params=self.params[i],
+                affine=self.affine[i],
+                pose=Pose(*map(float, self.angles_deg[i]), rotation[i], float(scale[i]), translation[i]),
+                mesh_source=mesh_source,
+            )
+            for i in range(len(self))
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoResult:
+    """What became of one photo of a batch.
+
+    Attributes
+    ----------
+    index : int
+        Position in the batch.
+    source : object
+        What the caller gave: a path, an array, a PIL image.
+    photo : (H, W, 3) uint8 or None
+        The photo as BGR, upright; None where it could not be read.
+    faces : list of Face
+        Empty where there is no face, and where the photo failed.
+    error : FacegeoError or None
+        What was wrong with this photo.
+    """
+
+    index: int
+    source: Any
+    photo: np.ndarray | None
+    faces: Sequence[Face]
+    error: FacegeoError | None
+
+
+#: Photo pixels have y down; rotations are in a frame with y up.
+_Y_UP = np.array([1, -1, 1], np.float32)[:, None]

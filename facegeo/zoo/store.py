@@ -1,0 +1,147 @@
+"""The folder of installed models. Files are verified against the card whenever they are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from facegeo import files
+from facegeo.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
+from facegeo.zoo.cards import Card, FileEntry, check_name, read_card
+from facegeo.zoo.releases import DEFAULT_MODEL, release_of
+
+#: Ending of the file of each role.
+_SUFFIX = {"network": ".onnx", "weights": ".npz", "morphable": ".npz"}
+
+
+def cache_dir() -> Path:
+    """Where facegeo keeps its files: ``$FACEGEO_CACHE_DIR``, else the system's cache folder."""
+    chosen = os.environ.get("FACEGEO_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("facegeo", appauthor=False))
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """A model on disk: its card and the folder that holds its files."""
+
+    card: Card
+    folder: Path
+
+    def path(self, role: str) -> Path:
+        """The file of a role. Raises CorruptFileError where the card has none."""
+        if role not in self.card.files:
+            raise CorruptFileError(f"{self.folder / 'card.json'}: no file for role {role!r}")
+        return self.folder / self.card.files[role].file
+
+    def read(self, role: str) -> bytes:
+        """The bytes of a role's file, after comparing their checksum with the card's.
+
+        Raises
+        ------
+        CorruptFileError
+            If the file is missing or is not the file that was installed.
+        """
+        path = self.path(role)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CorruptFileError(f"{path}: cannot be read ({error.strerror}); {self._hint}") from error
+        found, expected = files.sha256(data), self.card.files[role].sha256
+        if found != expected:
+            raise CorruptFileError(
+                f"{path}: damaged, its SHA-256 is {found[:12]}... but the card says "
+                f"{expected[:12]}...; {self._hint}"
+            )
+        return data
+
+    @property
+    def _hint(self) -> str:
+        return f"install the model {self.card.name!r} again"
+
+
+def install(card: Card, contents: Mapping[str, bytes]) -> InstalledModel:
+    """Write a model's files, then its card; a model of that name is replaced as a whole.
+
+    Parameters
+    ----------
+    card : Card
+        Its ``files`` are filled in here.
+    contents : mapping of str to bytes
+        Role -> content.
+    """
+    folder = _folder(check_name(card.name))
+    entries = {}
+    for role, data in contents.items():
+        # The checksum in the name keeps an older card valid until the new one takes its place.
+        digest = files.sha256(data)
+        entries[role] = FileEntry(f"{role}-{digest[:8]}{_SUFFIX[role]}", digest)
+        files.write_bytes(folder / entries[role].file, data)
+    card = replace(card, files=entries)
+    files.write_bytes(folder / "card.json", card.to_json().encode())
+    _remove_orphans(folder, {entry.file for entry in entries.values()})
+    return InstalledModel(card, folder)
+
+
+def find(name: str, task: str = "landmarks") -> InstalledModel:
+    """The installed model of that name; ``default`` means :data:`DEFAULT_MODEL`.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If it is not installed; the message says how to get it.
+    InvalidInputError
+        If the model does something else than ``task``.
+    """
+    model = find_any(DEFAULT_MODEL if name == "default" else name)
+    if model.card.task != task:
+        raise InvalidInputError(
+            f"model: expected one for {task}, but {name!r} is for {model.card.task}"
+        )
+    return model
+
+
+def find_any(name: str) -> InstalledModel:
+    """The installed model of that name, whatever it does. Raises ModelNotFoundError."""
+    folder = _folder(check_name(name))
+    if not (folder / "card.json").is_file():
+        raise ModelNotFoundError(_how_to_get(name))
+    return InstalledModel(read_card(folder / "card.json"), folder)
+
+
+def list_models(task: str | None = None) -> list[str]:
+    """Names of the installed models, of one task or of all, in alphabetical order."""
+    names = []
+    for path in sorted((cache_dir() / "models").glob("*/card.json")):
+        with suppress(CorruptFileError):  # a damaged card is reported when it is asked for
+            if task in (None, read_card(path).task):
+                names.append(path.parent.name)
+    return names
+
+
+def _folder(name: str) -> Path:
+    return cache_dir() / "models" / name
+
+
+def _how_to_get(name: str) -> str:
+    installed = ", ".join(list_models()) or "none"
+    release = release_of(name)
+    how = (
+        f"get it with: facegeo fetch {release.name}"
+        if release
+        else "install a release with: facegeo fetch NAME, or facegeo import 3ddfa-v2 DIR --name NAME"
+    )
+    return f"model {name!r} is not installed (installed: {installed}); {how}"
+
+
+def _remove_orphans(folder: Path, keep: set[str]) -> None:
+    for path in folder.glob("*-????????.*"):
+        if path.name not in keep:
+            with suppress(OSError):  # still open in another process, on Windows
+                path.unlink()
