@@ -1,0 +1,64 @@
+"""A few threads for compiled loops that release the interpreter lock.
+
+The threads are ours and not those of Numba, whose default pool on some systems aborts the process
+when two Python threads enter it together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+#: More threads than this gain nothing: the loops are limited by memory by then.
+MAX_THREADS = 8
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child inherits the pool but not its threads; it would wait for them forever.
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def default_threads() -> int:
+    """The processor cores this process may use, at most :data:`MAX_THREADS`."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(cores, MAX_THREADS))
+
+
+def run_parallel(function: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
+    """``function(*arguments)`` for each tuple, all at once; the first runs in this thread."""
+    global _pool
+    if len(calls) == 1:
+        function(*calls[0])
+        return
+    if _pool is None:
+        _pool = ThreadPoolExecutor(MAX_THREADS - 1, thread_name_prefix="facegeo")
+    futures = [_pool.submit(function, *arguments) for arguments in calls[1:]]
+    try:
+        function(*calls[0])
+    finally:
+        # Also after an error: the others still write into the caller's buffers.
+        for future in futures:
+            future.exception()
+    for future in futures:
+        future.result()
+
+
+def split_range(length: int, parts: int, step: int = 1) -> list[tuple[int, int]]:
+    """``range(length)`` in at most ``parts`` even pieces whose borders are multiples of ``step``.
+
+    >>> split_range(10, 2, 4)
+    [(0, 4), (4, 10)]
+    """
+    parts = max(1, min(parts, length // step))
+    borders = [length * part // parts // step * step for part in range(parts)] + [length]
+    return [(first, last) for first, last in zip(borders, borders[1:], strict=False)]
