@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 #: More threads than this gain nothing: the loops are limited by memory by then.
@@ -34,21 +34,33 @@ def default_threads() -> int:
     return max(1, min(cores, MAX_THREADS))
 
 
-def run_parallel(function: Callable[..., None], calls: Sequence[tuple[Any, ...]]) -> None:
-    """``function(*arguments)`` for each tuple, all at once; the first runs in this thread."""
+def run_parallel(
+    function: Callable[..., object], calls: Sequence[tuple[Any, ...]], threads: int
+) -> None:
+    """``function(*arguments)`` for each tuple, by ``threads`` threads of which this one is one.
+
+    Each thread takes the next call when it is done with one, so more calls than threads even out
+    cores of different speed. An error is raised after all threads have stopped.
+    """
     global _pool
-    if len(calls) == 1:
-        function(*calls[0])
+    remaining = iter(calls)  # next() on it is one step under the interpreter lock
+
+    def work() -> None:
+        for arguments in remaining:
+            function(*arguments)
+
+    helpers = min(threads, len(calls), MAX_THREADS) - 1
+    if helpers < 1:
+        work()
         return
     if _pool is None:
         _pool = ThreadPoolExecutor(MAX_THREADS - 1, thread_name_prefix="facegeo")
-    futures = [_pool.submit(function, *arguments) for arguments in calls[1:]]
+    futures = [_pool.submit(work) for _ in range(helpers)]
     try:
-        function(*calls[0])
+        work()
     finally:
         # Also after an error: the others still write into the caller's buffers.
-        for future in futures:
-            future.exception()
+        wait(futures)
     for future in futures:
         future.result()
 
