@@ -11,7 +11,7 @@ import numpy as np
 from facegeo.checks import array_of, describe
 from facegeo.errors import InvalidImageError, InvalidInputError
 from facegeo.ops.engines import Engine
-from facegeo.raster.normals import vertex_normals
+from facegeo.raster.normals import signed_areas, vertex_normals
 from facegeo.raster.products import interpolate
 from facegeo.raster.zbuffer import Raster, check_mesh, rasterize
 
@@ -76,32 +76,31 @@ class _Canvas:
             **how,
         )
 
-    def blend(self, photo: np.ndarray, color: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-        """The photo under samples of a color ``(h, w, 3)`` with an opacity ``(h, w)`` in 0..1."""
-        layer = np.dstack([color * opacity[..., None], opacity])
+    def blend(self, photo: np.ndarray, layer: np.ndarray) -> np.ndarray:
+        """A copy of the photo under samples ``(h, w, 4)``: colour times opacity, and opacity."""
         if layer.shape[:2] != self.size_wh[::-1]:
-            # A mean over each pixel's samples; colours are weighted by opacity already.
             layer = cv2.resize(layer, self.size_wh, interpolation=cv2.INTER_AREA)
         result = photo.copy()
         part = result[self.rows, self.columns]
-        mixed = part * (1 - layer[..., 3:]) + layer[..., :3]
-        part[...] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+        mixed = part * (1 - layer[..., 3:])
+        mixed += layer[..., :3]
+        part[...] = np.clip(mixed + np.float32(0.5), 0, 255)
         return result
 
 
 def _shade(normals: np.ndarray, color: np.ndarray) -> np.ndarray:
-    """Colour 0..255 of a matt, slightly shiny surface with photo-frame normals ``(h, w, 3)``."""
-    length = np.linalg.norm(normals, axis=2, keepdims=True)
-    unit = normals / np.maximum(length, 1e-6)
-    light = np.full(unit.shape[:2], _AMBIENT, np.float32)
+    """Colours 0..255 of a matt, slightly shiny surface with photo-frame unit normals (..., 3)."""
+    # The inner side of an open surface is lit as well, from the same lights.
+    normals = normals * np.where(normals[..., 2:] < 0, np.float32(-1), np.float32(1))
+    light = np.full(normals.shape[:-1], _AMBIENT, np.float32)
     shine = np.zeros_like(light)
     for direction, strength in _LIGHTS:
         towards = np.array(direction) * (1, -1, 1)  # to the photo frame
         towards = (towards / np.linalg.norm(towards)).astype(np.float32)
-        light += np.float32(strength) * np.maximum(unit @ towards, 0)
+        light += np.float32(strength) * np.maximum(normals @ towards, 0)
         half = towards + np.array([0, 0, 1], np.float32)
         half /= np.linalg.norm(half)
-        shine += np.float32(strength) * np.maximum(unit @ half, 0) ** _SHININESS
+        shine += np.float32(strength) * np.maximum(normals @ half, 0) ** _SHININESS
     shaded: np.ndarray = color * light[..., None] + np.float32(255 * _SHINE) * shine[..., None]
     return np.clip(shaded, 0, 255)
 
@@ -144,33 +143,28 @@ def draw_mesh(
     """
     photo = check_photo(photo)
     opacity = _fraction("opacity", opacity)
-    paint = array_of("color", color, (3,))
+    surface = array_of("color", color, (3,))
     meshes, triangles = check_mesh(vertices, triangles)
     canvas = _Canvas(photo, meshes, triangles, samples, engine=engine)
     if canvas.empty:
         return photo.copy()
+    # Lit at the vertices: on a dense mesh this looks like lighting each pixel, and is far cheaper.
     normals = np.stack([vertex_normals(mesh, triangles) for mesh in meshes])
-    normals = interpolate(canvas.raster, triangles, normals, engine=engine)
-    # The inner side of an open surface is lit as well, from the same lights.
-    normals *= np.where(normals[..., 2:] < 0, np.float32(-1), np.float32(1))
-    covered = canvas.raster.covered.astype(np.float32)
-    return canvas.blend(photo, _shade(normals, paint), covered * np.float32(opacity))
+    paint = np.full((*normals.shape[:2], 4), opacity, np.float32)
+    paint[..., :3] *= _shade(normals, surface)
+    return canvas.blend(photo, interpolate(canvas.raster, triangles, paint, engine=engine))
 
 
 def _edge_distance(raster: Raster, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """Distance in samples from each covered sample to the nearest edge of its triangle, (P,)."""
+    xy = vertices[:, triangles, :2]  # (N, F, 3, 2)
+    opposite = np.roll(xy, -1, axis=2) - np.roll(xy, -2, axis=2)
+    area = np.stack([np.abs(signed_areas(mesh, triangles)) for mesh in vertices])
+    heights = area[..., None] / np.maximum(np.linalg.norm(opposite, axis=3), 1e-6)
+    heights = heights.reshape(-1, 3).astype(np.float32)
     seen = raster.covered
-    index = raster.triangle[seen]
-    mesh, row = np.divmod(index, raster.num_triangles)
-    xy = vertices[mesh[:, None], triangles[row], :2]  # (P, 3, 2)
-    opposite = np.roll(xy, -1, axis=1) - np.roll(xy, -2, axis=1)
-    length = np.maximum(np.linalg.norm(opposite, axis=2), 1e-6)
-    area = np.abs(
-        (xy[:, 1, 0] - xy[:, 0, 0]) * (xy[:, 2, 1] - xy[:, 0, 1])
-        - (xy[:, 1, 1] - xy[:, 0, 1]) * (xy[:, 2, 0] - xy[:, 0, 0])
-    )
     # A weight is the distance to the opposite edge in heights of the triangle.
-    distance: np.ndarray = (raster.barycentric[seen] * area[:, None] / length).min(axis=1)
+    distance: np.ndarray = (raster.barycentric[seen] * heights[raster.triangle[seen]]).min(axis=1)
     return distance
 
 
@@ -220,8 +214,8 @@ def draw_wireframe(
     if canvas.empty:
         return photo.copy()
     seen = canvas.raster.covered
-    strength = np.zeros(seen.shape, np.float32)
-    half = 0.5 * thickness * samples
     distance = _edge_distance(canvas.raster, canvas.vertices, triangles)
-    strength[seen] = opacity * np.clip(half + 0.5 - distance, 0, 1)
-    return canvas.blend(photo, np.broadcast_to(paint, (*seen.shape, 3)), strength)
+    strength = opacity * np.clip(0.5 * thickness * samples + 0.5 - distance, 0, 1)
+    layer = np.zeros((*seen.shape, 4), np.float32)
+    layer[seen] = strength[:, None] * np.append(paint, np.float32(1))
+    return canvas.blend(photo, layer)

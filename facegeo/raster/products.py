@@ -93,19 +93,21 @@ def _mix(
 
 
 def depth_image(raster: Raster) -> np.ndarray:
-    """Depth as a grey picture for people: nearest 255, farthest 40, background 0.
+    """Depth as a grey picture for people: of each mesh the nearest point 255, the farthest 40.
 
     Returns
     -------
-    (H, W) uint8. Depth in pixels is ``raster.depth``.
+    (H, W) uint8, 0 where nothing is seen. Depth in pixels is ``raster.depth``.
     """
-    seen = raster.covered
-    image = np.zeros(seen.shape, np.uint8)
-    if seen.any():
-        depth = raster.depth[seen]
-        low = depth.min()
-        extent = max(float(depth.max() - low), np.finfo(np.float32).tiny)
-        image[seen] = np.rint(_FAR_GREY + (255 - _FAR_GREY) * ((depth - low) / extent))
+    image = np.zeros(raster.depth.shape, np.uint8)
+    mesh = raster.mesh
+    for index in range(int(mesh.max(initial=-1)) + 1):
+        seen = mesh == index
+        if seen.any():
+            depth = raster.depth[seen]
+            low = depth.min()
+            extent = max(float(depth.max() - low), np.finfo(np.float32).tiny)
+            image[seen] = np.rint(_FAR_GREY + (255 - _FAR_GREY) * ((depth - low) / extent))
     return image
 
 

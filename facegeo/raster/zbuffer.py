@@ -75,14 +75,14 @@ def check_mesh(vertices: Any, triangles: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def joined(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """N meshes ``(N, V, 3)`` with the same triangles as one: ``(N * V, 3)`` and ``(N * F, 3)``."""
+    """N meshes (or attributes) ``(N, V, C)`` of the same triangles as one: ``(N * V, C)``, ``(N * F, 3)``."""
     count, size = vertices.shape[:2]
     if count * max(size, len(triangles)) > np.iinfo(np.int32).max:
         raise InvalidInputError(f"vertices: {count} meshes of {size} vertices are too many at once")
     if count == 1:
         return vertices[0], triangles
     offsets = np.arange(count, dtype=np.int32)[:, None, None] * np.int32(size)
-    return vertices.reshape(-1, 3), (triangles + offsets).reshape(-1, 3)
+    return vertices.reshape(-1, vertices.shape[2]), (triangles + offsets).reshape(-1, 3)
 
 
 def _bands(vertices: np.ndarray, height: int, parts: int) -> list[tuple[int, int]]:
