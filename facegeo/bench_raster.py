@@ -15,7 +15,7 @@ _HEAD = np.array([0.3, 0.42, 0.36])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``facegeo-bench raster``, with the defaults of :func:`run_raster_benchmark`."""
+    """The options of ``facegeo-bench raster``; defaults as in :func:`run_raster_benchmark`."""
     parser.add_argument("--triangles", type=int, default=70_000)
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--width", type=int, default=1280)

@@ -1,16 +1,11 @@
-"""The mesh kernel over tiles: packing of bases and coefficients, cache blocks, threads."""
+"""The mesh kernel over tiles: packing of bases and coefficients, and threads."""
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from facegeo.ops.threads import run_parallel, split_range
-from facegeo.ops.tile import FACES, INTEGER, LANES, POSE_STRIDE, compute_tile
-
-#: Tiles of a cache block: their bases (25 to 80 kB) stay in the second-level cache while all faces
-#: of the batch pass, and each face is written in runs of a few kilobytes.
-BLOCK = 256 // LANES
+from facegeo.ops.tile import BLOCK, FACES, INTEGER, LANES, POSE_STRIDE, build_tiles
 
 _FULL = 32767  # the largest int16 that is used, so that a sign may change
 _SUM_LIMIT = 65535  # 65535 * 32767 is the largest sum of products below 2**31
@@ -27,40 +22,6 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     copy: np.ndarray = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
-
-
-@numba.njit(nogil=True, cache=True)
-def _build_tiles(basis, mean, coefficients, pose, out, first, last):  # type: ignore[no-untyped-def]
-    """Tiles ``first`` to ``last`` of all faces; ``out`` is (N, V, 3), the rest is packed."""
-    num_faces, num_vertices = out.shape[:2]
-    steps = basis.shape[1]
-    tile_bytes = basis.strides[0]
-    face_bytes = 12 * num_vertices
-    whole = num_vertices // LANES  # tiles that need no cutting
-    grouped = num_faces // FACES * FACES
-    scratch = np.empty((FACES, LANES, 3), np.float32)
-    to_scratch = scratch.ctypes.data
-    for start in range(first, last, BLOCK):
-        stop = min(start + BLOCK, last)
-        face = 0
-        while face < num_faces:
-            group = FACES if face < grouped else 1
-            row = coefficients.ctypes.data + 4 * face * steps
-            placed = pose.ctypes.data + 4 * POSE_STRIDE * face
-            for tile in range(start, stop):
-                b = basis.ctypes.data + tile * tile_bytes
-                m = mean.ctypes.data + 12 * LANES * tile
-                to, stride = out.ctypes.data + face * face_bytes + 12 * LANES * tile, face_bytes
-                if tile >= whole:
-                    to, stride = to_scratch, 12 * LANES
-                if group == FACES:
-                    compute_tile(FACES, b, row, m, placed, to, stride, steps)
-                else:
-                    compute_tile(1, b, row, m, placed, to, stride, steps)
-                if tile >= whole:
-                    left = whole * LANES
-                    out[face : face + group, left:] = scratch[:group, : num_vertices - left]
-            face += group
 
 
 class NumbaMeshKernel:
@@ -129,4 +90,4 @@ class NumbaMeshKernel:
             (self._basis, self._mean, packed, packed_pose, out, *part)
             for part in split_range(self._tiles, pieces, BLOCK)
         ]
-        run_parallel(_build_tiles, calls, self._threads)
+        run_parallel(build_tiles, calls, self._threads)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any
 
 #: More threads than this gain nothing: the loops are limited by memory by then.
@@ -73,4 +74,4 @@ def split_range(length: int, parts: int, step: int = 1) -> list[tuple[int, int]]
     """
     parts = max(1, min(parts, length // step))
     borders = [length * part // parts // step * step for part in range(parts)] + [length]
-    return [(first, last) for first, last in zip(borders, borders[1:], strict=False)]
+    return list(pairwise(borders))

@@ -1,4 +1,4 @@
-"""The innermost loop of the mesh kernel as vector code that LLVM compiles for the processor at hand.
+"""The innermost loop of the mesh kernel: vector code, compiled for the processor at hand.
 
 One *tile* is :data:`LANES` vertices of a few faces. Their sums over the modes stay in registers,
 then the pose is applied and x, y, z are interleaved, so each vertex is written once and nothing of
@@ -7,11 +7,12 @@ does not keep the sums in registers.
 
 On x86 the sums are integers. Bases and coefficients are 16-bit fixed point; one instruction
 multiplies 2 x 16 pairs and adds neighbours (``vpmaddwd``; LLVM fuses it with the addition into
-``vpdpwssd`` where the processor has it), twice the rate of float32. :func:`facegeo.ops.mesh` scales
-the coefficients so that no partial sum leaves 32 bits. Elsewhere the 16-bit bases are converted and
+``vpdpwssd`` where the processor has it), twice the rate of float32. The
+coefficients are scaled so that no partial sum leaves 32 bits. Elsewhere the 16-bit bases are converted and
 summed in float32.
 
-This module imports Numba; it is imported when the first kernel is made.
+This module imports Numba; it is imported when the first kernel is made. Code and loop share a file
+because Numba renews its cache on disk when the file of the loop changes, and only then.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from __future__ import annotations
 import platform
 from typing import Any, NamedTuple
 
-import numba
+import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
+
+from facegeo.ops.jit import compiled
 
 
 class Variant(NamedTuple):
@@ -46,15 +49,20 @@ def choose_variant(features: str, machine: str) -> Variant:
 
 def _target_features() -> str:
     """Features of the processor that Numba compiles for; a user may have set another than ours."""
-    if numba.config.CPU_FEATURES is not None:
-        return str(numba.config.CPU_FEATURES)
-    return "" if numba.config.CPU_NAME else str(get_host_cpu_features())
+    settings: Any = config
+    if settings.CPU_FEATURES is not None:
+        return str(settings.CPU_FEATURES)
+    return "" if settings.CPU_NAME else str(get_host_cpu_features())
 
 
 # Compile-time constants of the loops. Numba's cache on disk is keyed by the same features.
 VARIANT = choose_variant(_target_features(), platform.machine())
 LANES, FACES = VARIANT.lanes, VARIANT.faces
 INTEGER = VARIANT.madd is not None
+
+#: Tiles of a cache block: their bases (25 to 80 kB) stay in the second-level cache while all faces
+#: of the batch pass, and each face is written in runs of a few kilobytes.
+BLOCK = 256 // LANES
 
 #: float32 numbers of a packed pose: 3 rows of ``[A | t]``, then the scale of the integer sums.
 POSE_STRIDE = 16
@@ -85,9 +93,7 @@ class _Emitter:
         return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=align)
 
     def store(self, value: Any, address: Any) -> None:
-        self.builder.store(
-            value, self.builder.inttoptr(address, value.type.as_pointer()), align=4
-        )
+        self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=4)
 
     def splat(self, scalar: Any, kind: Any) -> Any:
         undefined = ir.Constant(kind, ir.Undefined)
@@ -206,3 +212,37 @@ def compute_tile(typing_context, faces, basis, coefficients, mean, pose, out, st
         return context.get_dummy_value()
 
     return types.void(faces, *[types.intp] * 7), generate
+
+
+@compiled()
+def build_tiles(basis, mean, coefficients, pose, out, first, last):  # type: ignore[no-untyped-def]
+    """Tiles ``first`` to ``last`` of all faces; ``out`` is (N, V, 3), the rest is packed."""
+    num_faces, num_vertices = out.shape[:2]
+    steps = basis.shape[1]
+    tile_bytes = basis.strides[0]
+    face_bytes = 12 * num_vertices
+    whole = num_vertices // LANES  # tiles that need no cutting
+    grouped = num_faces // FACES * FACES
+    scratch = np.empty((FACES, LANES, 3), np.float32)
+    to_scratch = scratch.ctypes.data
+    for start in range(first, last, BLOCK):
+        stop = min(start + BLOCK, last)
+        face = 0
+        while face < num_faces:
+            group = FACES if face < grouped else 1
+            row = coefficients.ctypes.data + 4 * face * steps
+            placed = pose.ctypes.data + 4 * POSE_STRIDE * face
+            for tile in range(start, stop):
+                b = basis.ctypes.data + tile * tile_bytes
+                m = mean.ctypes.data + 12 * LANES * tile
+                to, stride = out.ctypes.data + face * face_bytes + 12 * LANES * tile, face_bytes
+                if tile >= whole:
+                    to, stride = to_scratch, 12 * LANES
+                if group == FACES:
+                    compute_tile(FACES, b, row, m, placed, to, stride, steps)
+                else:
+                    compute_tile(1, b, row, m, placed, to, stride, steps)
+                if tile >= whole:
+                    left = whole * LANES
+                    out[face : face + group, left:] = scratch[:group, : num_vertices - left]
+            face += group

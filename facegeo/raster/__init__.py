@@ -31,7 +31,7 @@ from facegeo.raster.products import (
     pncc_image,
     visible_vertices,
 )
-from facegeo.raster.texture import Texture, TexelSource, sample_texture
+from facegeo.raster.texture import TexelSource, Texture, sample_texture
 from facegeo.raster.zbuffer import Raster, rasterize
 
 __all__ = [

@@ -34,9 +34,7 @@ def check_photo(photo: Any) -> np.ndarray:
         or photo.shape[2] != 3
         or 0 in photo.shape
     ):
-        raise InvalidImageError(
-            f"photo: expected a (H, W, 3) uint8 array, got {describe(photo)}"
-        )
+        raise InvalidImageError(f"photo: expected a (H, W, 3) uint8 array, got {describe(photo)}")
     return photo
 
 
@@ -59,7 +57,7 @@ class _Canvas:
         flat = meshes[..., :2].reshape(-1, 2) if meshes.size else np.zeros((1, 2), np.float32)
         first = np.floor(np.clip(flat.min(axis=0) - _MARGIN, 0, limit)).astype(int)
         last = np.ceil(np.clip(flat.max(axis=0) + _MARGIN, 0, limit)).astype(int)
-        self.empty = bool((last <= first).any()) or len(triangles) == 0
+        self.empty = bool((last <= first).any()) or meshes.size == 0 or len(triangles) == 0
         self.rows, self.columns = slice(first[1], last[1]), slice(first[0], last[0])
         if self.empty:
             return

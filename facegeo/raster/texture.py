@@ -17,11 +17,13 @@ from facegeo.raster.overlay import check_photo
 from facegeo.raster.products import depth_slack, interpolate, points_visible
 from facegeo.raster.zbuffer import Raster, check_mesh, rasterize
 
-#: A surface is trusted where it faces the viewer by at least this cosine (12 degrees from grazing).
-_LEAST_FACING = 0.2
+#: A surface is trusted where it faces the viewer by at least this cosine (15 degrees from grazing).
+_LEAST_FACING = 0.25
 
-#: Border, in texels, over which a filled part takes over from the seen one.
-_FEATHER = 9
+#: The two sides of a face are compared in a border of the seen part this many texels wide. Larger
+#: differences (levels of 255) are things on one side, hair or a hand, rather than light.
+_BORDER = 12
+_MOST_DIFFERENT = 40
 
 
 class TexelSource(IntEnum):
@@ -122,7 +124,7 @@ def sample_texture(
         other = _Samples(photo, raster, layout, triangles, geometry[rows], slack, engine)
         taken = other.valid & ~own.valid
         source[taken] = TexelSource.MIRRORED
-        color = _feathered(own, other)
+        color = _matched(own, other)
     known = (source == TexelSource.SEEN) | (source == TexelSource.MIRRORED)
     image = np.clip(np.rint(_continued(color, known)), 0, 255).astype(np.uint8)
     return Texture(image, source)
@@ -167,27 +169,22 @@ class _Samples:
             & (normal[..., 2] / length > _LEAST_FACING)
         )
         x, y = (np.ascontiguousarray(position[..., axis]) for axis in range(2))
-        # Half floats of OpenCV's tables hold only 5 bits of a fraction; that is enough for colour.
         self.color = cv2.remap(
             photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         ).astype(np.float32)
 
 
-def _feathered(own: _Samples, other: _Samples) -> np.ndarray:
-    """Own colours where seen, the mirrored ones else, without a step of brightness between.
+def _matched(own: _Samples, other: _Samples) -> np.ndarray:
+    """Own colours where seen, else the mirrored ones, without a step of brightness between.
 
-    Both sides are seen along the middle of the face; what they differ by there (light from one
-    side) is taken off the mirrored colours, and the border is blended.
+    Faces are seldom lit evenly. What the two sides differ by along the border of the seen part is
+    continued smoothly into the mirrored part and added there.
     """
-    color = np.where(own.valid[..., None], own.color, other.color)
-    both = own.valid & other.valid
-    if not both.any():
-        return color
-    # Own weight: rises from 0 at the border of the seen part to 1 inside.
     inside = cv2.distanceTransform(own.valid.astype(np.uint8), cv2.DIST_L2, 3)
-    weight = np.clip(inside / _FEATHER, 0, 1)[..., None]
-    mixed = weight * own.color + (1 - weight) * other.color
-    result: np.ndarray = np.where(both[..., None], mixed, color)
+    border = own.valid & other.valid & (inside <= _BORDER)
+    difference = np.clip(own.color - other.color, -_MOST_DIFFERENT, _MOST_DIFFERENT)
+    matched = other.color + _continued(difference, border)
+    result: np.ndarray = np.where(own.valid[..., None], own.color, matched)
     return result
 
 

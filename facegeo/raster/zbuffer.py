@@ -6,6 +6,7 @@ Rules of coverage, depth and facing: :mod:`facegeo.raster`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def check_mesh(vertices: Any, triangles: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def joined(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """N meshes (or attributes) ``(N, V, C)`` of the same triangles as one: ``(N * V, C)``, ``(N * F, 3)``."""
+    """N meshes or their attributes ``(N, V, C)`` as one: ``(N * V, C)``, and triangles for it."""
     count, size = vertices.shape[:2]
     if count * max(size, len(triangles)) > np.iinfo(np.int32).max:
         raise InvalidInputError(f"vertices: {count} meshes of {size} vertices are too many at once")
@@ -91,9 +92,8 @@ def _bands(vertices: np.ndarray, height: int, parts: int) -> list[tuple[int, int
         return [(0, height)]
     sample = vertices[:: max(1, len(vertices) // 2048), 1]
     rows = np.quantile(sample, np.linspace(0, 1, parts + 1)[1:-1])
-    inner = np.unique(np.clip(np.rint(rows), 1, height - 1).astype(int)) if height > 1 else []
-    borders = [0, *map(int, inner), height]
-    return list(zip(borders, borders[1:], strict=False))
+    borders = np.unique(np.clip(np.rint([0, *rows, height]), 0, height).astype(int))
+    return list(pairwise(borders.tolist()))
 
 
 def rasterize(

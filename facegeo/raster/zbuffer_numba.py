@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 
+from facegeo.ops.jit import compiled
+
 # Rows of a triangle are narrowed to the pixels inside before these are tested. In triangles of at
 # most 4096 px an edge function is off by less than 1e-8, so with slopes of at least 1e-3 its zero
 # is off by less than 1e-5 px.
@@ -15,13 +17,13 @@ _LEAST_SLOPE = 1e-3
 _SPAN_MARGIN = 1e-3
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(inline="always")
 def _includes(ax, ay, bx, by):  # type: ignore[no-untyped-def]
     """Whether points on the edge a -> b are inside: a left edge (upwards) or a top edge."""
     return by < ay or (by == ay and bx > ax)
 
 
-@numba.njit(nogil=True, cache=True, inline="always", error_model="numpy")
+@numba.njit(inline="always", error_model="numpy")
 def _clip_span(value, run, start, left, right):  # type: ignore[no-untyped-def]
     """Columns from ``left`` to ``right`` in which an edge function may not be negative.
 
@@ -36,13 +38,13 @@ def _clip_span(value, run, start, left, right):  # type: ignore[no-untyped-def]
     return left, right
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(inline="always")
 def _run(slope):  # type: ignore[no-untyped-def]
     """1 / slope, or 0 for an edge too flat to narrow a row by."""
     return 1.0 / slope if abs(slope) > _LEAST_SLOPE else 0.0
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def draw_rows(points, corners, cull, triangle, barycentric, depth, first, last):  # type: ignore[no-untyped-def]
     """Clear and draw rows ``first`` to ``last``; arguments as in :class:`Raster`."""
     width = triangle.shape[1]
@@ -67,7 +69,7 @@ def draw_rows(points, corners, cull, triangle, barycentric, depth, first, last):
         )
 
 
-@numba.njit(nogil=True, cache=True, inline="always", error_model="numpy")
+@numba.njit(inline="always", error_model="numpy")
 def _draw_triangle(  # type: ignore[no-untyped-def]
     points, a, b, c, index, cull, triangle, barycentric, depth, row_0, row_1, col_0, col_1
 ):
@@ -125,7 +127,7 @@ def _draw_triangle(  # type: ignore[no-untyped-def]
                 barycentric[row, column, 2] = w2
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def interpolate_rows(triangle, barycentric, corners, attributes, out, first, last):  # type: ignore[no-untyped-def]
     """Attributes of the corners (V, C) mixed in each covered pixel of some rows of ``out``."""
     channels = attributes.shape[1]
