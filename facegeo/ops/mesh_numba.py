@@ -75,7 +75,8 @@ class NumbaMeshKernel:
         else:
             rows = (weights / _FULL).astype(np.float32)
         grouped = num_faces // FACES * FACES
-        groups = rows[:grouped].reshape(-1, FACES, self._steps).transpose(0, 2, 1)
+        shape = (grouped // FACES, FACES, self._steps)
+        groups = rows[:grouped].reshape(shape).transpose(0, 2, 1)
         return np.concatenate([groups.ravel(), rows[grouped:].ravel()]), packed_pose
 
     def __call__(self, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray) -> None:

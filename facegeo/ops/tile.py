@@ -7,9 +7,8 @@ does not keep the sums in registers.
 
 On x86 the sums are integers. Bases and coefficients are 16-bit fixed point; one instruction
 multiplies 2 x 16 pairs and adds neighbours (``vpmaddwd``; LLVM fuses it with the addition into
-``vpdpwssd`` where the processor has it), twice the rate of float32. The
-coefficients are scaled so that no partial sum leaves 32 bits. Elsewhere the 16-bit bases are converted and
-summed in float32.
+``vpdpwssd`` where the processor has it), twice the rate of float32. The coefficients are scaled so
+that no partial sum leaves 32 bits. Elsewhere the bases are converted and summed in float32.
 
 This module imports Numba; it is imported when the first kernel is made. Code and loop share a file
 because Numba renews its cache on disk when the file of the loop changes, and only then.
@@ -243,6 +242,10 @@ def build_tiles(basis, mean, coefficients, pose, out, first, last):  # type: ign
                 else:
                     compute_tile(1, b, row, m, placed, to, stride, steps)
                 if tile >= whole:
-                    left = whole * LANES
-                    out[face : face + group, left:] = scratch[:group, : num_vertices - left]
+                    for member in range(group):
+                        for vertex in range(whole * LANES, num_vertices):
+                            for axis in range(3):  # slices would triple the time to compile
+                                out[face + member, vertex, axis] = scratch[
+                                    member, vertex - whole * LANES, axis
+                                ]
             face += group

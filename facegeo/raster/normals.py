@@ -62,7 +62,7 @@ def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     flat = triangles.ravel()
     total = np.stack(
         [
-            np.bincount(flat, np.repeat(normals[:, axis], 3), minlength=len(vertices))
+            np.bincount(flat, np.repeat(normals[:, axis], 3), len(vertices)).astype(float)
             for axis in range(3)
         ],
         axis=1,

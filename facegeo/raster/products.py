@@ -11,7 +11,7 @@ from facegeo.errors import InvalidInputError
 from facegeo.ops.engines import Engine, choose_engine
 from facegeo.ops.threads import default_threads, run_parallel, split_range
 from facegeo.raster.normals import signed_areas
-from facegeo.raster.zbuffer import Raster, check_mesh, joined
+from facegeo.raster.zbuffer import Raster, check_mesh, check_triangles, joined
 
 #: Depth picture: the farthest point is this bright, the nearest 255, the background 0.
 _FAR_GREY = 40
@@ -56,8 +56,7 @@ def interpolate(
         raise InvalidInputError(
             f"attributes: expected at least {meshes} meshes as in the raster, got {len(attributes)}"
         )
-    # Not vertices, but the same rules for shape and indices hold for three of their columns.
-    _, corners = check_mesh(np.zeros((attributes.shape[-2], 3), np.float32), triangles)
+    corners = check_triangles("triangles", triangles, attributes.shape[-2])
     triangle = raster.triangle
     if one:
         triangle = np.where(triangle >= 0, triangle % max(raster.num_triangles, 1), -1)
@@ -191,8 +190,9 @@ def visible_vertices(
 ) -> np.ndarray:
     """Vertices that the viewer sees.
 
-    A vertex is seen if it lies in the photo, no surface is in front of it, and a triangle around
-    it faces the viewer.
+    A vertex is seen if it lies in the photo, no surface is in front of it, and its normal points
+    towards the viewer. Hidden vertices less than a pixel from the border of what hides them may
+    count as seen.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def visible_vertices(
         slack_px = depth_slack(meshes)
     seen = points_visible(raster, meshes, slack_px)
     for mesh, placed in enumerate(meshes):
-        front = np.zeros(meshes.shape[1], bool)
-        front[triangles[signed_areas(placed, triangles) < 0]] = True
-        seen[mesh] &= front
+        # The z component of the normals, up to a positive factor.
+        towards = np.repeat(-signed_areas(placed, triangles), 3)
+        seen[mesh] &= np.bincount(triangles.ravel(), towards, len(placed)) > 0
     return seen[0] if np.ndim(vertices) == 2 else seen

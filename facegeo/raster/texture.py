@@ -15,7 +15,7 @@ from facegeo.ops.engines import Engine
 from facegeo.raster.normals import vertex_normals
 from facegeo.raster.overlay import check_photo
 from facegeo.raster.products import depth_slack, interpolate, points_visible
-from facegeo.raster.zbuffer import Raster, check_mesh, rasterize
+from facegeo.raster.zbuffer import Raster, check_mesh, check_triangles, rasterize
 
 #: A surface is trusted where it faces the viewer by at least this cosine (15 degrees from grazing).
 _LEAST_FACING = 0.25
@@ -109,7 +109,11 @@ def sample_texture(
     if not 1 <= size <= 8192:
         raise InvalidInputError(f"size: expected 1 to 8192 texels, got {size}")
     uv = array_of("uv", uv, ("U", 2))
-    uv_triangles = array_of("uv_triangles", uv_triangles, (len(triangles), 3), np.int64)
+    uv_triangles = check_triangles("uv_triangles", uv_triangles, len(uv))
+    if len(uv_triangles) != len(triangles):
+        raise InvalidInputError(
+            f"uv_triangles: expected {len(triangles)} rows as in triangles, got {len(uv_triangles)}"
+        )
     if raster is None:
         raster = rasterize(placed, triangles, *photo.shape[:2], engine=engine)
     layout = rasterize(texel_positions(uv, size), uv_triangles, size, size, engine=engine)

@@ -56,23 +56,27 @@ class Raster:
         return index
 
 
-def check_mesh(vertices: Any, triangles: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices as ``(N, V, 3)`` float32 and triangles as ``(F, 3)`` int32, all indices valid."""
-    one = np.ndim(vertices) == 2
-    axes = ("V", 3) if one else ("N", "V", 3)
-    vertices = array_of("vertices", vertices, axes)
+def check_triangles(name: str, triangles: Any, count: int) -> np.ndarray:
+    """Triangles as ``(F, 3)`` int32 whose corners are rows of a table of ``count``."""
     kind = np.asarray(triangles).dtype.kind
-    triangles = array_of("triangles", triangles, ("F", 3), np.int64)
-    count = vertices.shape[-2]
-    if len(triangles):
+    checked = array_of(name, triangles, ("F", 3), np.int64)
+    if len(checked):
         if kind not in "iu":
-            raise InvalidInputError("triangles: expected whole numbers, got floating-point ones")
-        low, high = int(triangles.min()), int(triangles.max())
+            raise InvalidInputError(f"{name}: expected whole numbers, got floating-point ones")
+        low, high = int(checked.min()), int(checked.max())
         if low < 0 or high >= count:
             raise InvalidInputError(
-                f"triangles: expected vertex indices from 0 to {count - 1}, got {low} to {high}"
+                f"{name}: expected indices from 0 to {count - 1}, got {low} to {high}"
             )
-    return (vertices[None] if one else vertices), triangles.astype(np.int32)
+    return checked.astype(np.int32)
+
+
+def check_mesh(vertices: Any, triangles: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices as ``(N, V, 3)`` float32, also of one mesh, and triangles as ``(F, 3)`` int32."""
+    one = np.ndim(vertices) == 2
+    vertices = array_of("vertices", vertices, ("V", 3) if one else ("N", "V", 3))
+    triangles = check_triangles("triangles", triangles, vertices.shape[-2])
+    return (vertices[None] if one else vertices), triangles
 
 
 def joined(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

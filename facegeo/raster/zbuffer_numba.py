@@ -48,8 +48,10 @@ def _run(slope):  # type: ignore[no-untyped-def]
 def draw_rows(points, corners, cull, triangle, barycentric, depth, first, last):  # type: ignore[no-untyped-def]
     """Clear and draw rows ``first`` to ``last``; arguments as in :class:`Raster`."""
     width = triangle.shape[1]
-    triangle[first:last] = -1
-    depth[first:last] = -np.inf
+    for row in range(first, last):  # slices would double the time to compile
+        for column in range(width):
+            triangle[row, column] = -1
+            depth[row, column] = -np.inf
     for index in range(len(corners)):
         a, b, c = corners[index, 0], corners[index, 1], corners[index, 2]
         y0, y1, y2 = points[a, 1], points[b, 1], points[c, 1]
