@@ -21,7 +21,9 @@ from facegeo.checks import array_of, describe
 from facegeo.errors import DependencyMissingError, InvalidInputError
 from facegeo.files import replacing, write_bytes
 from facegeo.glb import with_morph_targets
+from facegeo.morphable import MorphableModel
 from facegeo.morphable_checks import index_array
+from facegeo.raster.normals import vertex_normals
 
 _FLIP = {"photo": np.array([1, -1, 1], np.float32), "model": np.ones(3, np.float32)}
 
@@ -76,6 +78,43 @@ class Surface:
         return (points * (_FLIP[self.frame] * np.float32(self.scale))).astype(np.float32)
 
 
+def model_surface(
+    model: MorphableModel,
+    shape: np.ndarray,
+    expression: np.ndarray,
+    pose: np.ndarray | None = None,
+    **fields: Any,
+) -> Surface:
+    """One face of a morphable model, with its expression modes as morph targets.
+
+    Parameters
+    ----------
+    shape : (Ns,) float32
+    expression : (Ne,) float32
+        The mesh shows this expression; the targets' weights are added to it.
+    pose : (3, 4) float32, optional
+        Model units to photo pixels (y down). Without it the mesh stays in the model frame, in
+        model units.
+    fields
+        Further fields of :class:`Surface`: ``texture``, ``colors``, ``scale``.
+    """
+    posed = None if pose is None else np.asarray(pose)[None]
+    vertices = model.vertices(np.asarray(shape)[None], np.asarray(expression)[None], posed)[0]
+    offsets = model.expression_basis
+    if posed is not None:
+        offsets = offsets @ posed[0, :, :3].astype(np.float32).T
+    names = model.expression_names or [f"expression{i}" for i in range(model.num_expression)]
+    return Surface(
+        vertices,
+        model.triangles,
+        frame="model" if pose is None else "photo",
+        uv=model.uv,
+        uv_triangles=model.uv_triangles,
+        morph_targets=dict(zip(names, offsets, strict=True)),
+        **fields,
+    )
+
+
 def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     """Write ``.obj``, ``.ply`` or ``.glb`` as the file's name says.
 
@@ -126,7 +165,7 @@ def write_ply(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     mesh = trimesh.Trimesh(
         vertices,
         surface.triangles,
-        vertex_normals=vertex_normals(vertices, surface.triangles),
+        vertex_normals=_normals(vertices, surface.triangles),
         vertex_colors=None if surface.colors is None else surface.colors[:, ::-1],
         process=False,
     )
@@ -144,7 +183,7 @@ def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     rows, triangles, uv = _split_seams(surface)
     vertices = surface.placed(surface.vertices)
     # Normals of the unsplit mesh, so that seams do not show in the shading.
-    normals = vertex_normals(vertices, surface.triangles)[rows]
+    normals = _normals(vertices, surface.triangles)[rows]
     mesh = trimesh.Trimesh(vertices[rows], triangles, vertex_normals=normals, process=False)
     if uv is not None:
         mesh.visual = trimesh.visual.TextureVisuals(uv=uv, material=_material(surface.texture))
@@ -154,26 +193,6 @@ def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     targets = {name: surface.placed(t[rows]) for name, t in surface.morph_targets.items()}
     write_bytes(Path(path), with_morph_targets(glb, targets))
     return [Path(path)]
-
-
-def vertex_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals (V, 3) float32 of (V, 3) vertices: the area-weighted mean of the triangles'.
-
-    Outward for triangles that are counter-clockwise seen from outside, in a right-handed frame. A
-    vertex without triangles gets (0, 0, 1).
-    """
-    corners = vertices.astype(np.float64)[triangles]  # (F, 3, 3)
-    weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.stack(
-        [
-            np.bincount(triangles.ravel(), np.repeat(weighted[:, axis], 3), len(vertices))
-            for axis in range(3)
-        ],
-        axis=1,
-    )
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    unit = np.divide(total, length, out=np.tile((0.0, 0.0, 1.0), (len(total), 1)), where=length > 0)
-    return unit.astype(np.float32)
 
 
 def sample_vertex_colors(photo: np.ndarray, vertices: np.ndarray) -> np.ndarray:
@@ -265,6 +284,13 @@ def _lines(form: str, table: np.ndarray) -> str:
 
 def _mtl(texture: str) -> str:
     return f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture}\n"
+
+
+def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Outward unit normals in the file's frame; (0, 0, 1) at a vertex without triangles."""
+    normals = vertex_normals(vertices * _FLIP["photo"], triangles) * _FLIP["photo"]
+    normals[~normals.any(axis=1)] = (0, 0, 1)  # glTF wants unit length everywhere
+    return normals
 
 
 def _png(picture: np.ndarray) -> bytes:

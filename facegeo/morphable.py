@@ -22,9 +22,12 @@ from facegeo.morphable_checks import checked_fields, frozen, permutation
 
 if TYPE_CHECKING:
     from facegeo.fitting import FitResult, SharedShapeFit
+    from facegeo.ops.mesh import MeshKernel
 
 #: Faces whose landmark products are held in memory together.
 _LANDMARK_BATCH = 64
+
+_IDENTITY = np.eye(3, 4, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +170,10 @@ class MorphableModel:
         shape: np.ndarray,
         expression: np.ndarray,
         pose: np.ndarray | None = None,
+        *,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Meshes of N faces.
+        """Meshes of N faces, by :class:`facegeo.ops.mesh.MeshKernel`.
 
         Parameters
         ----------
@@ -177,6 +182,8 @@ class MorphableModel:
         pose : (N, 3, 4) float32, optional
             Linear part and translation that take model units to the wanted frame; without it the
             vertices stay in the model frame.
+        out : (N, V, 3) float32, optional
+            C-contiguous buffer that is filled and returned.
 
         Returns
         -------
@@ -186,15 +193,13 @@ class MorphableModel:
         Raises
         ------
         InvalidInputError
-            If an array has the wrong shape or is not finite.
+            If an array has the wrong shape, dtype or layout, or is not finite.
         """
         shape, expression, pose = self._checked_coefficients(shape, expression, pose)
-        points = _dense_points(
-            self.mean, self.shape_basis, self.expression_basis, shape, expression
-        )
-        points = points if pose is None else _transformed(points, pose)
-        # A matrix product rounds differently for another batch or basis size; the landmarks have
-        # one definition, so that points and mesh of a face can never disagree.
+        placed = np.broadcast_to(_IDENTITY, (len(shape), 3, 4)) if pose is None else pose
+        points = self._kernel(np.concatenate([shape, expression], axis=1), placed, out)
+        # The kernel's storage and order of sums are its own affair; the landmarks have one
+        # definition, so that points and mesh of a face can never disagree.
         points[:, self.landmark_rows] = self._landmarks(shape, expression, pose)
         return points
 
@@ -280,11 +285,24 @@ class MorphableModel:
         write_model(self, path, storage=storage)
 
     @classmethod
+    def generic(cls) -> MorphableModel:
+        """``facegeo-generic``, the model that ships with the package."""
+        from facegeo.morphable_file import read_generic
+
+        return read_generic()
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
         """Read a ``.npz`` file; see :func:`facegeo.morphable_file.read_model`."""
         from facegeo.morphable_file import read_model
 
         return read_model(path)
+
+    @cached_property
+    def _kernel(self) -> MeshKernel:
+        from facegeo.ops.mesh import MeshKernel
+
+        return MeshKernel(self.mean, np.concatenate([self.shape_basis, self.expression_basis]))
 
     def _checked_coefficients(
         self, shape: Any, expression: Any, pose: Any
@@ -308,19 +326,6 @@ class MorphableModel:
             # does not depend on how many faces there are, as it does in a matrix product.
             points[part] = np.add.reduce(coefficients[part] * modes, axis=1) + basis.mean
         return points if pose is None else _transformed(points, pose)
-
-
-def _dense_points(
-    mean: np.ndarray,
-    shape_basis: np.ndarray,
-    expression_basis: np.ndarray,
-    shape: np.ndarray,
-    expression: np.ndarray,
-) -> np.ndarray:
-    points = np.matmul(shape, shape_basis.reshape(len(shape_basis), mean.size))
-    points += np.matmul(expression, expression_basis.reshape(len(expression_basis), mean.size))
-    points += mean.reshape(-1)
-    return points.reshape(len(shape), *mean.shape)
 
 
 def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:

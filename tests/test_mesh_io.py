@@ -8,12 +8,13 @@ from morphable_data import ellipsoid, volume
 
 from facegeo import files
 from facegeo.errors import InvalidInputError, OutputError
-from facegeo.mesh_io import Surface, sample_vertex_colors, vertex_normals, write_mesh
+from facegeo.mesh_io import Surface, model_surface, sample_vertex_colors, write_mesh
 from facegeo.morphable import MorphableModel
 
 meshio = pytest.importorskip("meshio")
 pygltflib = pytest.importorskip("pygltflib")
 
+POSE = np.array([[2, 0, 0, 300], [0, -2, 0, 200], [0, 0, 2, 5.0]])
 TEXTURE = np.random.default_rng(0).integers(0, 256, (32, 16, 3)).astype(np.uint8)
 
 
@@ -24,17 +25,8 @@ def model() -> MorphableModel:
 
 def posed(model: MorphableModel) -> Surface:
     """The model in photo pixels, with everything a file can hold."""
-    pose = np.array([[[2, 0, 0, 300], [0, -2, 0, 200], [0, 0, 2, 5.0]]])
-    vertices = model.vertices(np.zeros((1, 6)), np.zeros((1, 3)), pose)[0]
-    offsets = model.expression_basis @ pose[0, :, :3].T
-    return Surface(
-        vertices,
-        model.triangles,
-        uv=model.uv,
-        texture=TEXTURE,
-        colors=np.random.default_rng(1).integers(0, 256, (len(vertices), 3)).astype(np.uint8),
-        morph_targets=dict(zip(model.expression_names, offsets, strict=True)),
-    )
+    colors = np.random.default_rng(1).integers(0, 256, (model.num_vertices, 3)).astype(np.uint8)
+    return model_surface(model, np.zeros(6), np.zeros(3), POSE, texture=TEXTURE, colors=colors)
 
 
 def with_seam(model: MorphableModel) -> Surface:
@@ -144,8 +136,7 @@ def test_glb_has_the_expressions_as_morph_targets(model: MorphableModel, tmp_pat
         np.testing.assert_array_equal(entry.min, offsets.min(axis=0))
         np.testing.assert_array_equal(entry.max, offsets.max(axis=0))
         moved += weight * offsets
-    pose = np.array([[[2, 0, 0, 300], [0, -2, 0, 200], [0, 0, 2, 5.0]]])
-    expected = model.vertices(np.zeros((1, 6)), weights[None], pose)[0] * (1, -1, 1)
+    expected = model.vertices(np.zeros((1, 6)), weights[None], POSE[None])[0] * (1, -1, 1)
     np.testing.assert_allclose(moved, expected, atol=1e-3)
 
 
@@ -162,8 +153,11 @@ def test_glb_splits_seams_only(model: MorphableModel, tmp_path: Path) -> None:
     uv = accessor(gltf, attributes.TEXCOORD_0)[triangles] * (1, -1) + (0, 1)
     np.testing.assert_allclose(uv, surface.uv[surface.uv_triangles], atol=1e-6)
     # The shading does not show the seam: both sides have the whole vertex's normal.
-    whole = vertex_normals(surface.vertices, surface.triangles)[surface.triangles]
+    normals = np.zeros((model.num_vertices, 3), np.float32)
+    normals[surface.triangles] = accessor(gltf, attributes.NORMAL)[triangles]
+    whole = normals[surface.triangles]
     np.testing.assert_array_equal(accessor(gltf, attributes.NORMAL)[triangles], whole)
+    assert_outward(surface.vertices, surface.triangles, normals)
 
 
 def test_scale_changes_the_unit(model: MorphableModel, tmp_path: Path) -> None:
@@ -243,6 +237,15 @@ def test_bad_surfaces_are_named(fields: dict[str, object], message: str) -> None
     good: dict[str, object] = {"vertices": np.eye(4, 3), "triangles": [[0, 1, 2]]}
     with pytest.raises(InvalidInputError, match=message):
         Surface(**(good | fields))  # type: ignore[arg-type]
+
+
+def test_model_frame_surface_is_the_model(model: MorphableModel) -> None:
+    surface = model_surface(model, np.ones(6), np.ones(3), scale=0.001)
+    assert surface.frame == "model"
+    np.testing.assert_array_equal(
+        surface.vertices, model.vertices(np.ones((1, 6)), np.ones((1, 3)))[0]
+    )
+    np.testing.assert_array_equal(surface.morph_targets["expression1"], model.expression_basis[1])
 
 
 def test_unknown_ending(tmp_path: Path) -> None:
