@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from facegeo.fitting import FitResult, SharedShapeFit
     from facegeo.ops.mesh import MeshKernel
 
-#: Faces whose landmark products are held in memory together.
-_LANDMARK_BATCH = 64
-
 _IDENTITY = np.eye(3, 4, dtype=np.float32)
 
 
@@ -299,6 +296,13 @@ class MorphableModel:
         return read_model(path)
 
     @cached_property
+    def _landmark_modes(self) -> np.ndarray:
+        """Shape and expression modes at the landmarks, (Ns + Ne, 204)."""
+        basis = self.landmark_basis
+        modes = np.concatenate([basis.shape_basis, basis.expression_basis])
+        return modes.reshape(len(modes), 3 * NUM_LANDMARKS)
+
+    @cached_property
     def _kernel(self) -> MeshKernel:
         from facegeo.ops.mesh import MeshKernel
 
@@ -317,14 +321,15 @@ class MorphableModel:
         self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None
     ) -> np.ndarray:
         basis = self.landmark_basis
-        modes = np.concatenate([basis.shape_basis, basis.expression_basis])
-        coefficients = np.concatenate([shape, expression], axis=1)[:, :, None, None]
-        points = np.empty((len(shape), NUM_LANDMARKS, 3), np.float32)
-        for start in range(0, len(shape), _LANDMARK_BATCH):
-            part = slice(start, start + _LANDMARK_BATCH)
-            # Element-wise products added mode by mode: the order of the sum, and so the last bit,
-            # does not depend on how many faces there are, as it does in a matrix product.
-            points[part] = np.add.reduce(coefficients[part] * modes, axis=1) + basis.mean
+        coefficients = np.concatenate([shape, expression], axis=1)
+        points = np.tile(basis.mean.reshape(1, -1), (len(shape), 1))
+        scaled = np.empty_like(points)
+        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
+        # many faces there are, as it does in a matrix product.
+        for mode, coefficient in zip(self._landmark_modes, coefficients.T, strict=True):
+            np.multiply(coefficient[:, None], mode, out=scaled)
+            points += scaled
+        points = points.reshape(len(shape), NUM_LANDMARKS, 3)
         return points if pose is None else _transformed(points, pose)
 
 
