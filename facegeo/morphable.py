@@ -22,9 +22,9 @@ from facegeo.morphable_checks import checked_fields, frozen, permutation
 
 if TYPE_CHECKING:
     from facegeo.fitting import FitResult, SharedShapeFit
+    from facegeo.ops.mesh import MeshKernel
 
-#: Faces whose landmark products are held in memory together.
-_LANDMARK_BATCH = 64
+_IDENTITY = np.eye(3, 4, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +167,10 @@ class MorphableModel:
         shape: np.ndarray,
         expression: np.ndarray,
         pose: np.ndarray | None = None,
+        *,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Meshes of N faces.
+        """Meshes of N faces, by :class:`facegeo.ops.mesh.MeshKernel`.
 
         Parameters
         ----------
@@ -177,6 +179,8 @@ class MorphableModel:
         pose : (N, 3, 4) float32, optional
             Linear part and translation that take model units to the wanted frame; without it the
             vertices stay in the model frame.
+        out : (N, V, 3) float32, optional
+            C-contiguous buffer that is filled and returned.
 
         Returns
         -------
@@ -186,15 +190,13 @@ class MorphableModel:
         Raises
         ------
         InvalidInputError
-            If an array has the wrong shape or is not finite.
+            If an array has the wrong shape, dtype or layout, or is not finite.
         """
         shape, expression, pose = self._checked_coefficients(shape, expression, pose)
-        points = _dense_points(
-            self.mean, self.shape_basis, self.expression_basis, shape, expression
-        )
-        points = points if pose is None else _transformed(points, pose)
-        # A matrix product rounds differently for another batch or basis size; the landmarks have
-        # one definition, so that points and mesh of a face can never disagree.
+        placed = np.broadcast_to(_IDENTITY, (len(shape), 3, 4)) if pose is None else pose
+        points = self._kernel(np.concatenate([shape, expression], axis=1), placed, out)
+        # The kernel's storage and order of sums are its own affair; the landmarks have one
+        # definition, so that points and mesh of a face can never disagree.
         points[:, self.landmark_rows] = self._landmarks(shape, expression, pose)
         return points
 
@@ -280,11 +282,31 @@ class MorphableModel:
         write_model(self, path, storage=storage)
 
     @classmethod
+    def generic(cls) -> MorphableModel:
+        """``facegeo-generic``, the model that ships with the package."""
+        from facegeo.morphable_file import read_generic
+
+        return read_generic()
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
         """Read a ``.npz`` file; see :func:`facegeo.morphable_file.read_model`."""
         from facegeo.morphable_file import read_model
 
         return read_model(path)
+
+    @cached_property
+    def _landmark_modes(self) -> np.ndarray:
+        """Shape and expression modes at the landmarks, (Ns + Ne, 204)."""
+        basis = self.landmark_basis
+        modes = np.concatenate([basis.shape_basis, basis.expression_basis])
+        return modes.reshape(len(modes), 3 * NUM_LANDMARKS)
+
+    @cached_property
+    def _kernel(self) -> MeshKernel:
+        from facegeo.ops.mesh import MeshKernel
+
+        return MeshKernel(self.mean, np.concatenate([self.shape_basis, self.expression_basis]))
 
     def _checked_coefficients(
         self, shape: Any, expression: Any, pose: Any
@@ -299,28 +321,16 @@ class MorphableModel:
         self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None
     ) -> np.ndarray:
         basis = self.landmark_basis
-        modes = np.concatenate([basis.shape_basis, basis.expression_basis])
-        coefficients = np.concatenate([shape, expression], axis=1)[:, :, None, None]
-        points = np.empty((len(shape), NUM_LANDMARKS, 3), np.float32)
-        for start in range(0, len(shape), _LANDMARK_BATCH):
-            part = slice(start, start + _LANDMARK_BATCH)
-            # Element-wise products added mode by mode: the order of the sum, and so the last bit,
-            # does not depend on how many faces there are, as it does in a matrix product.
-            points[part] = np.add.reduce(coefficients[part] * modes, axis=1) + basis.mean
+        coefficients = np.concatenate([shape, expression], axis=1)
+        points = np.tile(basis.mean.reshape(1, -1), (len(shape), 1))
+        scaled = np.empty_like(points)
+        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
+        # many faces there are, as it does in a matrix product.
+        for mode, coefficient in zip(self._landmark_modes, coefficients.T, strict=True):
+            np.multiply(coefficient[:, None], mode, out=scaled)
+            points += scaled
+        points = points.reshape(len(shape), NUM_LANDMARKS, 3)
         return points if pose is None else _transformed(points, pose)
-
-
-def _dense_points(
-    mean: np.ndarray,
-    shape_basis: np.ndarray,
-    expression_basis: np.ndarray,
-    shape: np.ndarray,
-    expression: np.ndarray,
-) -> np.ndarray:
-    points = np.matmul(shape, shape_basis.reshape(len(shape_basis), -1))
-    points += np.matmul(expression, expression_basis.reshape(len(expression_basis), -1))
-    points += mean.reshape(-1)
-    return points.reshape(len(shape), *mean.shape)
 
 
 def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ float32 scale a mode in ``<basis>_scale``: offset = stored * scale / 32767.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.resources
 import os
 import zipfile
 import zlib
@@ -103,6 +105,14 @@ def read_model(path: str | os.PathLike[str]) -> MorphableModel:
         return MorphableModel(**fields)
     except InvalidInputError as error:
         raise CorruptFileError(f"{path}: {error}") from error
+
+
+@functools.cache
+def read_generic() -> MorphableModel:
+    """The model that ships with the package; read once a process."""
+    resource = importlib.resources.files("facegeo") / "assets" / "facegeo-generic.npz"
+    with importlib.resources.as_file(resource) as path:
+        return read_model(path)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -96,6 +96,22 @@ def checked(place: str, value: Any, shape: tuple[int | str, ...], kinds: str = "
         raise CorruptFileError(str(error)) from error
 
 
+def one_based(
+    path: Path, arrays: Mapping[str, Any], key: str, shape: tuple[int | str, ...], size: int
+) -> np.ndarray:
+    """MATLAB's indices 1..size in ``arrays[key]``, as int64 in 0..size-1.
+
+    They may be stored as doubles: MATLAB's numbers are, unless someone chose otherwise.
+    """
+    value = entry(path, arrays, key, shape, "iuf")
+    index = value.astype(np.int64)
+    if not np.array_equal(index, value) or index.min(initial=1) < 1 or index.max(initial=1) > size:
+        raise CorruptFileError(
+            f"{path}: key '{key}': expected indices 1 to {size}, got {value.min()} to {value.max()}"
+        )
+    return index - 1
+
+
 def points_from_flat(flat: np.ndarray) -> np.ndarray:
     """x0 y0 z0 x1 y1 z1 ... in one column, (3 V, 1), to (V, 3)."""
     return flat.reshape(-1, 3)
@@ -112,15 +128,6 @@ def rows_from_flat(place: str, flat: np.ndarray) -> np.ndarray:
     if not np.array_equal(rows, rows[:, :1] // 3 * 3 + np.arange(3)):
         raise CorruptFileError(f"{place}: expected the rows 3v, 3v + 1, 3v + 2 of each landmark")
     return rows[:, 0] // 3
-
-
-def from_one(place: str, index: np.ndarray, size: int) -> np.ndarray:
-    """MATLAB's indices 1..size to 0..size-1."""
-    if index.size and (index.min() < 1 or index.max() > size):
-        raise CorruptFileError(
-            f"{place}: expected indices 1 to {size}, got {index.min()} to {index.max()}"
-        )
-    return index - 1
 
 
 def facing_outward(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

@@ -59,10 +59,14 @@ def _lines(path: Path) -> list[bytes]:
 
 def _table(path: Path, lines: list[bytes], keyword: bytes, columns: int) -> np.ndarray:
     """The first ``columns`` numbers of every line that begins with ``keyword``."""
-    rows = [line.split()[1 : 1 + columns] for line in lines if line.startswith(keyword)]
+    rows = [line for line in lines if line.startswith(keyword)]
     word = keyword.decode().strip()
     try:
-        table = np.array(rows, dtype="S").astype(np.float64).reshape(len(rows), columns)
+        table = (
+            np.loadtxt(rows, usecols=range(1, 1 + columns), ndmin=2)
+            if rows
+            else np.zeros((0, columns))
+        )
         return array_of(f"{path}: lines '{word}'", table, ("V", columns))
     except InvalidInputError as error:
         raise CorruptFileError(str(error)) from error

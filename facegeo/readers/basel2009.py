@@ -17,7 +17,7 @@ from facegeo.readers._arrays import (
     entry,
     facing_outward,
     find_file,
-    from_one,
+    one_based,
     points_from_flat,
     read_mat,
 )
@@ -50,9 +50,9 @@ def read_basel2009(
     """
     info_path = find_file(folder, "model_info.mat")
     info = read_mat(info_path, ("trimIndex", "tri", "keypoints", "segbin"))
-    trim = _one_based(info_path, info, "trimIndex", (BASEL_VERTICES, 1), _FULL_VERTICES).ravel()
-    triangles = _one_based(info_path, info, "tri", (3, BASEL_TRIANGLES), BASEL_VERTICES).T
-    keypoints = _one_based(info_path, info, "keypoints", (1, 68), BASEL_VERTICES).ravel()
+    trim = one_based(info_path, info, "trimIndex", (BASEL_VERTICES, 1), _FULL_VERTICES).ravel()
+    triangles = one_based(info_path, info, "tri", (3, BASEL_TRIANGLES), BASEL_VERTICES).T
+    keypoints = one_based(info_path, info, "keypoints", (1, 68), BASEL_VERTICES).ravel()
 
     path = find_file(folder, "01_MorphableModel.mat")
     basel = read_mat(path, ("shapeMU", "shapePC", "shapeEV"))
@@ -79,14 +79,6 @@ def read_basel2009(
         shape_std=shape_std[:num_shape],
         expression_std=expression_std[:num_expression],
     )
-
-
-def _one_based(
-    path: Path, arrays: Mapping[str, Any], key: str, shape: tuple[int, ...], size: int
-) -> np.ndarray:
-    # MATLAB numbers are doubles unless someone chose otherwise, indices too.
-    index = entry(path, arrays, key, shape, "iuf").astype(np.int64)
-    return from_one(f"{path}: key '{key}'", index, size)
 
 
 def _regions(path: Path, info: Mapping[str, Any], trim: np.ndarray) -> dict[str, np.ndarray]:

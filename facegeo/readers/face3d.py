@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from facegeo.checks import describe
 from facegeo.errors import CorruptFileError
 from facegeo.morphable import MorphableModel
@@ -19,7 +17,7 @@ from facegeo.readers._arrays import (
     entry,
     facing_outward,
     find_file,
-    from_one,
+    one_based,
     points_from_flat,
     read_mat,
 )
@@ -47,17 +45,16 @@ def read_face3d(path: Path) -> MorphableModel:
     )
     shape = entry(path, model, "shapePC", (_FLAT, "M"))
     expression = entry(path, model, "expPC", (_FLAT, "M"))
-    tri = entry(path, model, "tri", (3, BASEL_TRIANGLES), "iuf").astype(np.int64)
-    keypoints = entry(path, model, "kpt_ind", (1, 68), "iuf").astype(np.int64)
-    triangles = from_one(f"{path}: key 'tri'", tri.T, BASEL_VERTICES)
+    tri = one_based(path, model, "tri", (3, BASEL_TRIANGLES), BASEL_VERTICES)
+    keypoints = one_based(path, model, "kpt_ind", (1, 68), BASEL_VERTICES)
     return MorphableModel(
         name="face3d",
         unit_mm=BASEL_UNIT_MM,
         mean=mean,
         shape_basis=basis_from_flat(shape),
         expression_basis=basis_from_flat(expression),
-        triangles=facing_outward(mean, triangles),
-        landmark_rows=from_one(f"{path}: key 'kpt_ind'", keypoints.ravel(), BASEL_VERTICES),
+        triangles=facing_outward(mean, tri.T),
+        landmark_rows=keypoints.ravel(),
         shape_std=entry(path, model, "shapeEV", (shape.shape[1], 1)).ravel(),
         expression_std=entry(path, model, "expEV", (expression.shape[1], 1)).ravel(),
     )

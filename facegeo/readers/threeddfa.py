@@ -16,7 +16,7 @@ from facegeo.readers._arrays import (
     entry,
     facing_outward,
     find_file,
-    from_one,
+    one_based,
     points_from_flat,
     read_mat,
     read_npy,
@@ -52,8 +52,8 @@ def read_3ddfa(
     keypoints_path = find_file(folder, "keypoints_sim.npy")
     keypoints = read_npy(keypoints_path, (204,), "iu")
     mean = points_from_flat(mean_shape + mean_expression)
-    triangles_path = _triangles_path(folder)
-    triangles = read_triangles(triangles_path, BASEL_VERTICES)
+    path = _triangles_path(folder)
+    tri = one_based(path, read_mat(path, ("tri",)), "tri", (3, BASEL_TRIANGLES), BASEL_VERTICES)
     shape_std, expression_std = _standard_deviations(folder)
     return MorphableModel(
         name=name,
@@ -61,18 +61,12 @@ def read_3ddfa(
         mean=mean,
         shape_basis=basis_from_flat(shape),
         expression_basis=basis_from_flat(expression),
-        triangles=facing_outward(mean, triangles),
+        triangles=facing_outward(mean, tri.T),
         landmark_rows=rows_from_flat(str(keypoints_path), keypoints),
         uv=uv,
         shape_std=shape_std,
         expression_std=expression_std,
     )
-
-
-def read_triangles(path: Path, num_vertices: int) -> np.ndarray:
-    """``tri`` of a MATLAB file, (3, 105840) and 1-based, as (F, 3) and 0-based."""
-    tri = entry(path, read_mat(path, ("tri",)), "tri", (3, BASEL_TRIANGLES), "iuf")
-    return from_one(f"{path}: key 'tri'", tri.T, num_vertices)
 
 
 def _triangles_path(folder: Path) -> Path:

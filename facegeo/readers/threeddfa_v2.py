@@ -48,7 +48,7 @@ def read_3ddfa_v2(path: Path) -> MorphableModel:
     """
     path = find_file(path, _DEFAULT) if path.is_dir() else path
     arrays = read_pickle(path)
-    mean = points_from_flat(entry(path, arrays, "u", ("3V", 1)))
+    mean = _mean(path, arrays)
     shape = _leading_modes(path, arrays, "w_shp", mean.size, NUM_SHAPE)
     expression = _leading_modes(path, arrays, "w_exp", mean.size, NUM_EXPRESSION)
     keypoints = entry(path, arrays, "keypoints", (204,), "iu")
@@ -65,6 +65,13 @@ def read_3ddfa_v2(path: Path) -> MorphableModel:
         shape_std=shape_std,
         expression_std=expression_std,
     )
+
+
+def _mean(path: Path, arrays: Mapping[str, Any]) -> np.ndarray:
+    flat = entry(path, arrays, "u", ("3V", 1))
+    if len(flat) % 3:
+        raise CorruptFileError(f"{path}: key 'u': expected 3 numbers a vertex, got {len(flat)}")
+    return points_from_flat(flat)
 
 
 def _leading_modes(

@@ -1,0 +1,169 @@
+"""Speed and accuracy of the mesh kernel beside NumPy and beside a copy of its output.
+
+All three run in one process on the same random model, each warm and into buffers that exist
+already. The copy is the least that any code which writes N meshes can cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from facegeo.ops.mesh import MeshKernel
+from facegeo.ops.reference import build_meshes
+
+DEFAULT_BATCHES = (1, 8, 64, 256, 1024)
+
+_WIDTH_PX = 100.0  # width of the mean face
+_MODE_RMS_PX = 0.5  # root mean square displacement of a vertex at one standard deviation
+_ERROR_FACES = 16  # faces that are compared with float64 at a time
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``facegeo-bench mesh``, with the defaults of :func:`run_mesh_benchmark`."""
+    parser.add_argument("--batches", type=int, nargs="+", default=list(DEFAULT_BATCHES))
+    parser.add_argument("--vertices", type=int, default=53215)
+    parser.add_argument("--coefficients", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--engine", choices=("auto", "numba", "numpy"), default="auto")
+
+
+def main(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run with parsed options."""
+    return run_mesh_benchmark(
+        args.batches,
+        vertices=args.vertices,
+        coefficients=args.coefficients,
+        seed=args.seed,
+        threads=args.threads,
+        engine=args.engine,
+    )
+
+
+def random_model(
+    rng: np.random.Generator, vertices: int, coefficients: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A mean 100 px wide, (V, 3), and modes of 0.5 px rms each, (M, V, 3), both float32."""
+    mean = rng.uniform(-_WIDTH_PX / 2, _WIDTH_PX / 2, (vertices, 3)).astype(np.float32)
+    bases = rng.standard_normal((coefficients, vertices, 3), dtype=np.float32)
+    rms = np.sqrt(np.square(bases).sum(axis=2).mean(axis=1))
+    bases *= (_MODE_RMS_PX / rms)[:, None, None]
+    return mean, bases
+
+
+def random_faces(
+    rng: np.random.Generator, faces: int, coefficients: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal coefficients (N, M) and similarity poses (N, 3, 4), both float32."""
+    from scipy.spatial.transform import Rotation
+
+    rotation = Rotation.random(faces, rng).as_matrix()
+    scale = rng.uniform(0.5, 2.0, (faces, 1, 1))
+    shift = rng.uniform(0.0, 500.0, (faces, 3, 1))
+    pose = np.concatenate([scale * rotation, shift], axis=2).astype(np.float32)
+    return rng.standard_normal((faces, coefficients), dtype=np.float32), pose
+
+
+def median_seconds(function: Callable[[], object], *, least: int = 5, budget: float = 1.0) -> float:
+    """Median duration of a call over ``least`` calls or ``budget`` seconds, whichever is more."""
+    function()
+    durations: list[float] = []
+    while len(durations) < least or (sum(durations) < budget and len(durations) < 500):
+        start = time.perf_counter()
+        function()
+        durations.append(time.perf_counter() - start)
+    return float(np.median(durations))
+
+
+def _numpy_baseline(
+    mean: np.ndarray, bases: np.ndarray, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray
+) -> Callable[[], None]:
+    """What one writes without this package: float32 products into buffers."""
+    faces, vertices = out.shape[:2]
+    basis, flat_mean = bases.reshape(len(bases), -1), mean.reshape(-1)
+    matrix = np.ascontiguousarray(pose[:, :, :3].transpose(0, 2, 1))
+    shift = np.ascontiguousarray(pose[:, None, :, 3])
+    shaped = np.empty((faces, 3 * vertices), np.float32)
+
+    def build() -> None:
+        np.matmul(coefficients, basis, out=shaped)
+        np.add(shaped, flat_mean, out=shaped)
+        np.matmul(shaped.reshape(faces, vertices, 3), matrix, out=out)
+        np.add(out, shift, out=out)
+
+    return build
+
+
+def _largest_error(
+    mean: np.ndarray, bases: np.ndarray, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray
+) -> float:
+    errors = [
+        np.abs(out[part] - build_meshes(mean, bases, coefficients[part], pose[part])).max()
+        for first in range(0, len(out), _ERROR_FACES)
+        for part in [slice(first, first + _ERROR_FACES)]
+    ]
+    return float(max(errors))
+
+
+def run_mesh_benchmark(
+    batches: Sequence[int] = DEFAULT_BATCHES,
+    *,
+    vertices: int = 53215,
+    coefficients: int = 50,
+    seed: int = 0,
+    threads: int | None = None,
+    engine: Any = "auto",
+) -> list[dict[str, Any]]:
+    """Time the mesh kernel.
+
+    Parameters
+    ----------
+    batches : sequence of int
+        Numbers of faces a call.
+    vertices, coefficients : int
+        Size of the random model.
+    threads, engine
+        As in :class:`facegeo.ops.mesh.MeshKernel`.
+
+    Returns
+    -------
+    list of dict
+        For each batch: ``batch``; ``engine``; ``faces_per_s``; ``ms_per_face``;
+        ``speedup_over_numpy``, time of float32 NumPy divided by ours; ``time_over_copy``, our time
+        divided by that of ``np.copyto`` of the output; ``max_error_px``, the largest difference to
+        float64 of any coordinate; ``first_call_s``, which includes compilation or the reading of
+        its cache. Times are medians.
+    """
+    rng = np.random.default_rng(seed)
+    mean, bases = random_model(rng, vertices, coefficients)
+    kernel = MeshKernel(mean, bases, threads=threads, engine=engine)
+    start = time.perf_counter()
+    kernel(np.zeros((1, coefficients), np.float32), np.eye(3, 4, dtype=np.float32)[None])
+    first_call = time.perf_counter() - start
+    rows = []
+    for batch in batches:
+        weights, pose = random_faces(rng, batch, coefficients)
+        out = np.zeros((batch, vertices, 3), np.float32)
+        numpy_s = median_seconds(_numpy_baseline(mean, bases, weights, pose, out))
+        ours_s = median_seconds(lambda: kernel(weights, pose, out))  # noqa: B023
+        error = _largest_error(mean, bases, weights, pose, out)
+        copy = np.zeros_like(out)
+        copy_s = median_seconds(lambda: np.copyto(copy, out))  # noqa: B023
+        rows.append(
+            {
+                "batch": batch,
+                "engine": kernel.engine,
+                "faces_per_s": batch / ours_s,
+                "ms_per_face": 1e3 * ours_s / batch,
+                "speedup_over_numpy": numpy_s / ours_s,
+                "time_over_copy": ours_s / copy_s,
+                "max_error_px": error,
+                "first_call_s": first_call,
+            }
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""The hot loops: the mesh kernel, and the reference that defines what it must compute."""

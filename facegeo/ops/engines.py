@@ -1,0 +1,58 @@
+"""Which engine runs the hot loops: compiled by Numba, or NumPy with the same results."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Literal
+
+from facegeo.errors import BackendUnavailableError, InvalidInputError
+
+Engine = Literal["auto", "numba", "numpy"]
+
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
+def _numba_problem() -> str | None:
+    """Why Numba cannot be used, or None. The answer, and the warning, come once a process."""
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        _log.warning(
+            "Numba cannot be imported (%s): meshes and pictures are made by slower NumPy code; "
+            "`pip install numba` brings the fast one",
+            error,
+        )
+        return str(error)
+    return None
+
+
+def choose_engine(engine: Engine) -> Literal["numba", "numpy"]:
+    """The engine that will run.
+
+    Parameters
+    ----------
+    engine : {"auto", "numba", "numpy"}
+        ``auto`` is Numba where it can be imported, else NumPy with one warning in the log.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``engine`` is another word.
+    BackendUnavailableError
+        If ``numba`` was asked for and cannot be imported.
+    """
+    if engine not in ("auto", "numba", "numpy"):
+        raise InvalidInputError(f"engine: expected 'auto', 'numba' or 'numpy', got {engine!r}")
+    if engine == "numpy":
+        return "numpy"
+    problem = _numba_problem()
+    if problem is None:
+        return "numba"
+    if engine == "numba":
+        raise BackendUnavailableError(
+            f"engine: 'numba' was asked for and cannot be imported ({problem}); "
+            "install it with `pip install numba`, or take engine='auto'"
+        )
+    return "numpy"

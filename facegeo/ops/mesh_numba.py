@@ -1,0 +1,94 @@
+"""The mesh kernel over tiles: packing of bases and coefficients, and threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facegeo.ops.threads import run_parallel, split_range
+from facegeo.ops.tile import BLOCK, FACES, INTEGER, LANES, POSE_STRIDE, build_tiles
+
+_FULL = 32767  # the largest int16 that is used, so that a sign may change
+_SUM_LIMIT = 65535  # 65535 * 32767 is the largest sum of products below 2**31
+
+#: Multiplications of a piece of work: some 100 us, against some 20 us to hand it to a thread.
+_PIECE = 8_000_000
+_PIECES_PER_THREAD = 8
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """A copy whose data starts at a multiple of 64 bytes."""
+    raw = np.empty(array.nbytes + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    copy: np.ndarray = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+class NumbaMeshKernel:
+    """Bases packed for the tiles of this processor; see :class:`facegeo.ops.mesh.MeshKernel`."""
+
+    def __init__(self, mean: np.ndarray, bases: np.ndarray, threads: int) -> None:
+        num_modes, num_vertices = bases.shape[:2]
+        self._threads = threads
+        self._tiles = -(-num_vertices // LANES)
+        self._steps = -(-num_modes // 2) if INTEGER else num_modes
+        self._largest = np.abs(bases).max(axis=(1, 2), initial=0.0).astype(np.float64)
+        self._mean = self._packed_mean(mean)
+        self._basis = self._packed_basis(bases)
+
+    def _packed_mean(self, mean: np.ndarray) -> np.ndarray:
+        padded = np.zeros((self._tiles * LANES, 3), np.float32)
+        padded[: len(mean)] = mean
+        return _aligned(padded.reshape(self._tiles, LANES, 3).transpose(0, 2, 1))
+
+    def _packed_basis(self, bases: np.ndarray) -> np.ndarray:
+        """``(tiles, steps, 3, LANES * modes of a step)`` int16."""
+        modes_of_step = 2 if INTEGER else 1
+        stored = np.zeros((self._steps * modes_of_step, self._tiles * LANES, 3), np.int16)
+        for mode, basis in enumerate(bases):  # one at a time: no float copy of all of them
+            if self._largest[mode] > 0:
+                stored[mode, : basis.shape[0]] = np.rint(basis * (_FULL / self._largest[mode]))
+        shape = (self._steps, modes_of_step, self._tiles, LANES, 3)
+        packed = stored.reshape(shape).transpose(2, 0, 4, 3, 1)
+        return _aligned(packed.reshape(self._tiles, self._steps, 3, LANES * modes_of_step))
+
+    def _packed_faces(
+        self, coefficients: np.ndarray, pose: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients, 4 bytes a step, groups of FACES interleaved; and poses with their scale."""
+        num_faces, num_modes = coefficients.shape
+        weights = coefficients * self._largest
+        packed_pose = np.zeros((num_faces, POSE_STRIDE), np.float32)
+        packed_pose[:, :12] = pose.reshape(num_faces, 12)
+        if INTEGER:
+            size = np.abs(weights)
+            # The finest unit with which neither a coefficient leaves 16 bits nor a sum 32; each
+            # coefficient may be rounded up by half a unit.
+            unit = np.maximum(
+                size.sum(axis=1) / (_SUM_LIMIT - num_modes), size.max(axis=1, initial=0.0) / _FULL
+            )
+            unit[unit == 0] = 1.0
+            fixed = np.zeros((num_faces, 2 * self._steps), np.int16)
+            fixed[:, :num_modes] = np.rint(weights / unit[:, None])
+            packed_pose[:, 12] = unit / _FULL
+            rows = fixed.view(np.int32)
+        else:
+            rows = (weights / _FULL).astype(np.float32)
+        grouped = num_faces // FACES * FACES
+        shape = (grouped // FACES, FACES, self._steps)
+        groups = rows[:grouped].reshape(shape).transpose(0, 2, 1)
+        return np.concatenate([groups.ravel(), rows[grouped:].ravel()]), packed_pose
+
+    def __call__(self, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray) -> None:
+        if len(coefficients) == 0:
+            return
+        packed, packed_pose = self._packed_faces(coefficients, pose)
+        work = out.size * (coefficients.shape[1] + 12)
+        # Even a small job is worth halving; a large one is cut finer, so that no core waits long.
+        pieces = self._threads if work > _PIECE // 4 else 1
+        pieces = max(pieces, min(work // _PIECE, _PIECES_PER_THREAD * self._threads))
+        calls = [
+            (self._basis, self._mean, packed, packed_pose, out, *part)
+            for part in split_range(self._tiles, pieces, BLOCK)
+        ]
+        run_parallel(build_tiles, calls, self._threads)

@@ -1,0 +1,219 @@
+"""Meshes drawn over a photo: a shaded surface, or its visible edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facegeo.checks import array_of, describe
+from facegeo.errors import InvalidImageError, InvalidInputError
+from facegeo.ops.engines import Engine
+from facegeo.raster.normals import signed_areas, vertex_normals
+from facegeo.raster.products import interpolate
+from facegeo.raster.zbuffer import Raster, check_mesh, rasterize
+
+# Directions to the lights in the y-up frame and their strengths: a key light from the upper left,
+# a weak one from the lower right, and the rest from everywhere.
+_LIGHTS = (((-0.45, 0.6, 0.75), 0.62), ((0.8, -0.1, 0.5), 0.18))
+_AMBIENT = 0.26
+_SHINE = 0.22
+_SHININESS = 24
+
+_MARGIN = 2  # pixels around a mesh that its smoothed border may touch
+
+
+def check_photo(photo: Any) -> np.ndarray:
+    """A photo as it is, or the error that it is none."""
+    if (
+        not isinstance(photo, np.ndarray)
+        or photo.dtype != np.uint8
+        or photo.ndim != 3
+        or photo.shape[2] != 3
+        or 0 in photo.shape
+    ):
+        raise InvalidImageError(f"photo: expected a (H, W, 3) uint8 array, got {describe(photo)}")
+    return photo
+
+
+def _fraction(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise InvalidInputError(f"{name}: expected a number from 0 to 1, got {value}")
+    return float(value)
+
+
+class _Canvas:
+    """The part of a photo that meshes cover, drawn ``samples`` times finer in both directions."""
+
+    def __init__(
+        self, photo: np.ndarray, meshes: np.ndarray, triangles: np.ndarray, samples: int, **how: Any
+    ) -> None:
+        if samples not in (1, 2, 3, 4):
+            raise InvalidInputError(f"samples: expected 1, 2, 3 or 4, got {samples}")
+        height, width = photo.shape[:2]
+        limit = np.array([width, height])
+        flat = meshes[..., :2].reshape(-1, 2) if meshes.size else np.zeros((1, 2), np.float32)
+        first = np.floor(np.clip(flat.min(axis=0) - _MARGIN, 0, limit)).astype(int)
+        last = np.ceil(np.clip(flat.max(axis=0) + _MARGIN, 0, limit)).astype(int)
+        self.empty = bool((last <= first).any()) or meshes.size == 0 or len(triangles) == 0
+        self.rows, self.columns = slice(first[1], last[1]), slice(first[0], last[0])
+        if self.empty:
+            return
+        # Sample k of a pixel has its centre at (k + 0.5) / samples - 0.5 from the pixel's.
+        shift = np.array([*first, 0], np.float32)
+        self.vertices = (meshes - shift) * np.float32(samples)
+        self.vertices[..., :2] += np.float32((samples - 1) / 2)
+        self.size_wh = tuple(int(n) for n in last - first)
+        self.raster: Raster = rasterize(
+            self.vertices,
+            triangles,
+            self.size_wh[1] * samples,
+            self.size_wh[0] * samples,
+            **how,
+        )
+
+    def blend(self, photo: np.ndarray, layer: np.ndarray) -> np.ndarray:
+        """A copy of the photo under samples ``(h, w, 4)``: colour times opacity, and opacity."""
+        if layer.shape[:2] != self.size_wh[::-1]:
+            layer = cv2.resize(layer, self.size_wh, interpolation=cv2.INTER_AREA)
+        result = photo.copy()
+        part = result[self.rows, self.columns]
+        mixed = part * (1 - layer[..., 3:])
+        mixed += layer[..., :3]
+        part[...] = np.clip(mixed + np.float32(0.5), 0, 255)
+        return result
+
+
+def _shade(normals: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """Colours 0..255 of a matt, slightly shiny surface with photo-frame unit normals (..., 3)."""
+    # The inner side of an open surface is lit as well, from the same lights.
+    normals = normals * np.where(normals[..., 2:] < 0, np.float32(-1), np.float32(1))
+    light = np.full(normals.shape[:-1], _AMBIENT, np.float32)
+    shine = np.zeros_like(light)
+    for direction, strength in _LIGHTS:
+        towards = np.array(direction) * (1, -1, 1)  # to the photo frame
+        towards = (towards / np.linalg.norm(towards)).astype(np.float32)
+        light += np.float32(strength) * np.maximum(normals @ towards, 0)
+        half = towards + np.array([0, 0, 1], np.float32)
+        half /= np.linalg.norm(half)
+        shine += np.float32(strength) * np.maximum(normals @ half, 0) ** _SHININESS
+    shaded: np.ndarray = color * light[..., None] + np.float32(255 * _SHINE) * shine[..., None]
+    return np.clip(shaded, 0, 255)
+
+
+def draw_mesh(
+    photo: Any,
+    vertices: Any,
+    triangles: Any,
+    *,
+    color: Sequence[float] = (226, 214, 200),
+    opacity: float = 0.85,
+    samples: int = 2,
+    engine: Engine = "auto",
+) -> np.ndarray:
+    """Meshes as smooth shaded surfaces over a photo.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8
+        Not changed.
+    vertices : (V, 3) or (N, V, 3) float32
+        Photo pixels.
+    triangles : (F, 3) integers
+    color : three numbers in 0..255
+        Of the surface, in the photo's channel order.
+    opacity : float
+        0 leaves the photo as it is, 1 covers it.
+    samples : {1, 2, 3, 4}
+        Samples a pixel in each direction; 2 smooths the borders, 1 is the fastest.
+    engine : {"auto", "numba", "numpy"}
+
+    Returns
+    -------
+    (H, W, 3) uint8
+
+    Raises
+    ------
+    InvalidImageError, InvalidInputError
+        If the photo or another argument is not as stated.
+    """
+    photo = check_photo(photo)
+    opacity = _fraction("opacity", opacity)
+    surface = array_of("color", color, (3,))
+    meshes, triangles = check_mesh(vertices, triangles)
+    canvas = _Canvas(photo, meshes, triangles, samples, engine=engine)
+    if canvas.empty:
+        return photo.copy()
+    # Lit at the vertices: on a dense mesh this looks like lighting each pixel, and is far cheaper.
+    normals = np.stack([vertex_normals(mesh, triangles) for mesh in meshes])
+    paint = np.full((*normals.shape[:2], 4), opacity, np.float32)
+    paint[..., :3] *= _shade(normals, surface)
+    return canvas.blend(photo, interpolate(canvas.raster, triangles, paint, engine=engine))
+
+
+def _edge_distance(raster: Raster, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Distance in samples from each covered sample to the nearest edge of its triangle, (P,)."""
+    xy = vertices[:, triangles, :2]  # (N, F, 3, 2)
+    opposite = np.roll(xy, -1, axis=2) - np.roll(xy, -2, axis=2)
+    area = np.stack([np.abs(signed_areas(mesh, triangles)) for mesh in vertices])
+    heights = area[..., None] / np.maximum(np.linalg.norm(opposite, axis=3), 1e-6)
+    heights = heights.reshape(-1, 3).astype(np.float32)
+    seen = raster.covered
+    # A weight is the distance to the opposite edge in heights of the triangle.
+    distance: np.ndarray = (raster.barycentric[seen] * heights[raster.triangle[seen]]).min(axis=1)
+    return distance
+
+
+def draw_wireframe(
+    photo: Any,
+    vertices: Any,
+    triangles: Any,
+    *,
+    color: Sequence[float] = (255, 225, 120),
+    opacity: float = 0.8,
+    thickness: float = 1.0,
+    samples: int = 2,
+    engine: Engine = "auto",
+) -> np.ndarray:
+    """The edges of meshes that the viewer sees, smooth, hidden ones left out.
+
+    Where triangles are smaller than a few pixels the lines run together into a tint.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8
+        Not changed.
+    vertices : (V, 3) or (N, V, 3) float32
+        Photo pixels.
+    triangles : (F, 3) integers
+    color : three numbers in 0..255
+        Of the lines, in the photo's channel order.
+    opacity : float
+        0..1.
+    thickness : float
+        Of the lines in pixels.
+    samples : {1, 2, 3, 4}
+        Samples a pixel in each direction.
+    engine : {"auto", "numba", "numpy"}
+
+    Returns
+    -------
+    (H, W, 3) uint8
+    """
+    photo = check_photo(photo)
+    opacity = _fraction("opacity", opacity)
+    paint = array_of("color", color, (3,))
+    if not thickness > 0:
+        raise InvalidInputError(f"thickness: expected a positive number, got {thickness}")
+    meshes, triangles = check_mesh(vertices, triangles)
+    canvas = _Canvas(photo, meshes, triangles, samples, engine=engine)
+    if canvas.empty:
+        return photo.copy()
+    seen = canvas.raster.covered
+    distance = _edge_distance(canvas.raster, canvas.vertices, triangles)
+    strength = opacity * np.clip(0.5 * thickness * samples + 0.5 - distance, 0, 1)
+    layer = np.zeros((*seen.shape, 4), np.float32)
+    layer[seen] = strength[:, None] * np.append(paint, np.float32(1))
+    return canvas.blend(photo, layer)
