@@ -31,7 +31,9 @@ def test_the_readme_speaks_of_commands_that_exist():
     from facegeo.cli import build_parser
 
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    used = set(re.findall(r"^(?:\$ )?(?:\S*/)?facegeo ([a-z]+)", readme, re.MULTILINE))
+    snippets = re.findall(r"```sh\n(.*?)```|`([^`]+)`", readme, re.DOTALL)
+    code = "\n".join(block or span for block, span in snippets)
+    used = set(re.findall(r"\bfacegeo ([a-z]+)", code))
     assert {"predict", "demo"} <= used
     known = build_parser().format_help()
     assert all(re.search(rf"^    {name} ", known, re.MULTILINE) for name in used)

@@ -82,7 +82,8 @@ def _require_cuda_build(index: int) -> None:
     if _CUDA not in available:
         raise BackendUnavailableError(
             f"device 'cuda:{index}': this ONNX Runtime has no CUDA provider "
-            f"(it has {', '.join(available)}); replace it: pip uninstall onnxruntime && pip install onnxruntime-gpu[cuda,cudnn]"
+            f"(it has {', '.join(available)}); replace it: "
+            "pip uninstall onnxruntime && pip install onnxruntime-gpu[cuda,cudnn]"
         )
 
 
