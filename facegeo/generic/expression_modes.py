@@ -1,0 +1,121 @@
+"""The 10 modes of expression: facial action units, in units of a usual expression's spread.
+
+Names in brackets are those of the Facial Action Coding System. Amplitudes are the authors' estimate
+of the usual spread of each movement; a coefficient of about 3 is the full movement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from facegeo.generic.fields import Canvas, Push, smooth_step
+
+#: Axis of the jaw's hinge, (y, z) between the ear's front and the cheekbone.
+JAW_HINGE = (-18.0, -62.0)
+#: Over u: the heights on the chart where the jaw begins to carry the skin and carries it fully,
+#: where it ends, and where its pull on the throat has gone.
+JAW_CHART = (
+    # u, begins, full, border of the jaw, released
+    (0, -76, -86, -136, -186),
+    (12, -72, -84, -130, -180),
+    (25, -64, -82, -120, -170),
+    (45, -48, -84, -108, -156),
+    (70, -36, -84, -98, -142),
+    (90, -30, -82, -92, -128),
+    (125, -28, -80, -90, -120),
+)
+
+
+@dataclass(frozen=True)
+class ExpressionMode:
+    """A named field; in the mirror it becomes the mode ``twin`` times ``sign``."""
+
+    name: str
+    field: Callable[[Canvas], np.ndarray]
+    twin: str
+    sign: int = 1
+
+
+def _pushes(*pushes: Push, odd: bool = False, side: int = 0) -> Callable[[Canvas], np.ndarray]:
+    return lambda canvas: canvas.push(pushes, odd=odd, side=side)
+
+
+def jaw_weight(canvas: Canvas) -> np.ndarray:
+    """``(C,)``: how far the lower jaw carries a point along, 0 to 1."""
+    u, v = np.abs(canvas.chart[:, 0]), canvas.chart[:, 1]
+    table = np.array(JAW_CHART, float)
+    start, full, border, end = (np.interp(u, table[:, 0], table[:, i]) for i in (1, 2, 3, 4))
+    skin = smooth_step((v - start) / (full - start), 0, 1)
+    throat = 1 - smooth_step((v - border) / (end - border), 0, 1)
+    return skin * throat
+
+
+def _jaw_open(canvas: Canvas) -> np.ndarray:
+    """Lower jaw down around its hinge, which slides forward as it opens [AU 26, 27]."""
+    _, y, z = canvas.points.T
+    weight = 0.055 * jaw_weight(canvas)
+    hinge_y, hinge_z = JAW_HINGE
+    down, back = z - hinge_z, 0.6 * (y - hinge_y)
+    return np.stack([np.zeros_like(y), -weight * down, weight * back], -1)
+
+
+BLINK = (
+    Push((30, 6), (15, 8.5), (0, -3.0, 0.35)),
+    Push((30, -6.0), (15, 8), (0, 0.55, 0)),
+)
+
+EXPRESSION_MODES: tuple[ExpressionMode, ...] = (
+    ExpressionMode("jaw_open", _jaw_open, "jaw_open"),
+    ExpressionMode(  # corners of the mouth out, up and back; cheeks up [AU 12, 6]
+        "smile",
+        _pushes(
+            Push((25, -74), (17, 17), (2.8, 2.4, -1.6)),
+            Push((45, -40), (22, 20), (0.4, 1.2, 0.8)),
+            Push((0, -66), (14, 10), (0, 0.7, -1.0)),
+            Push((0, -92), (16, 14), (0, 0.4, -0.8)),
+        ),
+        "smile",
+    ),
+    ExpressionMode(  # lips forward, corners in [AU 18]
+        "pucker",
+        _pushes(
+            Push((24, -75), (17, 17), (-3.0, 0, 0.8)),
+            Push((0, -68), (18, 12), (0, 0.3, 1.8)),
+            Push((0, -94), (18, 13), (0, -0.2, 1.8)),
+        ),
+        "pucker",
+    ),
+    ExpressionMode(  # [AU 15, 20]
+        "mouth_frown", _pushes(Push((26, -76), (18, 18), (0.8, -2.4, -0.6))), "mouth_frown"
+    ),
+    ExpressionMode(  # upper lip up and lower lip down, teeth shown [AU 10, 16]
+        "lips_part",
+        _pushes(
+            Push((0, -70), (19, 13), (0, 1.6, 0.4)), Push((0, -92), (19, 14), (0, -1.6, 0.3))
+        ),
+        "lips_part",
+    ),
+    ExpressionMode(  # [AU 1, 2]
+        "brow_raise",
+        _pushes(Push((28, 23), (30, 16), (0, 2.6, -0.4)), Push((0, 40), (50, 26), (0, 1.0, 0))),
+        "brow_raise",
+    ),
+    ExpressionMode(  # inner ends of the brows down and together [AU 4]
+        "brow_lower",
+        _pushes(Push((14, 20), (18, 14), (-1.2, -2.4, 0.6))),
+        "brow_lower",
+    ),
+    ExpressionMode("blink_left", _pushes(*BLINK, side=1), "blink_right"),  # [AU 45]
+    ExpressionMode("blink_right", _pushes(*BLINK, side=-1), "blink_left"),
+    ExpressionMode(  # mouth and chin to the person's left
+        "mouth_left",
+        _pushes(
+            Push((0, -82), (32, 26), (2.2, 0, 0)), Push((25, -76), (18, 18), (0, 0.8, 0)), odd=True
+        ),
+        "mouth_left",
+        -1,
+    ),
+)
