@@ -131,6 +131,22 @@ def _relax(
     return points
 
 
+def _uncrowded(xyz: np.ndarray, distance: np.ndarray, fixed: int) -> np.ndarray:
+    """Mask of points to keep so that no free point is nearer than ``distance`` to another kept one.
+
+    The chart's parts may touch in space (lips, lids), so only neighbours on both count; free points
+    give way to fixed ones, later free points to earlier ones.
+    """
+    keep = np.ones(len(xyz), bool)
+    pairs = cKDTree(xyz).query_pairs(float(distance.max()), output_type="ndarray")
+    length = np.linalg.norm(xyz[pairs[:, 0]] - xyz[pairs[:, 1]], axis=1)
+    pairs = np.sort(pairs[length < distance[pairs].min(1)], axis=1)
+    for first, second in pairs[np.lexsort(pairs.T)]:
+        if second >= fixed and keep[first]:
+            keep[second] = False
+    return keep
+
+
 def _flip_to_surface(
     triangles: np.ndarray, xyz: np.ndarray, chart: np.ndarray, kept: set[tuple[int, int]]
 ) -> np.ndarray:
@@ -182,7 +198,7 @@ def _flip_to_surface(
 
 
 def build_cage(
-    surface: ChartSurface, spacing: float = 2.6, ratio: float = 0.75, rounds: int = 120
+    surface: ChartSurface, spacing: float = 2.6, ratio: float = 0.75, rounds: int = 80
 ) -> Cage:
     """Triangulate the chart with even triangles on the surface.
 
@@ -201,10 +217,13 @@ def build_cage(
     fine = outline.points[np.concatenate([outline.rows[name] for name in names])]
     seeds = _seed(lookup, outline, fine, spacing, ratio)
     fixed = len(outline.points)
-    points = _relax(
-        np.concatenate([outline.points, seeds]), fixed, lookup, outline, fine, spacing, ratio,
-        rounds,
-    )  # fmt: skip
+    points = np.concatenate([outline.points, seeds])
+    # Twice: points that were caught too near to others are taken out in between.
+    for _ in range(2):
+        points = _relax(points, fixed, lookup, outline, fine, spacing, ratio, rounds)
+        wanted = _size(points, fine, ratio) * spacing
+        points = points[_uncrowded(lookup(points), 0.62 * wanted, fixed)]
+    points = _relax(points, fixed, lookup, outline, fine, spacing, ratio, rounds // 4)
     kept = {(int(a), int(b)) for a, b in outline.edges}
     half = _flip_to_surface(_triangles(outline, points), surface(points), points, kept)
     return _reflect(points, half, outline.rows)

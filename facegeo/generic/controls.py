@@ -165,7 +165,7 @@ LIP_EDGE_LOWER = (
 )  # fmt: skip
 #: The bag of the mouth, ring by ring: share of the distance from its middle on the chart, how far
 #: behind the edge (mm), how far it opens upwards and downwards (mm).
-LIP_LINING = ((0.80, 3.5, 0.4), (0.60, 9.0, 5.0), (0.34, 16.0, 10.0))
+LIP_LINING = ((0.80, 3.5, 2.0), (0.60, 9.0, 6.0), (0.34, 16.0, 11.0))
 #: Middle of the back of the bag, (y, z).
 MOUTH_BACK = (-68.0, 6.0)
 
@@ -273,7 +273,7 @@ def _lips() -> list[tuple[np.ndarray, np.ndarray]]:
     flat, edge = mouth_edge()
     parts.append((flat, edge))
     centre = np.array([0.0, (flat[0, 1] + flat[-1, 1]) / 2])
-    opens = np.append(np.append(np.ones(5), 0.0), -np.ones(5)) * (1 - (edge[:, 0] / 26) ** 4)
+    opens = np.append(np.append(np.ones(5), 0.0), -np.ones(5)) * (1 - (edge[:, 0] / 26) ** 12)
     for share, behind, gape in LIP_LINING:
         back = edge.copy()
         back[:, 0] *= 1 - 0.008 * behind

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facegeo.generic import controls
 from facegeo.generic.fields import Canvas, Push, smooth_step
 
 #: Axis of the jaw's hinge, (y, z) between the ear's front and the cheekbone.
 JAW_HINGE = (-18.0, -62.0)
 #: Over u: the heights on the chart where the jaw begins to carry the skin and carries it fully,
-#: where it ends, and where its pull on the throat has gone.
+#: where it ends, and where its pull on the throat has gone. The lips part from this, see below.
 JAW_CHART = (
     # u, begins, full, border of the jaw, released
-    (0, -76, -86, -136, -186),
-    (12, -72, -84, -130, -180),
-    (25, -64, -82, -120, -170),
-    (45, -48, -84, -108, -156),
-    (70, -36, -84, -98, -142),
-    (90, -30, -82, -92, -128),
-    (125, -28, -80, -90, -120),
+    (0, -44, -104, -136, -186),
+    (25, -42, -102, -120, -176),
+    (45, -38, -92, -108, -160),
+    (70, -32, -86, -98, -146),
+    (90, -28, -82, -92, -132),
+    (125, -26, -80, -90, -122),
 )
 
 
@@ -44,13 +44,25 @@ def _pushes(*pushes: Push, odd: bool = False, side: int = 0) -> Callable[[Canvas
 
 
 def jaw_weight(canvas: Canvas) -> np.ndarray:
-    """``(C,)``: how far the lower jaw carries a point along, 0 to 1."""
+    """``(C,)``: how far the lower jaw carries a point along, 0 to 1.
+
+    A ramp down the cheeks; between the corners of the mouth a step across its opening, so that the
+    upper lip stays and the lower lip goes.
+    """
     u, v = np.abs(canvas.chart[:, 0]), canvas.chart[:, 1]
     table = np.array(JAW_CHART, float)
     start, full, border, end = (np.interp(u, table[:, 0], table[:, i]) for i in (1, 2, 3, 4))
-    skin = smooth_step((v - start) / (full - start), 0, 1)
+    cheek = smooth_step((v - start) / (full - start), 0, 1)
     throat = 1 - smooth_step((v - border) / (end - border), 0, 1)
-    return skin * throat
+    edge, _ = controls.mouth_edge()
+    corner = len(edge) // 2
+    width = edge[corner, 0]
+    upper = np.interp(u, edge[: corner + 1, 0], edge[: corner + 1, 1])
+    lower = np.interp(u, edge[corner:][::-1, 0], edge[corner:][::-1, 1])
+    lips = smooth_step((v - upper) / np.minimum(lower - upper, -1e-3), 0, 1)
+    # Flat at the corner: there the opening closes faster than the lips part.
+    share = np.clip(1 - (u / width) ** 2, 0, None) ** 3
+    return (cheek + share * (lips - cheek)) * throat
 
 
 def _jaw_open(canvas: Canvas) -> np.ndarray:

@@ -103,9 +103,6 @@ def _mouth(collector: _Collector, surface: ChartSurface, spacing: float) -> None
     lower = resample(edge[5:], surface, spacing, len(upper))
     ring = np.concatenate([upper, lower[1:]])
     collector.add("lip_edge", ring)
-    centre = np.array([0.0, (edge[0, 1] + edge[-1, 1]) / 2])
-    for number, (share, _, _) in enumerate(controls.LIP_LINING[:1]):
-        collector.add(f"lip_lining_{number}", _ring(share, ring, centre))
     top = np.array([(0.0, *controls.MIDLINE_LIP[3]), *controls.LIP_BORDER_UPPER])
     bottom = np.array([(0.0, *controls.MIDLINE_LOWER[1]), *controls.LIP_BORDER_LOWER])
     for name, points, below in (("upper_red", top, 0.0), ("lower_red", bottom, 1.0)):
