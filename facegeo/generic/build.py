@@ -23,8 +23,6 @@ from facegeo.generic.surface import fit_surface
 
 NAME = "facegeo-generic"
 FLIP = np.array([-1.0, 1.0, 1.0])
-#: Bending given up for smoothness between the controls, see :func:`fit_surface`.
-SOFTNESS = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +65,7 @@ def _spread(matrix: sparse.csr_matrix, stack: np.ndarray) -> np.ndarray:
 
 
 def _build_skin() -> _Skin:
-    surface = fit_surface(*controls.average_controls(), softness=SOFTNESS)
+    surface = fit_surface(*controls.average_controls())
     cage = build_cage(surface)
     points = surface(cage.chart)
     points = 0.5 * (points + _reflected(points, cage.mirror))

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
+#: How loosely the surface holds the controls of each kind: rims, details, midline, broad forms.
+SOFT_RIM, SOFT_DETAIL, SOFT_MIDLINE, SOFT_ROWS = 0.3, 1.5, 4.0, 25.0
+
 EYE_CENTRE = np.array([31.3, 0.0, 0.0])
 EYE_RADIUS = 12.0
 
@@ -47,12 +50,12 @@ ROWS = (
     (-17, ((4, 29.9), (8, 23.2), (11.5, 15.9), (15.5, 11.0), (22, 9.6), (30, 10.6), (38, 10),
            (45, 7.6), (52, 2.4), (58, -6), (63, -18), (67, -34), (70, -50), (72, -66))),
     (-25, ((4.5, 35.0), (8.8, 28), (12.5, 18.8), (16.5, 13.2), (23, 12), (31, 12.8), (40, 11.2),
-           (48, 6.6), (55, -1.6), (61, -13), (65.5, -28), (69, -44), (71, -58), (72, -70))),
+           (48, 7.6), (55.5, 0.2), (61.5, -11.5), (66, -27), (69, -44), (71, -58), (72, -70))),
     (-35, ((24, 14.4), (30, 14.6), (37, 12.2), (44, 7.6), (51, 0), (58, -12), (63, -25),
            (67, -42), (69, -57), (70, -70))),
     (-46, ((25, 16.4), (32, 14), (40, 8), (48, -1), (55, -13.5), (60.5, -28), (64.5, -44),
            (66.5, -60), (67.5, -72))),
-    (-56, ((12, 25.4), (19, 21.2), (26, 16.8), (33, 11.6), (40, 4.8), (47, -5.5), (53.5, -19),
+    (-56, ((12, 25.4), (19, 21.2), (26, 16.8), (33, 11.2), (40, 4.0), (47, -6.5), (53.5, -19.5),
            (58, -34), (61, -50), (62.5, -66))),
     (-68, ((29.5, 13.6), (34, 9.4), (40, 2.4), (46, -7.5), (51.5, -20), (55.5, -34),
            (57.8, -48), (59, -64))),
@@ -156,16 +159,16 @@ LIP_BODY_LOWER = ((6, -72.2, 29.8), (11.8, -71.6, 27.0), (17.6, -70.0, 22.2))
 #: Where the lips meet: corner of the mouth, then upper edge and lower edge from the midline out.
 MOUTH_CORNER = (25.8, -67.5, 14.8)
 LIP_EDGE_UPPER = (
-    (0, -68.1, 28.2), (6, -67.6, 27.6), (11.8, -67.4, 25.4), (17.6, -67.2, 20.8),
-    (22.6, -67.4, 17.0),
+    (0, -68.1, 28.2), (6, -67.6, 27.6), (11.8, -67.5, 25.4), (17.6, -67.5, 20.9),
+    (22.6, -67.6, 17.0),
 )  # fmt: skip
 LIP_EDGE_LOWER = (
-    (0, -68.4, 27.6), (6, -68.0, 27.0), (11.8, -67.7, 24.8), (17.6, -67.6, 20.4),
-    (22.6, -67.6, 16.8),
+    (0, -68.4, 27.6), (6, -68.0, 27.0), (11.8, -67.7, 24.9), (17.6, -67.65, 20.5),
+    (22.6, -67.7, 16.8),
 )  # fmt: skip
 #: The bag of the mouth, ring by ring: share of the distance from its middle on the chart, how far
 #: behind the edge (mm), how far it opens upwards and downwards (mm).
-LIP_LINING = ((0.80, 3.5, 2.0), (0.60, 9.0, 6.0), (0.34, 16.0, 11.0))
+LIP_LINING = ((0.80, 3.5, 1.6), (0.60, 9.0, 6.0), (0.34, 16.0, 11.0))
 #: Middle of the back of the bag, (y, z).
 MOUTH_BACK = (-68.0, 6.0)
 
@@ -177,9 +180,10 @@ UNDERSIDE = (
     ((0, -117.2, 0), 8), ((0, -118.8, -12), 19), ((0, -121.5, -26), 31), ((11, -117.4, -7), 14),
     ((15, -120.6, -26), 29), ((23, -113.4, -16), 14), ((29, -114.6, -33), 21),
     ((38, -106.5, -44), 14), ((45.5, -97, -54), 10), ((52, -85, -63), 6),
-    ((0, -130, -36), 38), ((18, -130, -38), 33), ((33, -126, -48), 20), ((44, -115, -61), 12),
+    ((0, -131, -36), 38), ((18, -131, -38), 33), ((33, -127, -48), 20), ((44, -115, -61), 12),
     ((51.5, -99, -69), 9),
-    ((0, -142, -41), 38), ((20, -142, -43), 33), ((36, -138, -53), 20), ((48, -127, -67), 12),
+    ((0, -150, -42), 38), ((20, -150, -44), 33), ((36, -147, -54), 20), ((47, -138, -66), 12),
+    ((53, -118, -76), 9),
 )  # fmt: skip
 
 
@@ -284,7 +288,7 @@ def _lips() -> list[tuple[np.ndarray, np.ndarray]]:
     return parts
 
 
-def average_controls() -> tuple[np.ndarray, np.ndarray]:
+def average_controls() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every control of the side x >= 0.
 
     Returns
@@ -292,6 +296,8 @@ def average_controls() -> tuple[np.ndarray, np.ndarray]:
     chart : (C, 2) float64
     points : (C, 3) float64
         Millimetres. Controls on the midline have x = u = 0.
+    softness : (C,) float64
+        How loosely the surface holds each, see :func:`facegeo.generic.surface.fit_surface`.
     """
     midline = np.array([(0.0, y, z) for y, z in MIDLINE_UPPER])
     lip = np.array([(0.0, y, z) for y, z in MIDLINE_LIP])
@@ -302,18 +308,19 @@ def average_controls() -> tuple[np.ndarray, np.ndarray]:
     under_chart = chart(under)
     under_chart[:, 1] -= drop
     parts = [
-        (chart(midline), midline),
-        (chart(lip, np.zeros(len(lip))), lip),
-        (chart(lower, np.ones(len(lower))), lower),
-        (chart(rows), rows),
-        (chart(np.array(ORBIT)), np.array(ORBIT)),
-        (under_chart, under),
-        *_lids(),
-        *_lips(),
+        (chart(midline), midline, SOFT_MIDLINE),
+        (chart(lip, np.zeros(len(lip))), lip, SOFT_RIM),
+        (chart(lower, np.ones(len(lower))), lower, SOFT_MIDLINE),
+        (chart(rows), rows, SOFT_ROWS),
+        (chart(np.array(ORBIT)), np.array(ORBIT), SOFT_DETAIL),
+        (under_chart, under, SOFT_ROWS),
+        *((flat, xyz, SOFT_RIM) for flat, xyz in (*_lids(), *_lips())),
     ]
     for table in (NOSE, NOSTRIL_RIM, NOSTRIL_PIT):
-        parts.append((np.array([p for p, _ in table]), np.array([q for _, q in table])))
-    flat = np.concatenate([p for p, _ in parts]).astype(float)
-    xyz = np.concatenate([q for _, q in parts]).astype(float)
+        flat, xyz = (np.array([pair[i] for pair in table]) for i in (0, 1))
+        parts.append((flat, xyz, SOFT_DETAIL))
+    flat = np.concatenate([p for p, _, _ in parts]).astype(float)
+    xyz = np.concatenate([q for _, q, _ in parts]).astype(float)
+    softness = np.concatenate([np.full(len(p), soft) for p, _, soft in parts])
     flat[xyz[:, 0] == 0, 0] = 0.0
-    return flat, xyz
+    return flat, xyz, softness

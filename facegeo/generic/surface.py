@@ -42,7 +42,7 @@ class ChartSurface:
         return np.concatenate([odd[:, None], even], -1)
 
 
-def fit_surface(chart: np.ndarray, points: np.ndarray, softness: float = 0.0) -> ChartSurface:
+def fit_surface(chart: np.ndarray, points: np.ndarray, softness: np.ndarray) -> ChartSurface:
     """The thin-plate spline through controls of the half face and their mirror images.
 
     Parameters
@@ -50,8 +50,8 @@ def fit_surface(chart: np.ndarray, points: np.ndarray, softness: float = 0.0) ->
     chart : (C, 2) float64
     points : (C, 3) float64
         Millimetres.
-    softness : float
-        0 passes through every control; larger values bend less and pass near them.
+    softness : (C,) float64
+        The surface passes through controls of softness 0; it bends less and passes near the others.
     """
     near = _kernel(chart, chart)
     far = _kernel(chart, chart * [-1, 1])
@@ -60,14 +60,14 @@ def fit_surface(chart: np.ndarray, points: np.ndarray, softness: float = 0.0) ->
     # Even part: symmetric plate plus 1 and v. Midline controls meet their own mirror image.
     ones = np.stack([np.ones(count), v], -1)
     system = np.zeros((count + 2, count + 2))
-    system[:count, :count] = near + far + softness * np.eye(count)
+    system[:count, :count] = near + far + np.diag(softness)
     system[:count, count:], system[count:, :count] = ones, ones.T
     right = np.concatenate([points[:, 1:], np.zeros((2, 2))])
     even = np.linalg.solve(system, right)
     # Odd part: midline controls say nothing, x = 0 there anyway.
     off = np.flatnonzero(u > 0)
     system = np.zeros((len(off) + 1, len(off) + 1))
-    system[:-1, :-1] = (near - far)[np.ix_(off, off)] + softness * np.eye(len(off))
+    system[:-1, :-1] = (near - far)[np.ix_(off, off)] + np.diag(softness[off])
     system[:-1, -1], system[-1, :-1] = u[off], u[off]
     solved = np.linalg.solve(system, np.append(points[off, 0], 0.0))
     odd = np.zeros(count + 1)

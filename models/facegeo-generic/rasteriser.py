@@ -49,7 +49,7 @@ def _fragments(xy: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.nd
     area = _cross(xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0])
     reach = span.max(1)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    edges = [0, 4, 8, 16, 32, 64, 10_000]
+    edges = [0, 2, 3, 4, 5, 6, 8, 11, 16, 32, 64, 10_000]
     for small, large in zip(edges[:-1], edges[1:], strict=True):
         rows = np.flatnonzero((reach > small) & (reach <= large) & (np.abs(area) > 1e-9))
         if not len(rows):
@@ -75,6 +75,36 @@ def _fragments(xy: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return columns[0], columns[1], columns[2]
 
 
+def openness(
+    vertices: np.ndarray, triangles: np.ndarray, directions: int = 40, size: int = 320
+) -> np.ndarray:
+    """How much of the sky each vertex sees, ``(V,)`` in [0, 1]: ambient occlusion by depth maps."""
+    normals = vertex_normals(vertices, triangles)
+    index = np.arange(directions) + 0.5
+    height = 1 - 1.7 * index / directions  # evenly over the sphere but for its bottom
+    turn = np.pi * (1 + 5**0.5) * index
+    width = np.sqrt(1 - height**2)
+    sky = np.stack([width * np.cos(turn), height, width * np.sin(turn)], -1)
+    centre, reach = vertices.mean(0), 1.02 * np.linalg.norm(vertices - vertices.mean(0), axis=1).max()
+    seen, total = np.zeros(len(vertices)), np.zeros(len(vertices))
+    for direction in sky:
+        side = np.cross(direction, [0.3, 0.2, 0.9])
+        side /= np.linalg.norm(side)
+        axes = np.stack([side, np.cross(direction, side), direction])
+        local = (vertices - centre) @ axes.T
+        xy = (local[:, :2] / reach + 1) * (size / 2) - 0.5
+        rows, pixels, weights = _fragments(xy[triangles], size)
+        depth = np.full(size * size, -np.inf)
+        np.maximum.at(depth, pixels, (local[triangles[rows], 2] * weights).sum(-1))
+        at = np.clip(np.round(xy).astype(int), 0, size - 1)
+        step = 2.5 * reach / size
+        front = depth[at[:, 1] * size + at[:, 0]] > local[:, 2] + step
+        weight = np.clip(normals @ direction, 0, None)
+        seen += weight * ~front
+        total += weight
+    return np.where(total > 0, seen / np.maximum(total, 1e-9), 0.0)
+
+
 def render(
     vertices: np.ndarray,
     triangles: np.ndarray,
@@ -83,6 +113,7 @@ def render(
     size: int = 480,
     millimetres: float = 250.0,
     gloss: np.ndarray | None = None,
+    open_sky: np.ndarray | None = None,
 ) -> np.ndarray:
     """An ``(size, size, 3)`` uint8 BGR picture of a mesh in camera axes, orthographic.
 
@@ -96,6 +127,8 @@ def render(
         Width of the picture.
     gloss : (V,) float, optional
         Strength of the highlight, 0.12 by default.
+    open_sky : (V,) float, optional
+        From :func:`openness`; darkens hollows.
     """
     big = 2 * size
     scale = big / millimetres
@@ -123,8 +156,13 @@ def render(
         half = towards + np.array([0, 0, 1.0])
         half /= np.linalg.norm(half)
         highlight += (np.clip(normal @ half, 0, None) ** 30 * np.mean(colour))[:, None]
+    if open_sky is not None:
+        sky = (open_sky[triangles[rows]] * weights[..., 0]).sum(1)[:, None]
+        # Hollows in skin are not grey: what light they get has bounced off skin.
+        light = light * np.clip(sky, 0.02, 1) ** np.array([0.75, 0.95, 1.0])
+        highlight *= sky**2
     shaded = albedo * light + shine[:, None] * highlight
-    shaded[normal[:, 2] < -0.02] *= 0.25
+    shaded[normal[:, 2] < -0.02] *= 0.25  # the back of the surface
     image = np.ones((big * big, 3)) * np.array(BACKGROUND)
     image[pixels] = np.clip(shaded, 0, 1) ** (1 / 1.5)
     image = image.reshape(size, 2, size, 2, 3).mean((1, 3))
