@@ -198,7 +198,7 @@ def _flip_to_surface(
 
 
 def build_cage(
-    surface: ChartSurface, spacing: float = 2.6, ratio: float = 0.75, rounds: int = 80
+    surface: ChartSurface, spacing: float = 2.8, ratio: float = 0.75, rounds: int = 80
 ) -> Cage:
     """Triangulate the chart with even triangles on the surface.
 

@@ -13,6 +13,9 @@ image. The coordinates were drawn from the averages in :mod:`facegeo.generic.mea
 from __future__ import annotations
 
 import numpy as np
+from scipy.interpolate import CubicSpline
+
+from facegeo.generic.ear import ear_controls
 
 #: How loosely the surface holds the controls of each kind: rims, details, midline, broad forms.
 SOFT_RIM, SOFT_DETAIL, SOFT_MIDLINE, SOFT_ROWS = 0.3, 1.5, 4.0, 25.0
@@ -47,10 +50,10 @@ ROWS = (
     (4.5, ((3.6, 19.2), (7.2, 15.2), (11, 11.4), (15, 9.4))),
     (-2.5, ((3.6, 20.4), (7.2, 15.4), (11, 10.8))),
     (-9.5, ((3.8, 24.9), (7.6, 19), (11, 13), (15, 9.6))),
-    (-17, ((4, 29.9), (8, 23.2), (11.5, 15.9), (15.5, 11.0), (22, 9.6), (30, 10.6), (38, 10),
+    (-17, ((4, 29.9), (8, 23.2), (11.5, 15.9), (15.5, 11.0), (22, 10.2), (30, 10.8), (38, 10),
            (45, 7.6), (52, 2.4), (58, -6), (63, -18), (67, -34), (70, -50), (72, -66))),
-    (-25, ((4.5, 35.0), (8.8, 28), (12.5, 18.8), (16.5, 13.2), (23, 12), (31, 12.8), (40, 11.2),
-           (48, 7.6), (55.5, 0.2), (61.5, -11.5), (66, -27), (69, -44), (71, -58), (72, -70))),
+    (-25, ((4.5, 35.0), (8.8, 28), (12.5, 18.8), (16.5, 13.2), (23, 12.6), (31, 13), (40, 11.2),
+           (48, 7.1), (55.2, -0.8), (61.2, -12.4), (65.7, -27.5), (69, -44), (71, -58), (72, -70))),
     (-35, ((24, 14.4), (30, 14.6), (37, 12.2), (44, 7.6), (51, 0), (58, -12), (63, -25),
            (67, -42), (69, -57), (70, -70))),
     (-46, ((25, 16.4), (32, 14), (40, 8), (48, -1), (55, -13.5), (60.5, -28), (64.5, -44),
@@ -248,16 +251,24 @@ def _lids() -> list[tuple[np.ndarray, np.ndarray]]:
     return parts
 
 
+def _densely(curve: np.ndarray, count: int = 12) -> np.ndarray:
+    """Points on a smooth curve through ``curve (n, 3)``: a seam needs more than a shape does."""
+    step = np.linalg.norm(np.diff(curve, axis=0), axis=1)
+    at = np.append(0.0, np.cumsum(step))
+    return np.asarray(CubicSpline(at, curve)(np.linspace(0, at[-1], count)))
+
+
 def mouth_edge() -> tuple[np.ndarray, np.ndarray]:
     """Half of the closed curve where the lips meet: upper edge outwards, corner, lower edge back.
 
     Returns
     -------
-    (11, 2) float64 and (11, 3) float64
-        Chart coordinates and millimetres.
+    (n, 2) float64 and (n, 3) float64
+        Chart coordinates and millimetres; n is odd and the corner in the middle.
     """
-    upper, lower = np.array(LIP_EDGE_UPPER), np.array(LIP_EDGE_LOWER)
     corner = np.array([MOUTH_CORNER])
+    upper = _densely(np.concatenate([np.array(LIP_EDGE_UPPER), corner]))[:-1]
+    lower = _densely(np.concatenate([np.array(LIP_EDGE_LOWER), corner]))[:-1]
     flat = [
         chart(upper, np.zeros(len(upper))),
         chart(corner, np.full(1, 0.5)),
@@ -277,7 +288,8 @@ def _lips() -> list[tuple[np.ndarray, np.ndarray]]:
     flat, edge = mouth_edge()
     parts.append((flat, edge))
     centre = np.array([0.0, (flat[0, 1] + flat[-1, 1]) / 2])
-    opens = np.append(np.append(np.ones(5), 0.0), -np.ones(5)) * (1 - (edge[:, 0] / 26) ** 12)
+    side = len(edge) // 2
+    opens = np.append(np.append(np.ones(side), 0.0), -np.ones(side)) * (1 - (edge[:, 0] / 26) ** 12)
     for share, behind, gape in LIP_LINING:
         back = edge.copy()
         back[:, 0] *= 1 - 0.008 * behind
@@ -314,6 +326,7 @@ def average_controls() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         (chart(rows), rows, SOFT_ROWS),
         (chart(np.array(ORBIT)), np.array(ORBIT), SOFT_DETAIL),
         (under_chart, under, SOFT_ROWS),
+        (*ear_controls(), SOFT_DETAIL),
         *((flat, xyz, SOFT_RIM) for flat, xyz in (*_lids(), *_lips())),
     ]
     for table in (NOSE, NOSTRIL_RIM, NOSTRIL_PIT):

@@ -8,14 +8,17 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from facegeo.generic import controls
+from facegeo.generic.ear import ear_edge
 from facegeo.generic.surface import ChartSurface
 
-#: The edge of the mesh on the chart: hairline, temple, before the ear, behind the jaw, throat.
-BORDER = (
-    (0, 80), (24, 79), (44, 73.5), (60, 63), (72, 49), (84, 35), (97, 21), (109, 8.5), (118, -3),
-    (122.5, -15), (122, -29), (119.5, -43), (116.5, -57), (114.5, -71), (114, -86),
-    (114, -103), (112, -122), (105, -140), (88, -158), (64, -173), (42, -184), (20, -193),
-    (0, -196),
+#: The edge of the mesh on the chart: hairline and temple to the root of the ear, and from the lobe
+#: behind the jaw to the throat. The ear's own edge lies between.
+BORDER_ABOVE = (
+    (0, 80), (24, 79), (44, 73.5), (60, 63), (72, 49.5), (84, 36), (97, 23.5), (110, 14), (122, 9.5),
+)  # fmt: skip
+BORDER_BELOW = (
+    (126, -61), (119, -68), (115.5, -78), (114.5, -90), (113.5, -105), (111, -121), (104, -137),
+    (88, -152), (64, -164), (42, -175), (20, -188), (0, -196),
 )  # fmt: skip
 
 
@@ -100,8 +103,9 @@ def _eye(collector: _Collector, surface: ChartSurface, spacing: float) -> np.nda
 
 def _mouth(collector: _Collector, surface: ChartSurface, spacing: float) -> None:
     edge, _ = controls.mouth_edge()
-    upper = resample(edge[:6], surface, spacing)
-    lower = resample(edge[5:], surface, spacing, len(upper))
+    corner = len(edge) // 2
+    upper = resample(edge[: corner + 1], surface, spacing)
+    lower = resample(edge[corner:], surface, spacing, len(upper))
     ring = np.concatenate([upper, lower[1:]])
     collector.add("lip_edge", ring)
     top = np.array([(0.0, *controls.MIDLINE_LIP[3]), *controls.LIP_BORDER_UPPER])
@@ -120,7 +124,7 @@ def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
         Millimetres between neighbours on the border and midline, and on the rims.
     """
     collector = _Collector()
-    border = np.array(BORDER, float)
+    border = np.concatenate([np.array(BORDER_ABOVE), ear_edge(), np.array(BORDER_BELOW)])
     hairline = resample(border, surface, spacing)
     collector.add("border", hairline)
     eye_hole = _eye(collector, surface, fine)

@@ -9,10 +9,10 @@ from facegeo.generic.cage import Cage
 from facegeo.generic.outline import inside
 
 #: Millimetres of the chart across the unit square, and the chart's point in its lower left corner.
-UV_SPAN = 290.0
-UV_ORIGIN = (-145.0, -207.0)
+UV_SPAN = 380.0
+UV_ORIGIN = (-190.0, -240.0)
 #: Where on the chart the left eyeball's disc lies: a free corner below the jaw.
-EYE_DISC = (121.0, -184.0)
+EYE_DISC = (150.0, -170.0)
 
 
 def _polygon(cage: Cage, *names: str) -> np.ndarray:

@@ -97,7 +97,7 @@ def openness(
         depth = np.full(size * size, -np.inf)
         np.maximum.at(depth, pixels, (local[triangles[rows], 2] * weights).sum(-1))
         at = np.clip(np.round(xy).astype(int), 0, size - 1)
-        step = 2.5 * reach / size
+        step = 4.0 * reach / size
         front = depth[at[:, 1] * size + at[:, 0]] > local[:, 2] + step
         weight = np.clip(normals @ direction, 0, None)
         seen += weight * ~front

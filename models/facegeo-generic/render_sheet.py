@@ -18,7 +18,7 @@ VIEWS = {
     "front": (0, 0), "left": (-38, 0), "right": (38, 0), "profile": (-90, 0), "below": (0, 35),
     "above": (-18, -28),
 }  # fmt: skip
-CENTRE = np.array([0.0, -26.0, -18.0])
+CENTRE = np.array([0.0, -30.0, -25.0])
 SKIN, LIP, BAG = (0.87, 0.67, 0.57), (0.78, 0.47, 0.43), (0.42, 0.16, 0.15)
 
 
@@ -67,8 +67,8 @@ class Face:
         """Brows and lashes, painted: the mesh has no hair."""
         x, y = np.abs(self.data["mean"][:, 0]), self.data["mean"][:, 1]
         along = np.clip((x - 12) / 42, 0, 1)
-        middle = 19.5 + 6.5 * np.abs(np.sin(np.pi * along**0.8)) ** 0.8 - 2.5 * along
-        thick = 3.2 * (1 - 0.72 * along)
+        middle = 19.0 + 5.5 * np.abs(np.sin(np.pi * along**0.8)) ** 0.8 - 2.5 * along
+        thick = 4.2 * (1 - 0.72 * along)
         brow = np.exp(-(((y - middle) / thick) ** 4)) * (x > 11.5) * (x < 54) * 0.5
         lash = np.zeros(len(x), bool)
         t = self.triangles
@@ -91,7 +91,7 @@ class Face:
         turned = (vertices - CENTRE) @ rotation(*VIEWS[view]).T
         return render(
             turned, self.triangles, self.colours, size=size, gloss=self.gloss, open_sky=sky,
-            millimetres=236,
+            millimetres=250,
         )  # fmt: skip
 
 
