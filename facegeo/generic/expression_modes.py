@@ -16,16 +16,16 @@ from facegeo.generic.fields import Canvas, Push, smooth_step
 
 #: Axis of the jaw's hinge, (y, z) between the ear's front and the cheekbone.
 JAW_HINGE = (-18.0, -62.0)
-#: Over u: the heights on the chart where the jaw begins to carry the skin and carries it fully,
-#: where it ends, and where its pull on the throat has gone. The lips part from this, see below.
-JAW_CHART = (
-    # u, begins, full, border of the jaw, released
-    (0, -44, -104, -136, -186),
-    (25, -42, -102, -120, -176),
-    (45, -38, -92, -108, -160),
-    (70, -32, -86, -98, -146),
-    (90, -28, -82, -92, -132),
-    (125, -26, -80, -90, -122),
+#: Over u: the heights y between which the jaw begins to carry the skin and carries it fully; on the
+#: chart, the border of the jaw and where its pull on the throat has gone. The lips part from this.
+JAW_REACH = (
+    # u, begins (y), carries (y), border (v), released (v)
+    (0, -36, -90, -136, -192),
+    (25, -38, -90, -120, -180),
+    (45, -38, -88, -108, -166),
+    (70, -34, -84, -98, -152),
+    (90, -30, -82, -92, -138),
+    (125, -28, -80, -90, -126),
 )
 
 
@@ -50,9 +50,11 @@ def jaw_weight(canvas: Canvas) -> np.ndarray:
     upper lip stays and the lower lip goes.
     """
     u, v = np.abs(canvas.chart[:, 0]), canvas.chart[:, 1]
-    table = np.array(JAW_CHART, float)
+    y = canvas.points[:, 1]
+    table = np.array(JAW_REACH, float)
     start, full, border, end = (np.interp(u, table[:, 0], table[:, i]) for i in (1, 2, 3, 4))
-    cheek = smooth_step((v - start) / (full - start), 0, 1)
+    # In y, not v: where the chart is torn open at the mouth the skin must not be.
+    cheek = smooth_step((y - start) / (full - start), 0, 1)
     throat = 1 - smooth_step((v - border) / (end - border), 0, 1)
     edge, _ = controls.mouth_edge()
     corner = len(edge) // 2
