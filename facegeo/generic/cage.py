@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,9 @@ from facegeo.generic import controls
 from facegeo.generic.outline import Outline, draw_outline, inside
 from facegeo.generic.surface import ChartSurface
 
-GRID = 0.5
+#: Step of the lookup grid on the chart, and points tried per cage: enough for its densest part.
+GRID = 1.0
+TRIALS = 160_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ def _seed(lookup: _Lookup, outline: Outline, fine: np.ndarray, spacing: float, r
     generator = np.random.default_rng(68)
     low, high = outline.border.min(0), outline.border.max(0)
     box = float(np.prod(high - low))
-    trial = low + generator.random((400_000, 2)) * (high - low)
+    trial = low + generator.random((TRIALS, 2)) * (high - low)
     e = 0.25
     du = (lookup(trial + [e, 0]) - lookup(trial - [e, 0])) / (2 * e)
     dv = (lookup(trial + [0, e]) - lookup(trial - [0, e])) / (2 * e)
@@ -156,14 +159,17 @@ def _flip_to_surface(
     it lies on a fixed curve or the swap would fold the chart.
     """
     tri = [list(map(int, t)) for t in triangles]
+    place = [tuple(map(float, point)) for point in xyz]
     at: dict[tuple[int, int], int] = {}
     for number, t in enumerate(tri):
         for i in range(3):
             at[t[i], t[(i + 1) % 3]] = number
 
     def angle(apex: int, p: int, q: int) -> float:
-        a, b = xyz[p] - xyz[apex], xyz[q] - xyz[apex]
-        return float(np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b))
+        o = place[apex]
+        a, b = ([e - f for e, f in zip(place[i], o, strict=True)] for i in (p, q))
+        dot = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+        return math.acos(max(-1.0, min(1.0, dot / (math.hypot(*a) * math.hypot(*b)))))
 
     def area(p: int, q: int, r: int) -> float:
         a, b = chart[q] - chart[p], chart[r] - chart[p]

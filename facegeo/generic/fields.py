@@ -16,16 +16,18 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True)
 class Push:
-    """A soft push of the surface around a place of the chart, and its mirror image.
+    """A soft push of the surface around a place of the head, and its mirror image.
+
+    Places are those of :attr:`Canvas.around`: millimetres around the head, and height.
 
     Attributes
     ----------
-    at : (u, v)
-        Centre on the chart, u >= 0.
-    reach : (du, dv)
+    at : (a, y)
+        Centre, a >= 0.
+    reach : (da, dy)
         Distance from the centre at which the push has fallen to 1/e.
     by : (dx, dy, dz)
-        Millimetres at the centre on the side u > 0.
+        Millimetres at the centre on the side x > 0.
     """
 
     at: Place
@@ -47,9 +49,19 @@ class Canvas:
     chart: np.ndarray
     points: np.ndarray
 
+    @property
+    def around(self) -> np.ndarray:
+        """``(C, 2)``: millimetres around the head from the midline, and height y.
+
+        Unlike the chart these are smooth in space: what touches, as closed lips do, moves together,
+        so that no field can fold the surface between.
+        """
+        x, y, z = self.points.T
+        return np.stack([85.0 * np.arctan2(x, z + 75.0), y], -1)
+
     def bell(self, at: Place, reach: Place) -> np.ndarray:
-        """``(C,)``: 1 at a place of the chart, 1/e at the distance ``reach``."""
-        return np.asarray(np.exp(-(((self.chart - at) / reach) ** 2).sum(-1)))
+        """``(C,)``: 1 at a place of the head, 1/e at the distance ``reach``."""
+        return np.asarray(np.exp(-(((self.around - at) / reach) ** 2).sum(-1)))
 
     def push(self, pushes: tuple[Push, ...], *, odd: bool = False, side: int = 0) -> np.ndarray:
         """The sum of pushes with their mirror images.
@@ -63,14 +75,14 @@ class Canvas:
         """
         field = np.zeros_like(self.points)
         for push in pushes:
-            u, v = push.at
+            a, y = push.at
             by = np.array(push.by)
-            near = self.bell((u, v), push.reach)[:, None] * by
-            far = self.bell((-u, v), push.reach)[:, None] * (by * [-1, 1, 1])
+            near = self.bell((a, y), push.reach)[:, None] * by
+            far = self.bell((-a, y), push.reach)[:, None] * (by * [-1, 1, 1])
             if side:
                 field += near if side > 0 else far
             else:
-                field += (near - far if odd else near + far) * (0.5 if u == 0 else 1.0)
+                field += (near - far if odd else near + far) * (0.5 if a == 0 else 1.0)
         return field
 
 

@@ -61,9 +61,8 @@ def _convexity(amount: float) -> Field:
     """Middle of the profile forward, forehead and chin back."""
 
     def field(canvas: Canvas) -> np.ndarray:
-        u, v = canvas.chart.T
-        zero = np.zeros_like(u)
-        middle = np.exp(-(((v + 50) / 50) ** 2) - (u / 60) ** 2)
+        middle = canvas.bell((0, -46), (60, 46))
+        zero = np.zeros_like(middle)
         return np.stack([zero, zero, amount * (1.6 * middle - 0.6)], -1)
 
     return field
@@ -73,9 +72,9 @@ def _sides(dx: float, dy: float, dz: float) -> Field:
     """Sides of the head relative to the front, growing from the cheeks to the ears."""
 
     def field(canvas: Canvas) -> np.ndarray:
-        u = canvas.chart[:, 0]
-        weight = smooth_step(np.abs(u), 35, 115)
-        return np.stack([dx * weight * np.tanh(u / 20), dy * weight, dz * weight], -1)
+        a = canvas.around[:, 0]
+        weight = smooth_step(np.abs(a), 35, 115)
+        return np.stack([dx * weight * np.tanh(a / 20), dy * weight, dz * weight], -1)
 
     return field
 
@@ -104,58 +103,58 @@ def _upper_face(amount: float) -> Field:
 
 SHAPE_MODES: tuple[ShapeMode, ...] = (
     # Proportions of the whole face.
-    ShapeMode("face_height_to_width", _stretch(x=-0.035, y=0.035)),
-    ShapeMode("face_depth", _stretch(z=0.07)),
-    ShapeMode("face_taper", _taper(0.05)),
-    ShapeMode("profile_slope", _shear(6.0)),
-    ShapeMode("profile_convexity", _convexity(3.5)),
-    ShapeMode("side_width", _sides(3.0, 0, 0)),
-    ShapeMode("side_height", _sides(0, 4.0, 0)),
-    ShapeMode("side_depth", _sides(0, 0, 5.0)),
-    ShapeMode("lower_face_height", _lower_face(7.0)),
+    ShapeMode("face_height_to_width", _stretch(x=-0.028, y=0.028)),
+    ShapeMode("face_depth", _stretch(z=0.05)),
+    ShapeMode("face_taper", _taper(0.035)),
+    ShapeMode("profile_slope", _shear(5.0)),
+    ShapeMode("profile_convexity", _convexity(2.6)),
+    ShapeMode("side_width", _sides(2.2, 0, 0)),
+    ShapeMode("side_height", _sides(0, 3.6, 0)),
+    ShapeMode("side_depth", _sides(0, 0, 4.0)),
+    ShapeMode("lower_face_height", _lower_face(4.2)),
     ShapeMode("forehead_height", _upper_face(5.0)),
-    ShapeMode("forehead_slope", _pushes(Push((0, 70), (70, 38), (0, 0, 5.0)))),
+    ShapeMode("forehead_slope", _pushes(Push((0, 70), (70, 38), (0, 0, 4.0)))),
     # Jaw, chin and cheeks.
-    ShapeMode("jaw_width", _pushes(Push((82, -85), (40, 38), (4.0, 0, 0)))),
-    ShapeMode("jaw_angle_height", _pushes(Push((80, -88), (36, 34), (0, 5.0, 0)))),
-    ShapeMode("jaw_angle_depth", _pushes(Push((80, -88), (40, 38), (0, 0, 5.0)))),
-    ShapeMode("chin_height", _pushes(Push((0, -128), (34, 26), (0, -4.0, 0)))),
-    ShapeMode("chin_projection", _pushes(Push((0, -128), (34, 28), (0, 0, 4.0)))),
-    ShapeMode("chin_width", _pushes(Push((28, -122), (20, 24), (3.4, 0, 0)))),
-    ShapeMode("cheekbone", _pushes(Push((62, -20), (28, 22), (2.4, 0, 2.4)))),
-    ShapeMode("cheek_fullness", _pushes(Push((52, -62), (26, 26), (2.4, 0, 2.4)))),
+    ShapeMode("jaw_width", _pushes(Push((84, -78), (40, 36), (2.6, 0, 0)))),
+    ShapeMode("jaw_angle_height", _pushes(Push((82, -80), (36, 32), (0, 4.0, 0)))),
+    ShapeMode("jaw_angle_depth", _pushes(Push((82, -80), (40, 36), (0, 0, 4.0)))),
+    ShapeMode("chin_height", _pushes(Push((0, -110), (34, 24), (0, -2.7, 0)))),
+    ShapeMode("chin_projection", _pushes(Push((0, -108), (34, 25), (0, 0, 3.2)))),
+    ShapeMode("chin_width", _pushes(Push((24, -104), (18, 22), (2.4, 0, 0)))),
+    ShapeMode("cheekbone", _pushes(Push((62, -20), (28, 22), (1.9, 0, 1.9)))),
+    ShapeMode("cheek_fullness", _pushes(Push((52, -58), (26, 25), (2.1, 0, 2.1)))),
     # Mouth.
-    ShapeMode("mouth_height", _pushes(Push((0, -80), (34, 26), (0, 2.4, 0)))),
-    ShapeMode("mouth_projection", _pushes(Push((0, -80), (30, 26), (0, 0, 2.8)))),
-    ShapeMode("mouth_width", _pushes(Push((25, -74), (16, 16), (2.6, 0, 0)))),
-    ShapeMode("mouth_corner_depth", _pushes(Push((26, -74), (16, 16), (0, 0, 2.2)))),
-    ShapeMode("upper_lip_height", _pushes(Push((0, -66.5), (16, 8), (0, 1.3, 0.4)))),
-    ShapeMode("lower_lip_height", _pushes(Push((0, -96.5), (17, 9), (0, -1.5, 0.3)))),
+    ShapeMode("mouth_height", _pushes(Push((0, -68), (34, 22), (0, 1.8, 0)))),
+    ShapeMode("mouth_projection", _pushes(Push((0, -68), (30, 20), (0, 0, 2.3)))),
+    ShapeMode("mouth_width", _pushes(Push((24, -67.5), (16, 15), (1.75, 0, 0)))),
+    ShapeMode("mouth_corner_depth", _pushes(Push((26, -67.5), (16, 15), (0, 0, 1.8)))),
+    ShapeMode("upper_lip_height", _pushes(Push((0, -59.5), (16, 6.5), (0, 1.2, 0.4)))),
+    ShapeMode("lower_lip_height", _pushes(Push((0, -77.5), (17, 7), (0, -1.3, 0.3)))),
     # Nose.
-    ShapeMode("nose_height", _pushes(Push((0, -42), (24, 20), (0, -3.2, 0)))),
-    ShapeMode("nose_projection", _pushes(Push((0, -38), (17, 19), (0, 0, 2.8)))),
+    ShapeMode("nose_height", _pushes(Push((0, -40), (24, 18), (0, -2.7, 0)))),
+    ShapeMode("nose_projection", _pushes(Push((0, -35), (15, 13), (0, 0, 2.8)))),
     ShapeMode(
         "nose_tip_rotation",
-        _pushes(Push((0, -36), (10, 11), (0, 1.7, 0.3)), Push((0, -53), (16, 10), (0, -0.6, 0.8))),
+        _pushes(Push((0, -36), (10, 10), (0, 1.5, 0.3)), Push((0, -48), (16, 8), (0, -0.5, 0.7))),
     ),
-    ShapeMode("nose_width", _pushes(Push((18, -44), (11, 13), (1.9, 0, 0)))),
-    ShapeMode("nose_root_depth", _pushes(Push((0, 2), (13, 14), (0, 0, 2.2)))),
-    ShapeMode("nose_bridge", _pushes(Push((0, -16), (12, 13), (0, 0, 2.0)))),
+    ShapeMode("nose_width", _pushes(Push((15, -41.5), (10, 11), (1.5, 0, 0)))),
+    ShapeMode("nose_root_depth", _pushes(Push((0, 2), (13, 14), (0, 0, 1.8)))),
+    ShapeMode("nose_bridge", _pushes(Push((0, -16), (12, 13), (0, 0, 1.7)))),
     # Eyes and brows.
-    ShapeMode("eye_spacing", _pushes(Push((31, 2), (24, 24), (2.0, 0, 0)))),
-    ShapeMode("eye_height", _pushes(Push((31, 0), (26, 16), (0, 2.0, 0)))),
-    ShapeMode("eye_depth", _pushes(Push((32, 0), (24, 18), (0, 0, 2.4)))),
+    ShapeMode("eye_spacing", _pushes(Push((30, 2), (24, 24), (1.5, 0, 0)))),
+    ShapeMode("eye_height", _pushes(Push((30, 0), (26, 16), (0, 1.8, 0)))),
+    ShapeMode("eye_depth", _pushes(Push((31, 0), (24, 18), (0, 0, 2.0)))),
     ShapeMode(
         "eye_width",
-        _pushes(Push((45, 0), (11, 12), (1.3, 0, -0.3)), Push((16, -2), (9, 11), (-1.0, 0, 0.2))),
+        _pushes(Push((44, 0), (11, 12), (0.8, 0, -0.2)), Push((16, -2), (9, 11), (-0.6, 0, 0.2))),
     ),
     ShapeMode(
         "eye_opening",
-        _pushes(Push((30, 6), (15, 8), (0, 0.9, 0)), Push((30, -6.5), (15, 8), (0, -0.8, 0))),
+        _pushes(Push((29, 6), (15, 8), (0, 0.7, 0)), Push((29, -6.5), (15, 8), (0, -0.6, 0))),
     ),
-    ShapeMode("eye_slant", _pushes(Push((47, 2), (14, 16), (0, 1.6, 0)))),
-    ShapeMode("brow_height", _pushes(Push((30, 23), (34, 13), (0, 2.4, 0)))),
-    ShapeMode("brow_depth", _pushes(Push((26, 22), (34, 14), (0, 0, 2.2)))),
+    ShapeMode("eye_slant", _pushes(Push((46, 2), (14, 16), (0, 1.3, 0)))),
+    ShapeMode("brow_height", _pushes(Push((29, 23), (34, 13), (0, 2.0, 0)))),
+    ShapeMode("brow_depth", _pushes(Push((26, 22), (34, 14), (0, 0, 1.8)))),
     # Left against right.
-    ShapeMode("chin_deviation", _pushes(Push((0, -105), (50, 40), (2.4, 0, 0)), odd=True), True),
+    ShapeMode("chin_deviation", _pushes(Push((0, -95), (50, 38), (1.3, 0, 0)), odd=True), True),
 )

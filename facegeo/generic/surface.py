@@ -9,8 +9,9 @@ import numpy as np
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``r^2 log r`` between rows of ``a (N, 2)`` and ``b (C, 2)``."""
-    square = ((a[:, None] - b[None]) ** 2).sum(-1)
-    return 0.5 * square * np.log(np.maximum(square, 1e-12))
+    square = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    square = np.maximum(square, 1e-9)
+    return 0.5 * square * np.log(square)
 
 
 @dataclass(frozen=True, eq=False)
