@@ -1,6 +1,6 @@
 """What the predictor costs beyond its parts; writes JSON with hardware, versions and commit.
 
-    python benchmarks/speed.py [--out benchmarks/results/speed.json]
+python benchmarks/speed.py [--out benchmarks/results/speed.json]
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def main() -> None:
     options = parser.parse_args()
     report = bench.run(sorted(bench.BENCHMARKS), rounds=options.rounds)
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    report["commit"] = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    report["commit"] = subprocess.run(
+        git, capture_output=True, text=True, check=False
+    ).stdout.strip()
     print(bench.as_text(report))
     if options.out:
         write_bytes(options.out, (json.dumps(report, indent=2) + "\n").encode())

@@ -13,7 +13,9 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -72,11 +74,11 @@ def crops(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     report: dict[str, Any] = {}
     for batch in (1, 64):
         images = rng.integers(0, 256, (batch, crop.CROP_SIZE, crop.CROP_SIZE, 3), np.uint8)
-        rois = np.tile(np.float32([100, 100, 300, 300]), (batch, 1))
+        rois = np.tile(np.array([100, 100, 300, 300], np.float32), (batch, 1))
         turns = in_turns(
             {
-                "bare": lambda i=images: session.run(None, {"crops": i}),
-                "predict_crops": lambda i=images, r=rois: predictor.predict_crops(i, r),
+                "bare": partial(session.run, None, {"crops": images}),
+                "predict_crops": partial(predictor.predict_crops, images, rois),
             },
             rounds,
         )
@@ -188,7 +190,7 @@ def _version(distribution: str) -> str | None:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             for line in file:
                 if line.startswith("model name"):
                     return line.split(":", 1)[1].strip()

@@ -57,12 +57,16 @@ def array_of(
             f"{name}: expected numbers of shape {wanted}, got a list whose rows differ in length"
         ) from error
     if array.dtype.kind not in "fiub":
-        raise InvalidInputError(f"{name}: expected numbers of shape {wanted}, got {describe(value)}")
+        raise InvalidInputError(
+            f"{name}: expected numbers of shape {wanted}, got {describe(value)}"
+        )
     if not _matches(array.shape, shape):
         raise InvalidInputError(f"{name}: expected shape {wanted}, got {array.shape}")
     if finite and array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int(np.count_nonzero(~np.isfinite(array)))
-        raise InvalidInputError(f"{name}: expected finite numbers, got {bad} NaN or infinite values")
+        raise InvalidInputError(
+            f"{name}: expected finite numbers, got {bad} NaN or infinite values"
+        )
     return np.ascontiguousarray(array, dtype=dtype)
 
 

@@ -85,7 +85,9 @@ def draw_landmarks(photo: np.ndarray, face: Face) -> None:
         closed = name in CLOSED_REGIONS
         cv2.polylines(photo, [curve], closed, colour, line, cv2.LINE_AA, _SHIFT)
     for point in _fixed(points):
-        cv2.circle(photo, point.tolist(), round(radius * 2**_SHIFT), _WHITE, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(
+            photo, point.tolist(), round(radius * 2**_SHIFT), _WHITE, -1, cv2.LINE_AA, _SHIFT
+        )
 
 
 def draw_pose(photo: np.ndarray, face: Face) -> None:

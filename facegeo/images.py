@@ -16,7 +16,9 @@ from facegeo.errors import InvalidImageError, UnreadableFileError
 Color = Literal["bgr", "rgb"]
 
 #: Endings that a folder is searched for.
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".avif"})
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".avif"}
+)
 
 #: Below this no face can be told from noise, and detectors' strides leave nothing.
 SMALLEST_SIDE = 16

@@ -26,8 +26,8 @@ class ModelMesh:
         if "morphable" not in card.files:
             raise MissingBasisError(
                 f"model {card.name!r} has landmarks but no dense mesh: it was imported without "
-                f"{card.missing.get('morphable', 'its dense bases')}; import it again from a folder "
-                "that holds them"
+                f"{card.missing.get('morphable', 'its dense bases')}; import it again from a "
+                "folder that holds them"
             )
         self._model.read("morphable")  # compares the checksum
         return MorphableModel.load(self._model.path("morphable"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class FaceGeometry:
         self.card = installed.card
         self.network = open_network(installed, backend, device, precision)
         self._rule = crop.convention(self.card.crop_convention)
-        self._mesh = ModelMesh(installed)
+        self.mesh_source = ModelMesh(installed)
         self._batch_size = batch_size
         self._device = device
         self._detector_name = detector
@@ -98,6 +98,21 @@ class FaceGeometry:
         self._detector: Detector | None = None
         if detector != AUTO:
             self._detector = open_detector(detector, self._options, device)
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        photos: list[Any] | tuple[Any, ...],
+        *,
+        boxes: Any = None,
+        landmarks: Any = None,
+        color: Color = "bgr",
+    ) -> list[list[Face]]: ...
+
+    @overload
+    def __call__(
+        self, photos: object, *, boxes: Any = None, landmarks: Any = None, color: Color = "bgr"
+    ) -> list[Face]: ...
 
     def __call__(
         self, photos: Any, *, boxes: Any = None, landmarks: Any = None, color: Color = "bgr"
@@ -136,10 +151,10 @@ class FaceGeometry:
             return list(result.faces)
         results = list(self.predict_photos(photos, boxes, landmarks, color))
         failures = {r.index: r.error for r in results if r.error is not None}
-        faces = [None if r.error is not None else list(r.faces) for r in results]
         if failures:
+            faces = [None if r.error is not None else list(r.faces) for r in results]
             raise BatchError(faces, failures)
-        return faces  # type: ignore[return-value]
+        return [list(r.faces) for r in results]
 
     def predict_photos(
         self,
@@ -166,11 +181,11 @@ class FaceGeometry:
                     )
         pending: list[_Prepared] = []
         for index, source in enumerate(photos):
-            given = _Given(
+            known = _Known(
                 boxes[index] if boxes is not None else None,
                 landmarks[index] if landmarks is not None else None,
             )
-            pending.append(self._prepare(index, source, given, color))
+            pending.append(self._prepare(index, source, known, color))
             if len(pending) == _PHOTOS_TOGETHER:
                 yield from self._finish(pending)
                 pending = []
@@ -227,7 +242,7 @@ class FaceGeometry:
         else:
             rois = checks.array_of("rois", rois, (len(params), 4))
             affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
-        return self._mesh.vertices(params, affine)
+        return self.mesh_source.vertices(params, affine)
 
     @property
     def detector(self) -> Detector:
@@ -246,24 +261,24 @@ class FaceGeometry:
             "precision": self.network.precision,
         }
 
-    def _prepare(self, index: int, source: Any, given: _Given, color: Color) -> _Prepared:
+    def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:
         try:
             photo = images.load_photo(source, color)
-            found, rois = self._locate(photo, given)
+            found, rois = self._locate(photo, known)
             return _Prepared(index, source, photo, found, rois, crop.crop_faces(photo, rois), None)
         except FacegeoError as error:
             return _Prepared(index, source, None, _NOTHING, _NO_ROIS, _NO_CROPS, error)
 
-    def _locate(self, photo: np.ndarray, given: _Given) -> tuple[Detections, np.ndarray]:
-        if given.boxes is not None and given.landmarks is not None:
+    def _locate(self, photo: np.ndarray, known: _Known) -> tuple[Detections, np.ndarray]:
+        if known.boxes is not None and known.landmarks is not None:
             raise InvalidInputError("boxes, landmarks: expected one of them, got both")
-        if given.landmarks is not None:
-            points = _check_landmarks(given.landmarks)
+        if known.landmarks is not None:
+            points = _check_landmarks(known.landmarks)
             rois = crop.rois_from_landmarks(points)
             boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
-        elif given.boxes is not None:
-            boxes = checks.boxes_xyxy(given.boxes)
+        elif known.boxes is not None:
+            boxes = checks.boxes_xyxy(known.boxes)
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
             rois = crop.rois_from_boxes(boxes)
         else:
@@ -279,7 +294,7 @@ class FaceGeometry:
         rois = np.concatenate([p.rois for p in prepared])
         boxes = np.concatenate([p.found.boxes for p in prepared])
         scores = np.concatenate([p.found.scores for p in prepared])
-        faces = iter(self.predict_crops(crops, rois).faces(boxes, scores, self._mesh))
+        faces = iter(self.predict_crops(crops, rois).faces(boxes, scores, self.mesh_source))
         for p in prepared:
             own = [next(faces) for _ in range(len(p.found))]
             yield PhotoResult(p.index, p.source, p.photo, own, p.error)
@@ -296,19 +311,23 @@ class FaceGeometry:
     def _infer(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 62) parameters and (N, 68, 3) landmarks in crop pixels, batch after batch."""
         if len(crops) == 0:
-            return np.zeros((0, NUM_PARAMS), np.float32), np.zeros((0, NUM_LANDMARKS, 3), np.float32)
+            return np.zeros((0, NUM_PARAMS), np.float32), np.zeros(
+                (0, NUM_LANDMARKS, 3), np.float32
+            )
         outputs = [
             self.network.run({"crops": crops[start : start + self._batch_size]})
             for start in range(0, len(crops), self._batch_size)
         ]
         if len(outputs) == 1:
             return outputs[0]["params"], outputs[0]["landmarks"]
-        params, landmarks = (np.concatenate([o[k] for o in outputs]) for k in ("params", "landmarks"))
+        params, landmarks = (
+            np.concatenate([o[k] for o in outputs]) for k in ("params", "landmarks")
+        )
         return params, landmarks
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Known:
     """What the caller knows of one photo's faces."""
 
     boxes: Any

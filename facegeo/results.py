@@ -191,11 +191,10 @@ class FaceBatch:
         """(N, 10) float32 expression coefficients."""
         return parameters.split(self.params).expression
 
-    def faces(
-        self, boxes: np.ndarray, scores: np.ndarray, mesh_source: MeshSource
-    ) -> list[Face]:
+    def faces(self, boxes: np.ndarray, scores: np.ndarray, mesh_source: MeshSource) -> list[Face]:
         """The rows as :class:`Face` objects; boxes are (N, 4), scores (N,)."""
         scale, rotation, translation = self.similarity
+        angles: list[tuple[float, float, float]] = [tuple(row) for row in self.angles_deg.tolist()]
         return [
             Face(
                 box=boxes[i],
@@ -205,7 +204,7 @@ class FaceBatch:
                 coarse_landmarks=self.coarse_landmarks[i],
                 params=self.params[i],
                 affine=self.affine[i],
-                pose=Pose(*map(float, self.angles_deg[i]), rotation[i], float(scale[i]), translation[i]),
+                pose=Pose(*angles[i], rotation[i], float(scale[i]), translation[i]),
                 mesh_source=mesh_source,
             )
             for i in range(len(self))

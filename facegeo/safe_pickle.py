@@ -71,7 +71,7 @@ def loads(data: bytes, name: str = "pickle") -> Any:
             f"{name}: {error}; only arrays and plain containers are read, so the file was refused "
             "and nothing of it was executed. Get it from its original source"
         ) from None
-    except Exception as error:  # noqa: BLE001 - malformed pickles raise nearly anything
+    except Exception as error:
         raise CorruptFileError(f"{name}: not a readable pickle of arrays ({error})") from error
 
 

@@ -135,7 +135,7 @@ def test_3ddfa(threeddfa: Path) -> None:
     np.testing.assert_array_equal(model.landmark_rows, basel_landmark_rows())
     # The file's triangles are clockwise: each is turned round, none is dropped.
     np.testing.assert_array_equal(model.triangles, basel_triangles()[:, ::-1])
-    std = pickle.loads((threeddfa / "param_whitening.pkl").read_bytes())["param_std"]  # noqa: S301
+    std = pickle.loads((threeddfa / "param_whitening.pkl").read_bytes())["param_std"]
     assert model.shape_std is not None
     np.testing.assert_array_equal(model.shape_std, std[12:52])
 
@@ -170,7 +170,7 @@ def test_3ddfa_v2(threeddfa_v2: Path) -> None:
     assert (model.num_vertices, model.num_shape, model.num_expression) == (38365, 40, 10)
     np.testing.assert_array_equal(model.mean, basel_mean()[indices])
     np.testing.assert_array_equal(model.shape_basis, as_modes(cheap_basis(3 * 38365, 42)[:, :40]))
-    tri = pickle.loads((source / "tri.pkl").read_bytes())  # noqa: S301
+    tri = pickle.loads((source / "tri.pkl").read_bytes())
     np.testing.assert_array_equal(model.triangles, tri.T[:, ::-1])
     np.testing.assert_array_equal(indices[model.landmark_rows], basel_landmark_rows())
     uv = scipy.io.loadmat(source / "BFM_UV.mat")["UV"][indices]
@@ -180,8 +180,8 @@ def test_3ddfa_v2(threeddfa_v2: Path) -> None:
 def test_3ddfa_v2_with_triangles_of_its_own(threeddfa_v2: Path) -> None:
     path = threeddfa_v2 / "bfm_noneck_v3.pkl"
     first = read_upstream_model(path)
-    content = pickle.loads(path.read_bytes())  # noqa: S301
-    tri = pickle.loads((threeddfa_v2 / "tri.pkl").read_bytes())  # noqa: S301
+    content = pickle.loads(path.read_bytes())
+    tri = pickle.loads((threeddfa_v2 / "tri.pkl").read_bytes())
     (threeddfa_v2 / "tri.pkl").unlink()
     other = threeddfa_v2 / "bfm_slim.pkl"
     for form in (tri, tri.T):
@@ -369,7 +369,7 @@ def test_3ddfa_v2_names_what_is_wrong(
     threeddfa_v2: Path, change: dict[str, Any], message: str
 ) -> None:
     path = threeddfa_v2 / "bfm_noneck_v3.pkl"
-    content = pickle.loads(path.read_bytes()) | change  # noqa: S301
+    content = pickle.loads(path.read_bytes()) | change
     content = {key: value for key, value in content.items() if value is not None}
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(CorruptFileError, match=message) as raised:

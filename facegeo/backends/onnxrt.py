@@ -1,4 +1,4 @@
-"""ONNX Runtime, on the CPU or a CUDA GPU. Providers are chosen explicitly and checked afterwards."""
+"""ONNX Runtime, on the CPU or a CUDA GPU; providers are named, and checked afterwards."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def open_network(model: InstalledModel, device: str, precision: str) -> OnnxRunt
             return _open_auto(onnx, precision)
         return OnnxRuntimeBackend(onnx, device, precision)
     except (_InvalidGraph, _Fail) as error:
-        raise CorruptFileError(f"{model.path('network')}: not a usable network ({error})") from error
+        raise CorruptFileError(
+            f"{model.path('network')}: not a usable network ({error})"
+        ) from error
 
 
 def _open_auto(onnx: bytes, precision: str) -> OnnxRuntimeBackend:
@@ -64,23 +66,24 @@ def _session(onnx: bytes, cuda: int | None) -> onnxruntime.InferenceSession:
     options.log_severity_level = _LOG_ERRORS_ONLY
     providers: list[Any] = [_CPU] if cuda is None else [(_CUDA, {"device_id": cuda})]
     if cuda is not None:
-        _require_cuda_build()
+        _require_cuda_build(cuda)
     session = onnxruntime.InferenceSession(onnx, options, providers=providers)
     # A provider that fails to load is dropped without an error; the list afterwards tells.
     if cuda is not None and session.get_providers()[0] != _CUDA:
         raise BackendUnavailableError(
-            f"device 'cuda:{cuda}': ONNX Runtime has a CUDA provider but it did not load (driver or "
-            "CUDA libraries missing or too old); see `facegeo doctor`"
+            f"device 'cuda:{cuda}': ONNX Runtime has a CUDA provider but it did not load (driver "
+            "or CUDA libraries missing or too old); see `facegeo doctor`"
         )
     return session
 
 
-def _require_cuda_build() -> None:
+def _require_cuda_build(index: int) -> None:
     available = onnxruntime.get_available_providers()
     if _CUDA not in available:
         raise BackendUnavailableError(
-            f"device 'cuda': this ONNX Runtime has no CUDA provider (it has {', '.join(available)}); "
-            "replace it: pip uninstall onnxruntime && pip install onnxruntime-gpu[cuda,cudnn]"
+            f"device 'cuda:{index}': this ONNX Runtime has no CUDA provider "
+            f"(it has {', '.join(available)}); replace it: "
+            "pip uninstall onnxruntime && pip install onnxruntime-gpu[cuda,cudnn]"
         )
 
 

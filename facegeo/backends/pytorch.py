@@ -11,8 +11,12 @@ import numpy as np
 
 from facegeo.backends.base import Backend, check_precision, cuda_index
 from facegeo.crop import convention
-from facegeo.errors import BackendUnavailableError, CorruptFileError, DependencyMissingError
-from facegeo.errors import InvalidInputError
+from facegeo.errors import (
+    BackendUnavailableError,
+    CorruptFileError,
+    DependencyMissingError,
+    InvalidInputError,
+)
 from facegeo.zoo.store import InstalledModel
 
 if TYPE_CHECKING:

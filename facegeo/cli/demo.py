@@ -20,7 +20,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "demo", help="measure the face of a sample photo; installs the models it needs"
     )
-    parser.add_argument("--out", type=Path, default=Path("facegeo-demo.png"), help="picture to write")
+    parser.add_argument(
+        "--out", type=Path, default=Path("facegeo-demo.png"), help="picture to write"
+    )
     add_engine_options(parser)
     parser.set_defaults(run=run)
 
@@ -49,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def ensure_installed(name: str) -> None:
-    """Install a default model that is not there: from ``$FACEGEO_SHARED/upstream``, else by download.
+    """Install a default model that is not there.
+
+    From ``$FACEGEO_SHARED/upstream`` where that is set, else by download.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``facegeo import``, ``facegeo fetch``, ``facegeo models``: what is installed and how to get more."""
+"""``facegeo import``, ``fetch``, ``models``: what is installed and how to get more."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ def _add_import(subparsers: Any) -> None:
         "--landmark-basis",
         type=Path,
         metavar="DIR",
-        help="3DDFA's u_base.txt, w_shp_base.txt, w_exp_base.txt, where bfm_noneck_v3.pkl is missing",
+        help="3DDFA's u_base.txt, w_*_base.txt, where bfm_noneck_v3.pkl is missing",
     )
-    v2.add_argument("--weights", type=Path, metavar="FILE", help="which .pth, where DIR has several")
+    v2.add_argument(
+        "--weights", type=Path, metavar="FILE", help="which .pth, where DIR has several"
+    )
     v2.set_defaults(run=run_import_3ddfa_v2)
     faceboxes = kinds.add_parser("faceboxes", help="FaceBoxes: FaceBoxesProd.pth")
     faceboxes.add_argument("file", type=Path, metavar="FILE")

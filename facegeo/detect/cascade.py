@@ -1,4 +1,4 @@
-"""The detector of last resort: an LBP cascade for frontal faces, which scikit-image's wheel carries."""
+"""The detector of last resort: the LBP cascade for frontal faces in scikit-image's wheel."""
 
 from __future__ import annotations
 
@@ -83,6 +83,6 @@ def as_faceboxes(squares: np.ndarray) -> np.ndarray:
     """Cascade squares to boxes as FaceBoxes would place them, which the ROI rule is made for."""
     right, down, width, height = _TO_FACEBOXES
     side = squares[:, 2:] - squares[:, :2]
-    centre = (squares[:, :2] + squares[:, 2:]) / 2 + side * np.float32([right, down])
-    half = side * np.float32([width, height]) / 2
+    centre = (squares[:, :2] + squares[:, 2:]) / 2 + side * np.array([right, down], np.float32)
+    half = side * np.array([width, height], np.float32) / 2
     return np.concatenate([centre - half, centre + half], axis=1)

@@ -17,7 +17,7 @@ from facegeo.zoo.store import InstalledModel
 #: Larger photos are scaled down to fit: height, then width.
 MAX_HEIGHT, MAX_WIDTH = 720, 1080
 
-#: Stride of a scale -> (anchor side, anchors along each side of a cell): densification, section 3.3.
+#: Stride of a scale, (anchor side, anchors along each side of a cell): densification, section 3.3
 _ANCHORS = ((32, ((32, 4), (64, 2), (128, 1))), (64, ((256, 1),)), (128, ((512, 1),)))
 
 #: By which the network's outputs were divided in training: centre, size.

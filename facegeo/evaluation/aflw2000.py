@@ -66,7 +66,8 @@ class Aflw2000:
         path = folder / "annotations.npz"
         if not path.is_file():
             raise UnreadableFileError(
-                f"{path}: no such file; --data is a folder with annotations.npz, crops.tar, images.tar"
+                f"{path}: no such file; the data folder holds annotations.npz, "
+                "crops.tar and images.tar"
             )
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -107,15 +108,15 @@ class Aflw2000:
             try:
                 pitch, yaw, roll = scipy.io.loadmat(io.BytesIO(data))["Pose_Para"][0, :3]
             except (KeyError, ValueError, IndexError) as error:
-                raise CorruptFileError(f"{path}: {name} has no usable Pose_Para ({error})") from error
+                raise CorruptFileError(
+                    f"{path}: {name} has no usable Pose_Para ({error})"
+                ) from error
             angles.append((yaw, pitch, roll))
         return np.degrees(np.array(angles, np.float64))
 
 
-def predict(
-    predictor: FaceGeometry, data: Aflw2000, source: InputKind = "crops", batch: int = 64
-) -> FaceBatch:
-    """Run the network on every face, from the data set's crops or cropped afresh from the photos."""
+def predict(predictor: FaceGeometry, data: Aflw2000, source: InputKind = "crops") -> FaceBatch:
+    """Run the network on every face: the data set's crops, or cropped afresh from the photos."""
     if source == "crops":
         crops = data.crops()
     else:

@@ -12,7 +12,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import BinaryIO
 
 from facegeo import files
 from facegeo.errors import DownloadError, InvalidInputError
@@ -91,54 +90,74 @@ def _download_file(file: RemoteFile, target: Path, expected: str | None, progres
         )
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _attempt(url, target, expected, progress)
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-            reason = getattr(error, "reason", error)
-            gone = isinstance(error, urllib.error.HTTPError) and error.code < 500
-            if gone or attempt == _ATTEMPTS:
+            with _open(url) as answer:
+                return _save(answer, url, target, expected, progress)
+        except _NotArrived as error:
+            if error.final or attempt == _ATTEMPTS:
                 raise DownloadError(
-                    f"{url}: cannot be downloaded ({reason}); check the connection, or set "
+                    f"{url}: cannot be downloaded ({error}); check the connection, or set "
                     f"FACEGEO_MIRROR, or put the file at {target}"
                 ) from error
-            _log.info("%s: %s, trying again", url, reason)
+            _log.info("%s: %s, trying again", url, error)
             time.sleep(0.5 * 2**attempt)
     raise AssertionError("unreachable")
 
 
-def _attempt(url: str, target: Path, expected: str | None, progress: bool) -> str:
-    with (
-        files.replacing(target) as temporary,
-        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer,
-    ):
-        length = int(answer.headers.get("Content-Length") or 0)
-        with temporary.open("wb") as out:
-            found, size = _copy(answer, out, length, target.name, progress)
-        if length and size != length:
-            raise urllib.error.URLError(f"{size} of {length} bytes arrived")
-        if expected and found != expected:
-            raise DownloadError(
-                f"{url}: not the expected file, its SHA-256 is {found} instead of {expected}; "
-                "nothing was installed"
-            )
-        return found
+class _NotArrived(Exception):  # noqa: N818 - an event that is retried, not an error for callers
+    """The network failed. No OSError: those are the disk's, while a file is written."""
+
+    def __init__(self, reason: object, *, final: bool = False) -> None:
+        super().__init__(str(reason))
+        self.final = final
 
 
-def _copy(
-    answer: BinaryIO, out: BinaryIO, length: int, label: str, progress: bool
-) -> tuple[str, int]:
+def _open(url: str) -> http.client.HTTPResponse:
+    try:
+        answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT_S)
+        return answer
+    except urllib.error.HTTPError as error:
+        raise _NotArrived(f"HTTP {error.code} {error.reason}", final=error.code < 500) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _NotArrived(getattr(error, "reason", error)) from error
+
+
+def _save(
+    answer: http.client.HTTPResponse, url: str, target: Path, expected: str | None, progress: bool
+) -> str:
+    """Write an answer to a file; its SHA-256."""
     from tqdm import tqdm
 
+    length = int(answer.headers.get("Content-Length") or 0)
     digest, size = hashlib.sha256(), 0
     # disable=None: no bar where standard error is not a terminal
-    with tqdm(
-        total=length or None, unit="B", unit_scale=True, desc=label, disable=None if progress else True
-    ) as bar:
-        while chunk := answer.read(_CHUNK):
+    bar = tqdm(
+        total=length or None,
+        unit="B",
+        unit_scale=True,
+        desc=target.name,
+        disable=None if progress else True,
+    )
+    with files.replacing(target) as temporary, temporary.open("wb") as out, bar:
+        while chunk := _read(answer):
             out.write(chunk)
             digest.update(chunk)
             size += len(chunk)
             bar.update(len(chunk))
-    return digest.hexdigest(), size
+        if length and size != length:
+            raise _NotArrived(f"{size} of {length} bytes arrived")
+        if expected and digest.hexdigest() != expected:
+            raise DownloadError(
+                f"{url}: not the expected file, its SHA-256 is {digest.hexdigest()} instead of "
+                f"{expected}; nothing was installed"
+            )
+    return digest.hexdigest()
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _NotArrived(error) from error
 
 
 def _is_there(path: Path, expected: str | None) -> bool:

@@ -52,7 +52,9 @@ class InstalledModel:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise CorruptFileError(f"{path}: cannot be read ({error.strerror}); {self._hint}") from error
+            raise CorruptFileError(
+                f"{path}: cannot be read ({error.strerror}); {self._hint}"
+            ) from error
         found, expected = files.sha256(data), self.card.files[role].sha256
         if found != expected:
             raise CorruptFileError(
@@ -135,7 +137,7 @@ def _how_to_get(name: str) -> str:
     how = (
         f"get it with: facegeo fetch {release.name}"
         if release
-        else "install a release with: facegeo fetch NAME, or facegeo import 3ddfa-v2 DIR --name NAME"
+        else "install a release: facegeo fetch NAME, or facegeo import 3ddfa-v2 DIR --name NAME"
     )
     return f"model {name!r} is not installed (installed: {installed}); {how}"
 

@@ -228,7 +228,9 @@ def _statistics(path: Path) -> State:
     for ours, theirs in (("param_mean", "mean"), ("param_std", "std")):
         value = content.get(theirs) if isinstance(content, dict) else None
         if not isinstance(value, np.ndarray) or value.shape != (NUM_PARAMS,):
-            raise CorruptFileError(f"{path}: key {theirs!r} must be an array of {NUM_PARAMS} numbers")
+            raise CorruptFileError(
+                f"{path}: key {theirs!r} must be an array of {NUM_PARAMS} numbers"
+            )
         statistics[ours] = value.astype(np.float32)
     return statistics
 
@@ -285,7 +287,9 @@ def _only_weights(folder: Path, name: str) -> Path:
     if not found:
         raise UnreadableFileError(f"{folder}: holds no weights (*_120x120.pth)")
     listed = ", ".join(path.name for path in found)
-    raise InvalidInputError(f"{folder}: holds several weights ({listed}); choose with --weights FILE")
+    raise InvalidInputError(
+        f"{folder}: holds several weights ({listed}); choose with --weights FILE"
+    )
 
 
 def _existing_folder(folder: str | Path) -> Path:
@@ -313,5 +317,5 @@ def _checksums(sources: Mapping[str, Path]) -> dict[str, str]:
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 
 import pytest
 
@@ -39,6 +40,23 @@ def test_an_error_in_any_thread_is_raised(bad):
 
     with pytest.raises(ZeroDivisionError):
         run_parallel(work, [(n,) for n in range(6)], threads=2)
+
+
+def test_after_an_error_no_thread_is_left_at_work():
+    started, finished = threading.Event(), threading.Event()
+
+    def fail():
+        started.wait(20)
+        raise ZeroDivisionError
+
+    def work_on():
+        started.set()
+        time.sleep(0.2)
+        finished.set()
+
+    with pytest.raises(ZeroDivisionError):
+        run_parallel(lambda task: task(), [(fail,), (work_on,)], threads=2)
+    assert finished.is_set()
 
 
 def _in_child(queue):

@@ -1,0 +1,90 @@
+"""Shared fixtures: reference material, models installed once, a predictor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def shared_folder() -> Path | None:
+    """Where the reference material lies, or None."""
+    folder = Path(os.environ.get("FACEGEO_SHARED", REPOSITORY.parent / "shared"))
+    return folder.resolve() if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material; tests that need it skip where it is absent."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip("reference material is not here (set FACEGEO_SHARED)")
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty model cache."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def installed_cache(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with ``mb05`` and ``faceboxes``, imported from the released weights."""
+    pytest.importorskip("torch", reason="importing releases needs PyTorch")
+    from facegeo.zoo.upstream import import_3ddfa_v2, import_faceboxes
+
+    folder = tmp_path_factory.mktemp("cache")
+    upstream = shared / "upstream"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGEO_CACHE_DIR", str(folder))
+        import_3ddfa_v2(upstream / "3ddfa_v2", "mb05", landmark_basis=upstream / "3ddfa")
+        import_faceboxes(upstream / "faceboxes" / "FaceBoxesProd.pth")
+    return folder
+
+
+@pytest.fixture
+def models(installed_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test runs with ``mb05`` and ``faceboxes`` installed."""
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
+    return installed_cache
+
+
+@pytest.fixture(scope="session")
+def predictor(installed_cache: Path):
+    """One predictor for all tests that do not change it."""
+    from facegeo import FaceGeometry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
+        predictor = FaceGeometry("mb05")
+        predictor.detector  # noqa: B018 - opened here, while the cache is set
+    return predictor
+
+
+@pytest.fixture(scope="session")
+def dev(shared: Path):
+    """The evaluation photos of AFLW2000-3D."""
+    from facegeo.evaluation.aflw2000 import Aflw2000
+
+    return Aflw2000.open(shared / "data" / "aflw2000_dev")
+
+
+@pytest.fixture(scope="session")
+def dev_photos(dev) -> dict[str, np.ndarray]:
+    """Name -> photo."""
+    return dict(zip(dev.names, dev.photos(), strict=True))
+
+
+@pytest.fixture(scope="session")
+def sample_photo() -> np.ndarray:
+    """The demo photo, one face, BGR."""
+    from skimage.data import astronaut
+
+    return np.ascontiguousarray(astronaut()[:, :, ::-1])

@@ -1,0 +1,30 @@
+"""Error measures by hand-worked values."""
+
+import numpy as np
+import pytest
+
+from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors
+
+
+def test_nme_is_mean_distance_over_the_root_of_the_box_area():
+    truth = np.array([[[0.0, 0], [40, 0], [0, 10], [40, 10]]])  # box 40 x 10, root 20
+    predicted = truth + np.array([[3, 4], [0, 0], [0, 0], [3, 4]])  # distances 5, 0, 0, 5
+    assert normalised_mean_error(predicted, truth) == pytest.approx([100 * 2.5 / 20])
+
+
+def test_bins_are_of_absolute_yaw_and_each_end_belongs_to_the_lower_bin():
+    yaw = np.array([0, -30, 30.1, -60, 61, 90])
+    means = by_yaw(np.array([1.0, 3, 5, 7, 9, 11]), yaw)
+    assert means == {"0-30": 2, "30-60": 6, "60-90": 10, "mean_of_bins": 6}
+
+
+def test_an_empty_bin_is_no_number():
+    means = by_yaw(np.array([1.0]), np.array([0.0]))
+    assert np.isnan(means["60-90"]) and np.isnan(means["mean_of_bins"])
+
+
+def test_pose_errors_leave_out_photos_beyond_99_degrees():
+    truth = np.array([[10.0, 20, 30], [0, 0, -99.5], [-10, 0, 0]])
+    predicted = np.array([[11.0, 18, 33], [50, 50, 50], [-13, 0, 1]])
+    errors = pose_errors(predicted, truth)
+    assert errors == pytest.approx({"n": 2, "yaw": 2, "pitch": 1, "roll": 2, "mean": 5 / 3})

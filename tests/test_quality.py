@@ -1,0 +1,65 @@
+"""The repository keeps its own rules: lint, format, types, no banned words, one truth."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from conftest import REPOSITORY
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--check")], ids=" ".join)
+def test_ruff(command):
+    pytest.importorskip("ruff")
+    result = run(sys.executable, "-m", "ruff", *command, ".")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_types():
+    pytest.importorskip("mypy")
+    pytest.importorskip("torch", reason="its types are checked against")
+    result = run(sys.executable, "-m", "mypy")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_readme_speaks_of_commands_that_exist():
+    from facegeo.cli import build_parser
+
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    used = set(re.findall(r"(?:`|bin/|^)facegeo ([a-z0-9-]+)\b", readme, re.MULTILINE))
+    used.discard("does")  # "facegeo does not ..." at the start of a line
+    assert {"predict", "demo"} <= used
+    known = build_parser().format_help()
+    assert all(re.search(rf"^    {name} ", known, re.MULTILINE) for name in used)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    """The command stands in the README only, between two marks; CI reads it there."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    script = (REPOSITORY / ".ci/run").read_text(encoding="utf-8")
+    block = readme.split("<!-- test command -->")[1]
+    command = re.search(r"```sh\n(.+?)\n```", block, re.DOTALL)[1]
+    assert "pytest" in command and "\n" not in command
+    assert "<!-- test command -->" in script and command not in script
+
+
+def test_the_torch_of_ci_is_pinned_and_allowed():
+    constraints = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8")
+    assert "torch==2.13.0" in constraints
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert not any("torch" in requirement for requirement in project["dependencies"])
+
+
+def test_every_file_of_the_package_is_small():
+    """Files one can hold in the head."""
+    long = {
+        path.relative_to(REPOSITORY).as_posix(): count
+        for path in (REPOSITORY / "facegeo").rglob("*.py")
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 500
+    }
+    assert not long
