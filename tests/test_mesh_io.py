@@ -140,6 +140,17 @@ def test_glb_has_the_expressions_as_morph_targets(model: MorphableModel, tmp_pat
     np.testing.assert_allclose(moved, expected, atol=1e-3)
 
 
+def test_glb_has_vertex_colors_where_there_is_no_texture(
+    model: MorphableModel, tmp_path: Path
+) -> None:
+    colors = np.random.default_rng(1).integers(0, 256, (model.num_vertices, 3)).astype(np.uint8)
+    surface = Surface(model.mean, model.triangles, frame="model", colors=colors)
+    write_mesh(surface, tmp_path / "face.glb")
+    gltf = pygltflib.GLTF2().load(tmp_path / "face.glb")
+    written = accessor(gltf, gltf.meshes[0].primitives[0].attributes.COLOR_0)
+    np.testing.assert_array_equal(written[:, 2::-1], colors)
+
+
 def test_glb_splits_seams_only(model: MorphableModel, tmp_path: Path) -> None:
     surface = with_seam(model)
     write_mesh(surface, tmp_path / "face.glb")
