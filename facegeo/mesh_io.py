@@ -144,8 +144,8 @@ def write_obj(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     """
     path = Path(path)
     # Readers of MTL files take a blank for the end of a name.
-    stem = path.with_name(re.sub(r"\s+", "_", path.stem))
-    material, texture = stem.with_suffix(".mtl"), stem.with_suffix(".png")
+    stem = re.sub(r"\s+", "_", path.stem)
+    material, texture = path.with_name(f"{stem}.mtl"), path.with_name(f"{stem}.png")
     contents: dict[Path, bytes] = {}
     if surface.texture is not None:
         contents[texture] = _png(surface.texture)

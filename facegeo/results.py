@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,9 +20,16 @@ from facegeo import pose as pose_maths
 from facegeo.crop import CropConvention, pose_to_photo
 from facegeo.errors import FacegeoError
 
+if TYPE_CHECKING:
+    from facegeo.morphable import MorphableModel
+
 
 class MeshSource(Protocol):
     """Whatever can turn parameters into vertices; it is asked only when a mesh is wanted."""
+
+    @property
+    def morphable(self) -> MorphableModel:
+        """The 3DMM. Raises MissingBasisError that names the missing file."""
 
     def mesh(self, params: np.ndarray, affine: np.ndarray) -> Mesh:
         """The mesh of one face: ``(62,)`` parameters and ``(3, 4)`` model-to-photo matrix."""

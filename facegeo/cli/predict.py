@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +17,12 @@ from facegeo.cli.common import (
     engine_options,
     number,
 )
-from facegeo.draw import ANNOTATORS, annotate
+from facegeo.cli.outputs import FORMATS, STYLES, PhotoOutputs, Wanted
 from facegeo.errors import FacegeoError, UnreadableFileError
-from facegeo.files import write_bytes
-from facegeo.images import encode_photo, find_photos
+from facegeo.images import find_photos
 from facegeo.results import PhotoResult
 
 _DEFAULT_OUT = Path("facegeo-out")
-
-#: Formats that an annotated photo is written back in; others become JPEG.
-_WRITTEN_AS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,10 +37,25 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", type=Path, help=f"output folder (default: {_DEFAULT_OUT})")
     parser.add_argument(
         "--draw",
-        type=_styles,
+        type=_some_of(STYLES),
         default=("landmarks", "pose"),
         metavar="STYLES",
-        help=f"comma-separated: {', '.join(ANNOTATORS)} (default: landmarks,pose)",
+        help=f"comma-separated: {', '.join(STYLES)} (default: landmarks,pose); depth, pncc and uv "
+        "are pictures of their own",
+    )
+    parser.add_argument(
+        "--save",
+        type=_some_of(FORMATS),
+        default=(),
+        metavar="FORMATS",
+        help=f"comma-separated: {', '.join(FORMATS)}; a textured mesh of each face",
+    )
+    parser.add_argument(
+        "--face-model",
+        metavar="FILE",
+        type=Path,
+        help="morphable model (.npz) to fit for the mesh (default: the network's own, else "
+        "facegeo-generic)",
     )
     add_json_option(parser)
     add_engine_options(parser)
@@ -61,7 +71,11 @@ def run(options: argparse.Namespace) -> int:
     from facegeo.predictor import FaceGeometry
 
     jobs = _plan(options.photos)
-    out = options.out or (None if options.json else _DEFAULT_OUT)
+    writer = _Writer(
+        options.out or (None if options.json else _DEFAULT_OUT),
+        Wanted(options.draw, options.save),
+        _face_model(options.face_model),
+    )
     predictor = FaceGeometry(
         detector=options.detector,
         score_threshold=options.score,
@@ -74,14 +88,14 @@ def run(options: argparse.Namespace) -> int:
     with array as printed, _progress(len(jobs)) as bar:
         for result in predictor.predict_photos([job.photo for job in jobs]):
             job = jobs[result.index]
-            error = result.error or _write(result, job, out, options.draw)
+            record, picture, error = writer.write(result, job)
             failed += error is not None
             if error is not None:
                 bar.write(f"facegeo: error: {_naming(job.photo, error)}", file=sys.stderr)
             if printed is not None:
-                printed.append(_record(result, job, error))
+                printed.append(record)
             elif error is None:
-                bar.write(_summary(result, job, out), file=sys.stdout)
+                bar.write(_summary(job, len(result.faces), picture), file=sys.stdout)
             bar.update()
     return 1 if failed else 0
 
@@ -120,27 +134,35 @@ def _expand(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
             yield photo, photo.relative_to(path).with_suffix("")
 
 
-def _write(
-    result: PhotoResult, job: _Job, out: Path | None, styles: tuple[str, ...]
-) -> FacegeoError | None:
-    """Write a photo's files; what went wrong, if anything did."""
-    if out is None or result.photo is None:
-        return None
-    picture, data = _targets(job, out)
-    try:
-        annotated = annotate(result.photo, result.faces, styles)
-        write_bytes(picture, encode_photo(annotated, picture.suffix))
-        write_bytes(data, json.dumps(_record(result, job, None), indent=1).encode())
-    except FacegeoError as error:
-        return error
-    return None
+@dataclass(frozen=True)
+class _Writer:
+    """Where results go and which are wanted; without a folder nothing is written."""
+
+    out: Path | None
+    wanted: Wanted
+    face_model: Any
+
+    def write(
+        self, result: PhotoResult, job: _Job
+    ) -> tuple[dict[str, Any], Path | None, FacegeoError | None]:
+        """A photo's record, its annotated picture, and what went wrong, if anything did."""
+        if result.photo is None:
+            return _record(result, job, result.error), None, result.error
+        record = _record(result, job, None)
+        outputs = PhotoOutputs(result.photo, result.faces, self.wanted, self.face_model)
+        try:
+            if self.out is None:
+                return record | outputs.record(), None, None
+            suffix = job.photo.suffix.lower()
+            return record, outputs.write(self.out / job.target, suffix, record), None
+        except FacegeoError as error:
+            return _record(result, job, error), None, error
 
 
-def _targets(job: _Job, out: Path) -> tuple[Path, Path]:
-    suffix = job.photo.suffix.lower()
-    picture = f"{job.target.name}.faces{suffix if suffix in _WRITTEN_AS else '.jpg'}"
-    folder = out / job.target.parent
-    return folder / picture, folder / f"{job.target.name}.faces.json"
+def _face_model(path: Path | None) -> Any:
+    from facegeo.morphable import MorphableModel
+
+    return None if path is None else MorphableModel.load(path)
 
 
 def _record(result: PhotoResult, job: _Job, error: FacegeoError | None) -> dict[str, Any]:
@@ -154,10 +176,9 @@ def _record(result: PhotoResult, job: _Job, error: FacegeoError | None) -> dict[
     }
 
 
-def _summary(result: PhotoResult, job: _Job, out: Path | None) -> str:
-    count = len(result.faces)
+def _summary(job: _Job, count: int, picture: Path | None) -> str:
     faces = f"{count or 'no'} face{'' if count == 1 else 's'}"
-    return f"{job.photo}: {faces}" + (f" -> {_targets(job, out)[0]}" if out else "")
+    return f"{job.photo}: {faces}" + (f" -> {picture}" if picture else "")
 
 
 def _naming(photo: Path, error: FacegeoError) -> str:
@@ -172,11 +193,16 @@ def _progress(total: int) -> Any:
     return tqdm(total=total, unit="photo", disable=True if total < 2 else None)
 
 
-def _styles(text: str) -> tuple[str, ...]:
-    styles = tuple(style.strip() for style in text.split(",") if style.strip())
-    unknown = [style for style in styles if style not in ANNOTATORS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"expected some of {', '.join(ANNOTATORS)}, got {unknown[0]!r}"
-        )
-    return styles
+def _some_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """An argparse type: comma-separated names out of some."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"expected some of {', '.join(known)}, got {unknown[0]!r}"
+            )
+        return names
+
+    return parse

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial import Delaunay, cKDTree
 
-from facegeo.generic import controls
 from facegeo.generic.outline import Outline, draw_outline, inside
 from facegeo.generic.surface import ChartSurface
 
@@ -59,11 +58,7 @@ class _Lookup:
 
 
 def _free(outline: Outline, points: np.ndarray) -> np.ndarray:
-    return (
-        inside(outline.border, points)
-        & ~inside(outline.eye_hole, points)
-        & (points[:, 0] > 0)
-    )
+    return inside(outline.border, points) & ~inside(outline.eye_hole, points) & (points[:, 0] > 0)
 
 
 def _triangles(outline: Outline, points: np.ndarray) -> np.ndarray:

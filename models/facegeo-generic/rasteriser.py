@@ -59,14 +59,17 @@ def _fragments(xy: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.nd
         for chunk in np.array_split(rows, max(1, len(rows) * len(offsets) // 2_000_000)):
             pixel = low[chunk, None] + offsets
             p = xy[chunk, None]
-            weights = np.stack(
-                [
-                    _cross(p[:, :, 2] - p[:, :, 1], pixel - p[:, :, 1]),
-                    _cross(p[:, :, 0] - p[:, :, 2], pixel - p[:, :, 2]),
-                    _cross(p[:, :, 1] - p[:, :, 0], pixel - p[:, :, 0]),
-                ],
-                -1,
-            ) / area[chunk, None, None]
+            weights = (
+                np.stack(
+                    [
+                        _cross(p[:, :, 2] - p[:, :, 1], pixel - p[:, :, 1]),
+                        _cross(p[:, :, 0] - p[:, :, 2], pixel - p[:, :, 2]),
+                        _cross(p[:, :, 1] - p[:, :, 0], pixel - p[:, :, 0]),
+                    ],
+                    -1,
+                )
+                / area[chunk, None, None]
+            )
             inside = (weights >= -1e-6).all(-1) & ((pixel >= 0) & (pixel < size)).all(-1)
             which, _ = np.nonzero(inside)
             at = pixel[inside]
@@ -85,7 +88,10 @@ def openness(
     turn = np.pi * (1 + 5**0.5) * index
     width = np.sqrt(1 - height**2)
     sky = np.stack([width * np.cos(turn), height, width * np.sin(turn)], -1)
-    centre, reach = vertices.mean(0), 1.02 * np.linalg.norm(vertices - vertices.mean(0), axis=1).max()
+    centre, reach = (
+        vertices.mean(0),
+        1.02 * np.linalg.norm(vertices - vertices.mean(0), axis=1).max(),
+    )
     seen, total = np.zeros(len(vertices)), np.zeros(len(vertices))
     for direction in sky:
         side = np.cross(direction, [0.3, 0.2, 0.9])

@@ -1,6 +1,6 @@
 """Draw the sheet of renders of this folder's README from the shipped model.
 
-    python models/facegeo-generic/render_sheet.py [model.npz] [folder]
+python models/facegeo-generic/render_sheet.py [model.npz] [folder]
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ class Face:
 
     def _soften(self, colours: np.ndarray, rounds: int) -> np.ndarray:
         t = self.triangles
-        ends = np.concatenate([t, t[:, [1, 2, 0]]]).ravel(), np.concatenate([t[:, [1, 2, 0]], t]).ravel()
+        ends = (
+            np.concatenate([t, t[:, [1, 2, 0]]]).ravel(),
+            np.concatenate([t[:, [1, 2, 0]], t]).ravel(),
+        )
         count = np.bincount(ends[0], minlength=len(colours))[:, None]
         for _ in range(rounds):
             near = [np.bincount(ends[0], colours[ends[1], i], len(colours)) for i in range(3)]

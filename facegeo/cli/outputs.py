@@ -1,0 +1,152 @@
+"""The files that ``facegeo predict`` writes for a photo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facegeo.draw import ANNOTATORS, annotate
+from facegeo.files import write_bytes
+from facegeo.images import encode_photo
+from facegeo.results import Face
+
+#: Drawn onto the photo, from the dense mesh.
+OVERLAYS = ("mesh", "wireframe")
+#: Pictures of their own.
+PICTURES = ("depth", "pncc", "uv")
+STYLES = (*ANNOTATORS, *OVERLAYS, *PICTURES)
+FORMATS = ("obj", "ply", "glb")
+
+#: Formats that an annotated photo is written back in; others become JPEG.
+_WRITTEN_AS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to write for each photo.
+
+    Attributes
+    ----------
+    styles : sequence of str
+        Some of :data:`STYLES`.
+    formats : sequence of str
+        Some of :data:`FORMATS`: one mesh file a face.
+    """
+
+    styles: Sequence[str] = ("landmarks", "pose")
+    formats: Sequence[str] = ()
+
+    @property
+    def dense(self) -> bool:
+        """Whether a dense mesh is needed."""
+        return bool({*OVERLAYS, *PICTURES} & set(self.styles)) or bool(self.formats)
+
+
+class PhotoOutputs:
+    """All that is wanted of one photo.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8
+    faces : sequence of Face
+    face_model : MorphableModel, optional
+        Fit this one instead of using the network's own.
+    """
+
+    def __init__(
+        self, photo: np.ndarray, faces: Sequence[Face], wanted: Wanted, face_model: Any = None
+    ) -> None:
+        self._photo = photo
+        self._faces = faces
+        self._wanted = wanted
+        self._face_model = face_model
+
+    @cached_property
+    def dense(self) -> Any:
+        """The faces as surfaces; computed once for all outputs."""
+        from facegeo.dense import dense_faces
+
+        return dense_faces(self._faces, self._face_model)
+
+    def annotated(self) -> np.ndarray:
+        """The photo with everything drawn on it that is drawn on photos."""
+        from facegeo.raster import draw_mesh, draw_wireframe
+
+        canvas = self._photo
+        for style, draw in (("mesh", draw_mesh), ("wireframe", draw_wireframe)):
+            if style in self._wanted.styles and self._faces:
+                canvas = draw(canvas, self.dense.vertices, self.dense.model.triangles)
+        flat = [style for style in self._wanted.styles if style in ANNOTATORS]
+        return annotate(canvas, self._faces, flat)
+
+    def record(self) -> dict[str, Any]:
+        """What the JSON says of the dense surfaces: model, coefficients, placement."""
+        if not self._wanted.dense or not self._faces:
+            return {}
+        dense = self.dense
+        return {
+            "mesh": {
+                "model": dense.model.name,
+                "fitted": dense.fitted,
+                "unit_mm": dense.model.unit_mm,
+                "shape": dense.shape.tolist(),
+                "expression": dense.expression.tolist(),
+                "affine": dense.affine.tolist(),
+            }
+        }
+
+    def write(self, target: Path, suffix: str, record: dict[str, Any]) -> Path:
+        """Write all files; their names begin with ``target``. Returns the annotated photo.
+
+        Raises
+        ------
+        OutputError
+            If a place is not writable.
+        """
+        picture = _named(target, suffix if suffix in _WRITTEN_AS else ".jpg")
+        write_bytes(picture, encode_photo(self.annotated(), picture.suffix))
+        if self._faces:
+            self._write_pictures(target)
+            self._write_meshes(target)
+        document = json.dumps(record | self.record(), indent=1)
+        write_bytes(_named(target, ".json"), document.encode())
+        return picture
+
+    def _write_pictures(self, target: Path) -> None:
+        from facegeo.raster import depth_image, pncc_image
+
+        wanted = [style for style in PICTURES if style in self._wanted.styles]
+        if not wanted:
+            return
+        model = self.dense.model
+        raster = self.dense.raster(*self._photo.shape[:2])
+        if "depth" in wanted:
+            write_bytes(_named(target, ".depth.png"), encode_photo(depth_image(raster), ".png"))
+        if "pncc" in wanted:
+            code = pncc_image(raster, model.triangles, model.mean)
+            picture = (255 * code[:, :, ::-1]).round().astype(np.uint8)
+            write_bytes(_named(target, ".pncc.png"), encode_photo(picture, ".png"))
+        if "uv" in wanted:
+            for index in range(len(self._faces)):
+                texture = self.dense.texture(index, self._photo)
+                if texture is not None:
+                    name = _named(target, f".{index}.uv.png")
+                    write_bytes(name, encode_photo(texture.image, ".png"))
+
+    def _write_meshes(self, target: Path) -> None:
+        from facegeo.mesh_io import write_mesh
+
+        for kind in self._wanted.formats:
+            for index in range(len(self._faces)):
+                surface = self.dense.surface(index, self._photo, kind)
+                write_mesh(surface, _named(target, f".{index}.{kind}"))
+
+
+def _named(target: Path, ending: str) -> Path:
+    return target.with_name(f"{target.name}.faces{ending}")
