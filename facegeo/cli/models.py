@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from facegeo.cli.common import add_json_option, print_json
+from facegeo.cli.common import add_json_option, number, print_json
 from facegeo.zoo.releases import RELEASES
 from facegeo.zoo.store import InstalledModel, cache_dir, find_any, list_models
 
@@ -38,10 +38,40 @@ def _add_import(subparsers: Any) -> None:
         "--weights", type=Path, metavar="FILE", help="which .pth, where DIR has several"
     )
     v2.set_defaults(run=run_import_3ddfa_v2)
+    _add_import_face_model(kinds)
     faceboxes = kinds.add_parser("faceboxes", help="FaceBoxes: FaceBoxesProd.pth")
     faceboxes.add_argument("file", type=Path, metavar="FILE")
     faceboxes.add_argument("--name", default="faceboxes", help="name of the installed model")
     faceboxes.set_defaults(run=run_import_faceboxes)
+
+
+def _add_import_face_model(kinds: Any) -> None:
+    from facegeo.readers import LAYOUTS
+
+    known = "; ".join(f"{name}: {layout.description}" for name, layout in LAYOUTS.items())
+    parser = kinds.add_parser(
+        "face-model", help="a morphable model of another project", epilog=f"Layouts: {known}"
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="file or folder")
+    parser.add_argument("--name", required=True, help="name of the installed model")
+    parser.add_argument("--layout", choices=sorted(LAYOUTS), help="recognised by names without it")
+    parser.add_argument(
+        "--modes",
+        type=number(int, 0),
+        nargs=2,
+        metavar=("SHAPE", "EXPRESSION"),
+        help="keep this many modes, such as 40 10",
+    )
+    parser.set_defaults(run=run_import_face_model)
+
+
+def run_import_face_model(options: argparse.Namespace) -> int:
+    """Import a morphable model."""
+    from facegeo.zoo.face_models import import_face_model
+
+    modes = None if options.modes is None else (options.modes[0], options.modes[1])
+    model = import_face_model(options.path, options.name, layout=options.layout, modes=modes)
+    return _report(model)
 
 
 def run_import_3ddfa_v2(options: argparse.Namespace) -> int:

@@ -52,10 +52,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--face-model",
-        metavar="FILE",
-        type=Path,
-        help="morphable model (.npz) to fit for the mesh (default: the network's own, else "
-        "facegeo-generic)",
+        metavar="NAME",
+        help="face model to fit for the mesh: facegeo-generic, an imported one, or an .npz file "
+        "(default: the network's own, else facegeo-generic)",
     )
     add_json_option(parser)
     add_engine_options(parser)
@@ -159,10 +158,10 @@ class _Writer:
             return _record(result, job, error), None, error
 
 
-def _face_model(path: Path | None) -> Any:
-    from facegeo.morphable import MorphableModel
+def _face_model(name: str | None) -> Any:
+    from facegeo.zoo.face_models import load_face_model
 
-    return None if path is None else MorphableModel.load(path)
+    return None if name is None else load_face_model(name)
 
 
 def _record(result: PhotoResult, job: _Job, error: FacegeoError | None) -> dict[str, Any]:

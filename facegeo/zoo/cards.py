@@ -15,7 +15,7 @@ _FORMAT = "facegeo-card"
 _VERSION = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
-TASKS = ("landmarks", "detection")
+TASKS = ("landmarks", "detection", "face-model")
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Card:
     name : str
         Lower-case letters, digits, ``. _ -``; the name of its folder.
     task : str
-        ``landmarks`` or ``detection``.
+        ``landmarks``, ``detection`` or ``face-model``.
     architecture : str
-        Which network of :mod:`facegeo.networks` the weights belong to.
+        Which network of :mod:`facegeo.networks` the weights belong to; of a face model the layout
+        that it was read from.
     source, licence : str
         Where the weights come from and what their owners allow.
     files : mapping of str to FileEntry

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from facegeo.crop import convention
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError, UnsafeFileError
 from facegeo.exporting import require_torch, to_onnx
 from facegeo.zoo.cards import Card, check_name
+from facegeo.zoo.face_models import model_bytes
 from facegeo.zoo.releases import BASEL_LICENCE
 from facegeo.zoo.store import InstalledModel, install
 
@@ -196,10 +196,7 @@ def _dense_model(path: Path) -> tuple[LandmarkRows, dict[str, bytes]]:
     model = _fitting(path, read_3ddfa_v2, path).truncated(NUM_SHAPE, NUM_EXPRESSION)
     cut = model.landmark_basis
     basis = np.concatenate([cut.shape_basis, cut.expression_basis]).reshape(-1, _FLAT_LANDMARKS)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "morphable.npz"
-        model.save(file)
-        return LandmarkRows(cut.mean.reshape(-1), basis), {"morphable": file.read_bytes()}
+    return LandmarkRows(cut.mean.reshape(-1), basis), {"morphable": model_bytes(model)}
 
 
 def _mobilenet_state(path: Path) -> tuple[State, str]:
