@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from morphable_data import shared
 
 from facegeo.fitting import FitResult
@@ -17,8 +16,6 @@ NARROW_FACE = 6706
 
 @pytest.fixture(scope="module")
 def generic() -> MorphableModel:
-    if not (REPOSITORY / "facegeo" / "assets" / "facegeo-generic.npz").exists():
-        pytest.skip("needs the default model: facegeo model build-generic")
     return MorphableModel.generic()
 
 
