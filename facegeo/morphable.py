@@ -144,6 +144,10 @@ class MorphableModel:
         for field, value in checked_fields(self).items():
             object.__setattr__(self, field, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, for copies sent to other processes; each builds its own kernel."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def __repr__(self) -> str:
         return (
             f"MorphableModel({self.name!r}, {self.num_vertices} vertices, "
