@@ -80,7 +80,7 @@ def to_metric(
         ``[[fx, skew, cx], [0, fy, cy], [0, 0, 1]]``, pixels, of this photo at this size.
     unit_mm : float
         Millimetres in one model unit.
-    reference : (3,) float, optional
+    reference : (3,) or (N, 3) float, optional
         The point of the model, in model units, at whose depth the scale holds: the mean of the
         landmarks that were fitted. The origin without it.
 
@@ -99,17 +99,26 @@ def to_metric(
     columns = np.shape(translation)[-1] if np.ndim(translation) == 2 else 3
     t = array_of("translation", translation, (faces, 3 if columns != 2 else 2), np.float64)[:, :2]
     K = _checked_camera(camera_matrix)
-    point = array_of("reference", np.zeros(3) if reference is None else reference, (3,), np.float64)
+    point = _checked_reference(reference, faces)
 
-    seen = t + (scale[:, None] * (R @ point))[:, :2] * (1, -1)  # photo pixels, y down
+    turned = (R @ point[..., None])[..., 0]
+    seen = t + scale[:, None] * turned[:, :2] * (1, -1)  # photo pixels, y down
     ray = np.concatenate([seen, np.ones((faces, 1))], axis=1) @ np.linalg.inv(K).T
     # Away from the axis a pinhole magnifies what faces it by f/z across the ray's direction in the
     # picture and by f/(z cos) along it; the scale of a similarity is the geometric mean.
     stretch = np.sqrt(np.linalg.norm(ray, axis=1))
     depth = (K[0, 0] + K[1, 1]) / 2 * unit_mm / scale * stretch
     placed = _turn_to(ray) @ (_TO_VISION @ R)
-    origin = depth[:, None] * ray - placed @ (point * unit_mm)
+    origin = depth[:, None] * ray - (placed @ (point * unit_mm)[..., None])[..., 0]
     return MetricPose(rotation=placed, translation_mm=origin, unit_mm=float(unit_mm))
+
+
+def _checked_reference(reference: np.ndarray | None, faces: int) -> np.ndarray:
+    """(N, 3) from none, one point or one a face."""
+    point = np.zeros(3) if reference is None else np.asarray(reference)
+    if point.ndim < 2:
+        point = np.tile(array_of("reference", point, (3,), np.float64), (faces, 1))
+    return array_of("reference", point, (faces, 3), np.float64)
 
 
 def _checked_camera(camera_matrix: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from facegeo.morphable_checks import checked_fields, frozen, permutation
 
 if TYPE_CHECKING:
     from facegeo.fitting import FitResult, SharedShapeFit
+    from facegeo.metric import MetricPose
     from facegeo.ops.mesh import MeshKernel
 
 _IDENTITY = np.eye(3, 4, dtype=np.float32)
@@ -142,6 +143,10 @@ class MorphableModel:
     def __post_init__(self) -> None:
         for field, value in checked_fields(self).items():
             object.__setattr__(self, field, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, for copies sent to other processes; each builds its own kernel."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def __repr__(self) -> str:
         return (
@@ -274,6 +279,34 @@ class MorphableModel:
         from facegeo.fitting import fit_shared_shape
 
         return fit_shared_shape(self.landmark_basis, landmarks_3d, **options)
+
+    def to_metric(self, fit: FitResult, camera_matrix: np.ndarray) -> MetricPose:
+        """Fitted faces in millimetres in the camera's frame.
+
+        Parameters
+        ----------
+        fit : FitResult
+            Of landmarks in photo pixels (``frame="photo"``), by this model.
+        camera_matrix : (3, 3) float
+            Of the photo, pixels. :mod:`facegeo.metric` says what is assumed.
+
+        Raises
+        ------
+        InvalidInputError
+            If the fit was made in another frame, or the matrix is not a camera's.
+        """
+        from facegeo.metric import to_metric
+
+        if (np.linalg.det(fit.pose[:, :, :3]) > 0).any():
+            raise InvalidInputError("fit: expected a fit of photo pixels, frame='photo'")
+        return to_metric(
+            fit.scale,
+            fit.rotation,
+            fit.pose[:, :, 3],
+            camera_matrix,
+            unit_mm=self.unit_mm,
+            reference=self.landmarks(fit.shape, fit.expression).mean(axis=1),
+        )
 
     def save(self, path: str | os.PathLike[str], *, storage: str = "float32") -> None:
         """Write the ``.npz`` file; see :func:`facegeo.morphable_file.write_model`."""

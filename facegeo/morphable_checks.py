@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +92,7 @@ def _checked_regions(regions: Mapping[str, Any], num_vertices: int) -> Mapping[s
                 f"region/{name}: expected booleans of shape ({num_vertices},), got {describe(mask)}"
             )
         checked[name] = frozen(mask)
-    return MappingProxyType(checked)
+    return checked
 
 
 def _checked_std(field: str, value: Any, count: int) -> np.ndarray | None:

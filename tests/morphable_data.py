@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import shared_folder
 
 from facegeo.morphable import Mirror, MorphableModel
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 def shared(*parts: str) -> Path:
-    """A path among the reference files; the test is skipped where they are not installed."""
-    path = Path(os.environ.get("FACEGEO_SHARED", ROOT.parent / "shared")).joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"needs the reference file {path} (set FACEGEO_SHARED)")
-    return path
+    """A path among the reference material; the test is skipped where that is absent."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip("reference material is not here (set FACEGEO_SHARED)")
+    return folder.joinpath(*parts)
 
 
 def ellipsoid(num_shape: int = 6, num_expression: int = 3, seed: int = 0) -> MorphableModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from morphable_data import ROOT, shared
+from morphable_data import shared
 
 from facegeo.fitting import FitResult
 from facegeo.morphable import MorphableModel
@@ -16,8 +16,6 @@ NARROW_FACE = 6706
 
 @pytest.fixture(scope="module")
 def generic() -> MorphableModel:
-    if not (ROOT / "facegeo" / "assets" / "facegeo-generic.npz").exists():
-        pytest.skip("needs the default model: facegeo model build-generic")
     return MorphableModel.generic()
 
 

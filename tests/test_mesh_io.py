@@ -263,3 +263,27 @@ def test_unknown_ending(tmp_path: Path) -> None:
     surface = Surface(np.eye(4, 3), np.array([[0, 1, 2]]))
     with pytest.raises(InvalidInputError, match=r"\.obj, \.ply or \.glb"):
         write_mesh(surface, tmp_path / "face.stl")
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])
+def test_default_model_loads_back_in_trimesh(tmp_path: Path, suffix: str) -> None:
+    """Same vertices, texture coordinates and triangles, right-handed, normals outward."""
+    import trimesh
+
+    model = MorphableModel.generic()
+    pose = np.array([[1.5, 0, 0, 300], [0, -1.5, 0, 200], [0, 0, 1.5, 5.0]])
+    surface = model_surface(
+        model, np.zeros(model.num_shape), np.zeros(model.num_expression), pose, texture=TEXTURE
+    )
+    write_mesh(surface, tmp_path / f"face{suffix}")
+    loaded = trimesh.load(tmp_path / f"face{suffix}", process=False, force="mesh")
+    np.testing.assert_allclose(loaded.vertices, surface.vertices * (1, -1, 1), atol=1e-4)
+    np.testing.assert_array_equal(loaded.faces, model.triangles)
+    if suffix != ".ply":  # which has no texture
+        np.testing.assert_allclose(loaded.visual.uv, model.uv, atol=1e-6)
+    # The jaw's ends look to the sides, chin and nose's tip to the viewer.
+    normals = loaded.vertex_normals[model.landmark_rows]
+    assert normals[2, 0] < 0 < normals[14, 0]
+    assert normals[30, 2] > 0.5
+    assert normals[8, 2] > 0 > normals[8, 1]
+    assert volume(loaded.vertices - loaded.vertices.mean(axis=0), np.asarray(loaded.faces)) > 0

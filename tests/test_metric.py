@@ -47,11 +47,9 @@ def test_true_perspective_is_recovered(distance: float, median: float, largest: 
     length = np.linalg.norm(ray, axis=1)[:, None]
     along = np.einsum("nki,ni->nk", world - place[:, None], ray) / length
     depth = -along * 1200 / distance * np.sqrt(length)
-    fit = model.truncated(0, 0).fit(np.concatenate([seen, depth[..., None]], axis=2))
-    metric = to_metric(
-        fit.scale, fit.rotation, fit.pose[:, :, 3], CAMERA, unit_mm=1.0,
-        reference=points.mean(axis=0),
-    )  # fmt: skip
+    model = model.truncated(0, 0)
+    fit = model.fit(np.concatenate([seen, depth[..., None]], axis=2))
+    metric = model.to_metric(fit, CAMERA)
     error = np.linalg.norm(metric.translation_mm - place, axis=1) / distance
     # Perspective within a head of 160 mm, and the uneven stretch of a pinhole up to 30 degrees
     # from its axis, are what a similarity cannot express.
@@ -68,6 +66,22 @@ def test_rotation_is_proper_and_follows_the_ray() -> None:
     np.testing.assert_allclose(pose.rotation[0][:, 2], back, atol=1e-12)
 
 
+def test_fits_of_other_frames_are_refused() -> None:
+    model = ellipsoid()
+    fit = model.fit(model.landmark_basis.mean[None], frame="model")
+    with pytest.raises(InvalidInputError, match="expected a fit of photo pixels"):
+        model.to_metric(fit, CAMERA)
+
+
+def test_each_face_may_have_its_own_reference() -> None:
+    points = np.array([[0, 0, 10.0], [5, 0, 0]])
+    arguments = np.ones(2), np.stack([np.eye(3)] * 2), np.full((2, 2), 400.0), CAMERA
+    both = to_metric(*arguments, unit_mm=1.0, reference=points)
+    for i, point in enumerate(points):
+        one = to_metric(*arguments, unit_mm=1.0, reference=point)
+        np.testing.assert_allclose(both.translation_mm[i], one.translation_mm[i])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -76,6 +90,7 @@ def test_rotation_is_proper_and_follows_the_ray() -> None:
         ({"camera_matrix": np.eye(4)}, "camera_matrix: expected shape"),
         ({"camera_matrix": -np.eye(3)}, "camera_matrix: expected"),
         ({"translation": [[1.0]]}, "translation: expected shape"),
+        ({"reference": [1.0, 2.0]}, "reference: expected shape"),
         ({"unit_mm": 0.0}, "unit_mm: expected a positive number"),
     ],
 )

@@ -1,4 +1,5 @@
 import errno
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,13 @@ def test_truncated_keeps_leading_modes(model: MorphableModel) -> None:
 
 def test_test_model_is_outward(model: MorphableModel) -> None:
     assert volume(model.mean, model.triangles) > 0
+
+
+def test_models_travel_to_other_processes(model: MorphableModel) -> None:
+    shape, expression = coefficients(model, 2)
+    before = model.vertices(shape, expression)  # builds the kernel, which stays here
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.vertices(shape, expression), before)
 
 
 def test_arrays_are_read_only_and_the_callers_are_not(model: MorphableModel) -> None:
