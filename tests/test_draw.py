@@ -41,6 +41,9 @@ def test_the_head_box_holds_the_landmarks_and_turns_with_the_head(face):
     low, high = upright.min(axis=0), upright.max(axis=0)
     inside = ((points[:, :2] >= low[:2] - 1) & (points[:, :2] <= high[:2] + 1)).all(axis=1)
     assert inside.mean() > 0.95
+    # The front side is at the tip of the nose, the back behind the landmarks.
+    assert abs(high[2] - points[:, 2].max()) < 0.1 * (high[2] - low[2])
+    assert low[2] < points[:, 2].min()
 
 
 @pytest.mark.parametrize("scale", [0.05, 1, 40])

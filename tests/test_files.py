@@ -26,6 +26,16 @@ def test_folders_are_made_and_files_replaced(tmp_path):
     assert target.read_bytes() == b"two"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be replaced there")
+def test_a_reader_never_sees_half_a_file(tmp_path):
+    """The new file takes the old one's place; who has the old one open reads it to its end."""
+    target = tmp_path / "data.bin"
+    target.write_bytes(b"old content")
+    with target.open("rb") as reader:
+        files.write_bytes(target, b"new")
+        assert reader.read() == b"old content"
+
+
 def test_a_target_that_cannot_be_written_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot be written"):
