@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -88,12 +88,6 @@ class DenseFaces:
         )
 
 
-@lru_cache(maxsize=1)
-def default_model() -> MorphableModel:
-    """The morphable model that ships with facegeo, loaded once."""
-    return MorphableModel.generic()
-
-
 def dense_faces(faces: Sequence[Face], model: MorphableModel | None = None) -> DenseFaces:
     """Faces that came from one predictor as dense surfaces.
 
@@ -109,7 +103,7 @@ def dense_faces(faces: Sequence[Face], model: MorphableModel | None = None) -> D
             return _by_parameters(faces)
         except MissingBasisError:
             pass
-    model = model or default_model()
+    model = model or MorphableModel.generic()
     landmarks = np.stack([face.landmarks for face in faces]) if faces else np.zeros((0, 68, 3))
     fit = model.fit(landmarks)
     return DenseFaces(model, fit.shape, fit.expression, fit.pose, fitted=True)

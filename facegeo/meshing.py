@@ -19,6 +19,11 @@ class ModelMesh:
     def __init__(self, model: InstalledModel) -> None:
         self._model = model
 
+    @property
+    def unit_mm(self) -> float:
+        """Millimetres in one model unit."""
+        return self._model.card.unit_mm
+
     @cached_property
     def morphable(self) -> MorphableModel:
         """The 3DMM. Raises MissingBasisError that names the missing file."""

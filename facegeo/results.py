@@ -21,11 +21,16 @@ from facegeo.crop import CropConvention, pose_to_photo
 from facegeo.errors import FacegeoError
 
 if TYPE_CHECKING:
+    from facegeo.metric import MetricPose
     from facegeo.morphable import MorphableModel
 
 
 class MeshSource(Protocol):
     """Whatever can turn parameters into vertices; it is asked only when a mesh is wanted."""
+
+    @property
+    def unit_mm(self) -> float:
+        """Millimetres in one model unit."""
 
     @property
     def morphable(self) -> MorphableModel:
@@ -66,6 +71,10 @@ class Pose:
         Photo pixels per model unit.
     translation : (3,) float64
         Photo pixels: where the model's origin lies (y down).
+    unit_mm : float
+        Millimetres in one model unit.
+    anchor : (3,) float64
+        Model units: the middle of the landmarks, at whose depth the scale holds.
     """
 
     yaw: float
@@ -74,6 +83,35 @@ class Pose:
     rotation: np.ndarray
     scale: float
     translation: np.ndarray
+    unit_mm: float
+    anchor: np.ndarray
+
+    def to_metric(self, camera_matrix: np.ndarray) -> MetricPose:
+        """The head in millimetres in the camera's frame (a batch of one).
+
+        A photo shows no absolute size: the head is taken to be as large as the fitted face, the
+        photo to be undistorted, and more that :mod:`facegeo.metric` states with what it costs.
+
+        Parameters
+        ----------
+        camera_matrix : (3, 3) float
+            ``[[fx, skew, cx], [0, fy, cy], [0, 0, 1]]``, pixels, of this photo at this size.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is no camera matrix.
+        """
+        from facegeo.metric import to_metric
+
+        return to_metric(
+            np.array([self.scale]),
+            self.rotation[None],
+            self.translation[None],
+            camera_matrix,
+            unit_mm=self.unit_mm,
+            reference=self.anchor,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain numbers and lists."""
@@ -84,6 +122,7 @@ class Pose:
             "rotation": self.rotation.tolist(),
             "scale": self.scale,
             "translation": self.translation.tolist(),
+            "unit_mm": self.unit_mm,
         }
 
 
@@ -202,6 +241,9 @@ class FaceBatch:
         """The rows as :class:`Face` objects; boxes are (N, 4), scores (N,)."""
         scale, rotation, translation = self.similarity
         angles: list[tuple[float, float, float]] = [tuple(row) for row in self.angles_deg.tolist()]
+        # From photo pixels back to the model: x = R^T diag(1, -1, 1) (p - t) / s
+        middle = (self.coarse_landmarks.mean(axis=1) - translation) * _Y_UP[:, 0]
+        anchors = np.einsum("nji,nj->ni", rotation, middle) / scale[:, None]
         return [
             Face(
                 box=boxes[i],
@@ -211,7 +253,14 @@ class FaceBatch:
                 coarse_landmarks=self.coarse_landmarks[i],
                 params=self.params[i],
                 affine=self.affine[i],
-                pose=Pose(*angles[i], rotation[i], float(scale[i]), translation[i]),
+                pose=Pose(
+                    *angles[i],
+                    rotation[i],
+                    float(scale[i]),
+                    translation[i],
+                    mesh_source.unit_mm,
+                    anchors[i],
+                ),
                 mesh_source=mesh_source,
             )
             for i in range(len(self))

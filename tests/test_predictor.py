@@ -164,6 +164,24 @@ def test_the_pose_is_the_similarity_that_places_the_landmarks(predictor, sample_
     assert np.array_equal(pose.translation, face.affine[:, 3].astype(float))
 
 
+def test_the_head_in_millimetres_is_seen_where_the_photo_shows_it(predictor, sample_photo):
+    """An adult's head, focal length 1000: its landmarks project back, at a plausible distance."""
+    (face,) = predictor(sample_photo)
+    camera = np.array([[1000.0, 0, 256], [0, 1000, 256], [0, 0, 1]])
+    placed = face.pose.to_metric(camera)
+    R, scale = face.pose.rotation, face.pose.scale
+    upright = (face.coarse_landmarks - face.pose.translation) * [1, -1, 1]
+    model_points = upright @ R / scale
+    points = placed.transform(model_points)[0] @ camera.T
+    seen = points[:, :2] / points[:, 2:]
+    # Weak perspective and true perspective differ by depth over distance.
+    assert np.linalg.norm(seen - face.landmarks[:, :2], axis=1).mean() < 3
+    eyes_px = np.linalg.norm(face.landmarks[36:42].mean(0) - face.landmarks[42:48].mean(0))
+    assert placed.distance_mm[0] == pytest.approx(1000 * 63 / eyes_px, rel=0.15)
+    with pytest.raises(InvalidInputError, match="camera_matrix"):
+        face.pose.to_metric(np.eye(4))
+
+
 def test_results_survive_json(predictor, sample_photo):
     (face,) = predictor(sample_photo)
     again = json.loads(face.to_json())

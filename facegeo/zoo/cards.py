@@ -45,6 +45,8 @@ class Card:
         Role -> file: ``network`` (ONNX), ``weights`` (state for PyTorch), ``morphable`` (3DMM).
     crop_convention : str
         Name of a rule in :mod:`facegeo.crop`; empty for detectors.
+    unit_mm : float
+        Millimetres in one unit of the morphable model that the parameters are of.
     missing : mapping of str to str
         Role -> which upstream file would have provided it.
     imported_from : mapping of str to str
@@ -58,6 +60,7 @@ class Card:
     licence: str
     files: Mapping[str, FileEntry]
     crop_convention: str = ""
+    unit_mm: float = 1.0
     missing: Mapping[str, str] = field(default_factory=dict)
     imported_from: Mapping[str, str] = field(default_factory=dict)
 

@@ -25,6 +25,7 @@ from facegeo.conventions import (
 from facegeo.crop import convention
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError, UnsafeFileError
 from facegeo.exporting import require_torch, to_onnx
+from facegeo.readers._arrays import BASEL_UNIT_MM
 from facegeo.zoo.cards import Card, check_name
 from facegeo.zoo.face_models import model_bytes
 from facegeo.zoo.releases import BASEL_LICENCE
@@ -106,6 +107,7 @@ def import_3ddfa_v2(
         licence=BASEL_LICENCE,
         files={},
         crop_convention="3ddfa",
+        unit_mm=BASEL_UNIT_MM,
         missing=missing,
         imported_from=_checksums(sources),
     )
