@@ -1,0 +1,89 @@
+"""Meshes, maps and textures from the command line, read back with other libraries."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from facegeo.cli import main
+from facegeo.morphable import MorphableModel
+
+
+@pytest.fixture(scope="module")
+def written(installed_cache, sample_photo, tmp_path_factory):
+    """All that can be drawn and saved of the sample photo."""
+    folder = tmp_path_factory.mktemp("dense")
+    cv2.imwrite(str(folder / "photo.png"), sample_photo)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
+        drawn = "mesh,wireframe,depth,pncc,uv,landmarks"
+        command = ["predict", str(folder / "photo.png"), "--out", str(folder / "out")]
+        assert main([*command, "--draw", drawn, "--save", "obj,ply,glb"]) == 0
+    return folder / "out"
+
+
+def test_every_file_is_there(written):
+    assert sorted(path.name for path in written.iterdir()) == [
+        "photo.faces.0.glb",
+        "photo.faces.0.mtl",
+        "photo.faces.0.obj",
+        "photo.faces.0.ply",
+        "photo.faces.0.png",
+        "photo.faces.0.uv.png",
+        "photo.faces.depth.png",
+        "photo.faces.json",
+        "photo.faces.pncc.png",
+        "photo.faces.png",
+    ]
+
+
+def test_maps_cover_the_face_and_nothing_else(written, sample_photo):
+    face = json.loads((written / "photo.faces.json").read_text())["faces"][0]
+    points = np.rint(np.array(face["landmarks"])[27:48, :2]).astype(int)
+    depth = cv2.imread(str(written / "photo.faces.depth.png"), cv2.IMREAD_GRAYSCALE)
+    code = cv2.imread(str(written / "photo.faces.pncc.png"))
+    mesh = cv2.imread(str(written / "photo.faces.png"))
+    for picture in (depth, code.max(axis=2)):
+        assert (picture[points[:, 1], points[:, 0]] > 0).all()
+        assert not picture[-150:].any()
+    nose, eye = np.rint(np.array(face["landmarks"])[[30, 36], :2]).astype(int)
+    assert depth[nose[1], nose[0]] > depth[eye[1], eye[0]]  # nearer is brighter
+    assert (mesh != sample_photo).any(axis=2)[depth > 0].mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", ["obj", "ply", "glb"])
+def test_meshes_load_elsewhere(written, kind):
+    trimesh = pytest.importorskip("trimesh")
+    mesh = trimesh.load(written / f"photo.faces.0.{kind}", force="mesh", process=False)
+    model = MorphableModel.generic()
+    assert mesh.vertices.shape == (model.num_vertices, 3)
+    assert mesh.faces.shape == model.triangles.shape
+    front = mesh.vertices[:, 2] > np.quantile(mesh.vertices[:, 2], 0.9)
+    assert mesh.vertex_normals[front][:, 2].mean() > 0.3  # y up, z to the viewer, outward
+
+
+def test_the_record_says_which_model_and_how(written):
+    mesh = json.loads((written / "photo.faces.json").read_text())["mesh"]
+    assert mesh["model"] == "facegeo-generic" and mesh["fitted"] is True
+    assert np.shape(mesh["shape"]) == (1, 40) and np.shape(mesh["affine"]) == (1, 3, 4)
+
+
+def test_an_imported_face_model_can_be_fitted_by_name(models, shared, tmp_path, sample_photo):
+    source = shared / "upstream/ict_facekit/ict_facekit_light.npz"
+    command = ["import", "face-model", str(source), "--name", "ict", "--modes", "20", "10"]
+    assert main(command) == 0
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    command = ["predict", str(tmp_path / "photo.png"), "--out", str(tmp_path), "--save", "ply"]
+    assert main([*command, "--face-model", "ict"]) == 0
+    record = json.loads((tmp_path / "photo.faces.json").read_text())
+    assert record["mesh"]["model"].startswith("ict") and np.shape(record["mesh"]["shape"]) == (
+        1,
+        20,
+    )
+    assert main([*command, "--face-model", "nobody"]) == 1
+
+
+def test_unknown_face_models_are_refused(cache, tmp_path, capsys):
+    assert main(["import", "face-model", str(tmp_path), "--name", "x"]) == 1
+    assert "not a morphable model of a known layout" in capsys.readouterr().err
