@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.bench_mesh import median_seconds, numpy_baseline, random_faces, random_model
+from facegeo.bench.mesh import median_seconds, numpy_baseline, random_faces, random_model
 from facegeo.ops.mesh import MeshKernel
 from facegeo.ops.reference import build_meshes
 

@@ -1,4 +1,4 @@
-"""What the predictor costs beyond its parts; writes JSON with hardware, versions and commit.
+"""All benchmarks of this machine; writes JSON with hardware, versions and commit.
 
 python benchmarks/speed.py [--out benchmarks/results/speed.json]
 """
@@ -11,20 +11,22 @@ import subprocess
 from pathlib import Path
 
 from facegeo import bench
+from facegeo.bench.timing import as_text
 from facegeo.files import write_bytes
+
+BENCHMARKS = ("crops", "photo", "mesh", "raster")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
-    report = bench.run(sorted(bench.BENCHMARKS), rounds=options.rounds)
+    report = bench.collect(BENCHMARKS)
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     report["commit"] = subprocess.run(
         git, capture_output=True, text=True, check=False
     ).stdout.strip()
-    print(bench.as_text(report))
+    print(as_text(report))
     if options.out:
         write_bytes(options.out, (json.dumps(report, indent=2) + "\n").encode())
 

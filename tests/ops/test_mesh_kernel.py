@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from facegeo.bench_mesh import random_faces, random_model
+from facegeo.bench.mesh import random_faces, random_model
 from facegeo.errors import BackendUnavailableError, InvalidInputError
 from facegeo.ops import engines
 from facegeo.ops.mesh import MeshKernel
@@ -142,7 +142,7 @@ def test_other_processors(features, lanes, integer, tmp_path):
                                               .get_host_cpu_features().split(",")):  # fmt: skip
         pytest.skip("this processor has no AVX2")
     program = (
-        "from facegeo.bench_mesh import run_mesh_benchmark\n"
+        "from facegeo.bench.mesh import run_mesh_benchmark\n"
         "from facegeo.ops.tile import INTEGER, LANES\n"
         "row, = run_mesh_benchmark([9], vertices=1023)\n"
         "print(LANES, INTEGER, row['max_error_px'])\n"
@@ -255,7 +255,7 @@ def test_without_numba_it_warns_once_and_gives_the_same(monkeypatch, caplog):
 
 def test_importing_costs_no_numba():
     program = (
-        "import sys, facegeo, facegeo.ops.mesh, facegeo.raster, facegeo.bench_raster\n"
+        "import sys, facegeo, facegeo.ops.mesh, facegeo.raster, facegeo.bench.raster\n"
         "print('numba' in sys.modules or 'llvmlite' in sys.modules)"
     )
     run = subprocess.run(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_zbuffer import HEIGHT, WIDTH, bumpy_head
 
-from facegeo.bench_raster import ellipsoid
+from facegeo.bench.raster import ellipsoid
 from facegeo.errors import InvalidImageError, InvalidInputError
 from facegeo.raster import draw_mesh, draw_wireframe, rasterize
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.bench_mesh import median_seconds
+from facegeo.bench.mesh import median_seconds
 from facegeo.raster import draw_mesh, draw_wireframe, pncc_image, rasterize, visible_vertices
 
 # Semi-axes of a head in parts of the photo's height.

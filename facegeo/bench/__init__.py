@@ -1,0 +1,58 @@
+"""The command ``facegeo-bench``: how fast this machine is, beside the obvious alternative."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from facegeo.bench.timing import as_text, machine
+from facegeo.errors import FacegeoError
+
+#: Benchmark -> module, function in it, help. Modules are imported when they are asked for.
+_BENCHMARKS = {
+    "crops": ("predictor", "main_crops", "predict_crops against a bare ONNX Runtime call"),
+    "photo": ("predictor", "main_photo", "a photo end to end against its parts"),
+    "mesh": ("mesh", "main", "the mesh kernel against NumPy and against a copy"),
+    "raster": ("raster", "main", "drawing 70,000 triangles on a photo"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a benchmark command line; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    module = import_module(f"facegeo.bench.{_BENCHMARKS[options.benchmark][0]}")
+    try:
+        results = getattr(module, _BENCHMARKS[options.benchmark][1])(options)
+    except FacegeoError as error:
+        print(f"facegeo-bench: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    report = {"benchmark": options.benchmark, "machine": machine(), "results": results}
+    print(json.dumps(report, indent=2) if options.json else as_text(report))
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all benchmarks."""
+    parser = argparse.ArgumentParser(prog="facegeo-bench", description=__doc__)
+    subparsers = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
+    for name, (module, _, text) in _BENCHMARKS.items():
+        added = subparsers.add_parser(name, help=text)
+        import_module(f"facegeo.bench.{module}").add_arguments(added)
+        added.add_argument("--json", action="store_true", help="print JSON on standard output")
+    return parser
+
+
+def collect(names: Sequence[str], arguments: Sequence[str] = ()) -> dict[str, Any]:
+    """Run benchmarks by name with common options: ``machine`` and ``results`` by name."""
+    results = {}
+    for name in names:
+        options = build_parser().parse_args([name, *arguments])
+        module, function, _ = _BENCHMARKS[name]
+        results[name] = getattr(import_module(f"facegeo.bench.{module}"), function)(options)
+    return {"machine": machine(), "results": results}

@@ -1,0 +1,91 @@
+"""What the predictor costs: beside a bare call of the network, and beside the sum of its parts."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facegeo import crop
+from facegeo.bench.timing import in_turns, summary
+from facegeo.predictor import FaceGeometry
+from facegeo.zoo.store import find
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``facegeo-bench crops`` and ``facegeo-bench photo``."""
+    parser.add_argument("--model", default="default", help="installed landmark model")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each job")
+
+
+def main_crops(args: argparse.Namespace) -> dict[str, Any]:
+    """Run :func:`crops` with parsed options."""
+    return crops(FaceGeometry(args.model), args.rounds)
+
+
+def main_photo(args: argparse.Namespace) -> dict[str, Any]:
+    """Run :func:`photo` with parsed options."""
+    return photo(FaceGeometry(args.model), args.rounds)
+
+
+def crops(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
+    """``predict_crops`` against a bare ONNX Runtime call on the same file, for one crop and 64."""
+    import onnxruntime
+
+    rng = np.random.default_rng(0)
+    file = find(predictor.card.name).path("network")
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    report: dict[str, Any] = {}
+    for batch in (1, 64):
+        images = rng.integers(0, 256, (batch, crop.CROP_SIZE, crop.CROP_SIZE, 3), np.uint8)
+        rois = np.tile(np.array([100, 100, 300, 300], np.float32), (batch, 1))
+        turns = in_turns(
+            {
+                "bare": partial(session.run, None, {"crops": images}),
+                "predict_crops": partial(predictor.predict_crops, images, rois),
+            },
+            rounds,
+        )
+        ours, bare = turns["predict_crops"], turns["bare"]
+        report[f"batch_{batch}"] = {
+            "bare": summary(bare),
+            "predict_crops": summary(ours),
+            "faces_per_s": batch / float(np.median(ours)),
+            "fps_kept_of_bare": float(np.median(bare / ours)),
+            "extra_ms_per_call": float(np.median(ours - bare) * 1e3),
+        }
+    return report
+
+
+def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
+    """``predictor(photo)`` at 640x480 against detector, crop and network measured alone."""
+    image = sample_photo()
+    detector = predictor.detector
+    rois = crop.rois_from_boxes(detector(image).boxes)
+    images = crop.crop_faces(image, rois)
+    turns = in_turns(
+        {
+            "detector": lambda: detector(image),
+            "crop": lambda: crop.crop_faces(image, rois),
+            "network": lambda: predictor.network.run({"crops": images}),
+            "predictor": lambda: predictor(image),
+        },
+        rounds,
+    )
+    parts = turns["detector"] + turns["crop"] + turns["network"]
+    return {
+        "faces": len(rois),
+        **{name: summary(times) for name, times in turns.items()},
+        "time_over_sum_of_parts": float(np.median(turns["predictor"] / parts)),
+    }
+
+
+def sample_photo() -> np.ndarray:
+    """scikit-image's astronaut, one face, scaled to fill 640x480 as a webcam would see it."""
+    import skimage.data
+
+    photo = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR)
+    return cv2.resize(photo[:384], (640, 480), interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,91 @@
+"""How to time: in turns, warm, medians; and what machine it was.
+
+Machines are shared and their clocks drift, so what is compared runs in turns within one process:
+A, B, A, B ...; the figures are medians, and a ratio is the median of the ratios of neighbours.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Job = Callable[[], object]
+
+#: Each turn of a job takes at least this long, so that the clock's resolution does not matter.
+_TURN_S = 0.02
+
+
+def in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds a call of each job, ``(rounds,)``, measured in turns after a warm-up."""
+    repeats = {name: _repeats(job) for name, job in jobs.items()}
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                job()
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def summary(seconds: np.ndarray) -> dict[str, float]:
+    """Median and 95th percentile in milliseconds."""
+    p50, p95 = np.percentile(seconds, (50, 95)) * 1e3
+    return {"p50_ms": float(p50), "p95_ms": float(p95)}
+
+
+def machine() -> dict[str, Any]:
+    """Hardware and versions, for the record."""
+    packages = ("facegeo", "numpy", "opencv-python", "onnxruntime", "torch")
+    return {
+        "cpu": _cpu_name(),
+        "cpus": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in packages},
+    }
+
+
+def as_text(report: Mapping[str, Any], indent: str = "") -> str:
+    """A report as indented lines."""
+    lines = []
+    for key, value in report.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{key}:", as_text(value, indent + "  ")]
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            lines.append(f"{indent}{key}: {shown}")
+    return "\n".join(lines)
+
+
+def _repeats(job: Job) -> int:
+    for _ in range(3):  # warm-up
+        job()
+    start = time.perf_counter()
+    job()
+    return max(1, round(_TURN_S / max(time.perf_counter() - start, 1e-6)))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,41 @@
+"""Benchmarks run and give the keys that tables are made from."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from facegeo.bench import main
+from facegeo.bench.timing import in_turns
+
+
+def test_jobs_take_turns():
+    calls = []
+    times = in_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
+    assert times["a"].shape == (3,) and (times["a"] > 0).all()
+    changes = sum(x != y for x, y in pairwise(calls))
+    assert changes >= 2 * 3 - 1
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_mesh_benchmark_compares_with_numpy_and_a_copy(capsys, batch):
+    arguments = ["mesh", "--json", "--batches", str(batch), "--vertices", "1023"]
+    assert main(arguments) == 0
+    (row,) = json.loads(capsys.readouterr().out)["results"]
+    assert row["batch"] == batch and row["max_error_px"] < 0.02
+    assert row["faces_per_s"] > 0 and row["speedup_over_numpy"] > 0 and row["time_over_copy"] > 0
+
+
+def test_the_predictor_benchmarks(models, capsys):
+    assert main(["crops", "--rounds", "2", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert set(results) == {"batch_1", "batch_64"}
+    assert np.isfinite(results["batch_64"]["fps_kept_of_bare"])
+    assert main(["photo", "--rounds", "2"]) == 0
+    assert "time_over_sum_of_parts" in capsys.readouterr().out
+
+
+def test_a_missing_model_is_one_line(cache, capsys):
+    assert main(["crops"]) == 1
+    assert capsys.readouterr().err.startswith("facegeo-bench: error:")
