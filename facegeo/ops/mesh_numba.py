@@ -10,8 +10,9 @@ from facegeo.ops.tile import BLOCK, FACES, INTEGER, LANES, POSE_STRIDE, build_ti
 _FULL = 32767  # the largest int16 that is used, so that a sign may change
 _SUM_LIMIT = 65535  # 65535 * 32767 is the largest sum of products below 2**31
 
-#: Multiplications of a piece of work: some 100 us, against some 20 us to hand it to a thread.
-_PIECE = 8_000_000
+#: Multiplications of a piece of work: 10 to 40 us, so that the first thread goes on with the next
+#: ones while the others, which take as long to wake, are not there yet.
+_PIECE = 2_000_000
 _PIECES_PER_THREAD = 8
 
 
@@ -84,9 +85,7 @@ class NumbaMeshKernel:
             return
         packed, packed_pose = self._packed_faces(coefficients, pose)
         work = out.size * (coefficients.shape[1] + 12)
-        # Even a small job is worth halving; a large one is cut finer, so that no core waits long.
-        pieces = self._threads if work > _PIECE // 4 else 1
-        pieces = max(pieces, min(work // _PIECE, _PIECES_PER_THREAD * self._threads))
+        pieces = max(1, min(work // _PIECE, _PIECES_PER_THREAD * self._threads))
         calls = [
             (self._basis, self._mean, packed, packed_pose, out, *part)
             for part in split_range(self._tiles, pieces, BLOCK)
