@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +20,9 @@ from typing import Any
 
 #: More threads than this gain nothing: the loops are limited by memory by then.
 MAX_THREADS = 8
+
+#: Seconds for which a thread that has finished looks for the others before it sleeps.
+_PATIENCE = 200e-6
 
 
 class _Helpers:
@@ -110,6 +114,10 @@ def run_parallel(
             while True:
                 tickets.pop()
                 begun -= 1
+        # They are at their last piece. To fall asleep and be woken would take longer than that.
+        deadline = time.perf_counter() + _PATIENCE
+        while ended.qsize() < begun and time.perf_counter() < deadline:
+            time.sleep(0)
         errors = [ended.get() for _ in range(begun)]
     for error in errors:
         if error is not None:

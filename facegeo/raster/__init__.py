@@ -22,6 +22,7 @@ Facing
     Both sides are drawn unless back faces are culled.
 """
 
+from facegeo.raster.coarse import coarse_mesh
 from facegeo.raster.normals import face_normals, vertex_normals
 from facegeo.raster.overlay import draw_mesh, draw_wireframe
 from facegeo.raster.products import (
@@ -38,6 +39,7 @@ __all__ = [
     "Raster",
     "TexelSource",
     "Texture",
+    "coarse_mesh",
     "depth_image",
     "draw_mesh",
     "draw_wireframe",
