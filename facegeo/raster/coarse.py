@@ -65,7 +65,8 @@ def _spread(points: np.ndarray, count: int) -> np.ndarray:
     distance = np.square(points - points.mean(axis=0)).sum(axis=1)
     for index in range(count):
         chosen[index] = distance.argmax()
-        gap = np.square(points - points[chosen[index]]).sum(axis=1)
+        offset = points - points[chosen[index]]
+        gap = np.einsum("ij,ij->i", offset, offset)  # several times faster than a sum of rows
         distance = gap if index == 0 else np.minimum(distance, gap)
     return chosen
 
