@@ -25,6 +25,14 @@ MAX_THREADS = 8
 _PATIENCE = 200e-6
 
 
+def _yield() -> None:
+    """Let other threads have the interpreter lock and the core, and come back at once."""
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()  # on Linux time.sleep(0) takes 60 us
+    else:
+        time.sleep(0)
+
+
 class _Helpers:
     """Threads that wait for tasks, started when first needed; they end with the process."""
 
@@ -117,7 +125,7 @@ def run_parallel(
         # They are at their last piece. To fall asleep and be woken would take longer than that.
         deadline = time.perf_counter() + _PATIENCE
         while ended.qsize() < begun and time.perf_counter() < deadline:
-            time.sleep(0)
+            _yield()
         errors = [ended.get() for _ in range(begun)]
     for error in errors:
         if error is not None:
