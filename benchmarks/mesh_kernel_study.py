@@ -130,21 +130,23 @@ def plain_numba(mean: Any, bases: Any, weights: Any, pose: Any, out: Any) -> Ite
     @numba.njit(nogil=True, fastmath=True)
     def build(planes, mean, weights, pose, out, first, last):  # type: ignore[no-untyped-def]
         total = np.empty((3, block), np.float32)
+        x, y, z = total[0], total[1], total[2]
         for start in range(first, last, block):
             stop = min(start + block, last)
             for face in range(len(out)):
                 for axis in range(3):
-                    for v in range(start, stop):
-                        total[axis, v - start] = mean[axis, v]
+                    summed = total[axis, : stop - start]
+                    summed[:] = mean[axis, start:stop]
                     for mode in range(len(planes)):
                         c = weights[face, mode]
-                        for v in range(start, stop):
-                            total[axis, v - start] += c * planes[mode, axis, v]
+                        basis = planes[mode, axis, start:stop]
+                        for k in range(stop - start):
+                            summed[k] += c * basis[k]
                 for row in range(3):
                     a, b, c, t = pose[face, row]
-                    for v in range(start, stop):
-                        k = v - start
-                        out[face, v, row] = a * total[0, k] + b * total[1, k] + c * total[2, k] + t
+                    placed = out[face, start:stop]
+                    for k in range(stop - start):
+                        placed[k, row] = a * x[k] + b * y[k] + c * z[k] + t
 
     def run() -> None:
         pieces = split_range(VERTICES, 2 * THREADS, block)

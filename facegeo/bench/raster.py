@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 def ellipsoid(num_triangles: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """The front of a head as a regular grid: vertices (V, 3) float32 in photo pixels, triangles.
 
-    At least ``num_triangles`` triangles of even size, clockwise on the screen as facing ones are.
+    At least ``num_triangles`` triangles that face the viewer.
     """
     side = int(np.ceil(np.sqrt(num_triangles / 2))) + 1
     # From the left to the right ear, and from forehead to chin.

@@ -12,8 +12,8 @@ from facegeo.ops.engines import Engine, choose_engine
 from facegeo.ops.threads import default_threads
 
 # A block of the NumPy engine: its intermediate results, 2 x 1.5 MB, stay in the cache.
-_BLOCK_VERTICES = 2048
 _BLOCK_FACES = 64
+_BLOCK_SIZE = 2048 * _BLOCK_FACES  # vertices times faces
 
 
 class _Kernel(Protocol):
@@ -138,8 +138,9 @@ class NumpyMeshKernel:
         num_vertices = self._mean.shape[1]
         for face in range(0, len(out), _BLOCK_FACES):
             faces = slice(face, face + _BLOCK_FACES)
-            for first in range(0, num_vertices, _BLOCK_VERTICES):
-                block = slice(first, first + _BLOCK_VERTICES)
+            step = _BLOCK_SIZE // len(out[faces])
+            for first in range(0, num_vertices, step):
+                block = slice(first, first + step)
                 # x[n, j, v] = sum_m c[n, m] b[j, m, v] + mean[j, v]
                 planes = np.matmul(coefficients[None, faces], self._bases[:, :, block])
                 shaped = planes.transpose(1, 0, 2) + self._mean[:, block]

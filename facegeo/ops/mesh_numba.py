@@ -1,17 +1,15 @@
-"""The mesh kernel over tiles: packing of bases and coefficients, and threads."""
+"""The mesh kernel over tiles: the packed model, and the work for the threads."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from facegeo.ops.threads import run_parallel, split_range
-from facegeo.ops.tile import BLOCK, FACES, INTEGER, LANES, POSE_STRIDE, build_tiles
+from facegeo.ops.tile import BLOCK, FULL, INTEGER, LANES, build_tiles, pack_faces
 
-_FULL = 32767  # the largest int16 that is used, so that a sign may change
-_SUM_LIMIT = 65535  # 65535 * 32767 is the largest sum of products below 2**31
-
-#: Multiplications of a piece of work: some 100 us, against some 20 us to hand it to a thread.
-_PIECE = 8_000_000
+#: Multiplications of a piece of work: 10 to 40 us, so that the first thread goes on with the next
+#: ones while the others, which take as long to wake, are not there yet.
+_PIECE = 2_000_000
 _PIECES_PER_THREAD = 8
 
 
@@ -47,46 +45,17 @@ class NumbaMeshKernel:
         stored = np.zeros((self._steps * modes_of_step, self._tiles * LANES, 3), np.int16)
         for mode, basis in enumerate(bases):  # one at a time: no float copy of all of them
             if self._largest[mode] > 0:
-                stored[mode, : basis.shape[0]] = np.rint(basis * (_FULL / self._largest[mode]))
+                stored[mode, : basis.shape[0]] = np.rint(basis * (FULL / self._largest[mode]))
         shape = (self._steps, modes_of_step, self._tiles, LANES, 3)
         packed = stored.reshape(shape).transpose(2, 0, 4, 3, 1)
         return _aligned(packed.reshape(self._tiles, self._steps, 3, LANES * modes_of_step))
 
-    def _packed_faces(
-        self, coefficients: np.ndarray, pose: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients, 4 bytes a step, groups of FACES interleaved; and poses with their scale."""
-        num_faces, num_modes = coefficients.shape
-        weights = coefficients * self._largest
-        packed_pose = np.zeros((num_faces, POSE_STRIDE), np.float32)
-        packed_pose[:, :12] = pose.reshape(num_faces, 12)
-        if INTEGER:
-            size = np.abs(weights)
-            # The finest unit with which neither a coefficient leaves 16 bits nor a sum 32; each
-            # coefficient may be rounded up by half a unit.
-            unit = np.maximum(
-                size.sum(axis=1) / (_SUM_LIMIT - num_modes), size.max(axis=1, initial=0.0) / _FULL
-            )
-            unit[unit == 0] = 1.0
-            fixed = np.zeros((num_faces, 2 * self._steps), np.int16)
-            fixed[:, :num_modes] = np.rint(weights / unit[:, None])
-            packed_pose[:, 12] = unit / _FULL
-            rows = fixed.view(np.int32)
-        else:
-            rows = (weights / _FULL).astype(np.float32)
-        grouped = num_faces // FACES * FACES
-        shape = (grouped // FACES, FACES, self._steps)
-        groups = rows[:grouped].reshape(shape).transpose(0, 2, 1)
-        return np.concatenate([groups.ravel(), rows[grouped:].ravel()]), packed_pose
-
     def __call__(self, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray) -> None:
         if len(coefficients) == 0:
             return
-        packed, packed_pose = self._packed_faces(coefficients, pose)
+        packed, packed_pose = pack_faces(coefficients, self._largest, pose)
         work = out.size * (coefficients.shape[1] + 12)
-        # Even a small job is worth halving; a large one is cut finer, so that no core waits long.
-        pieces = self._threads if work > _PIECE // 4 else 1
-        pieces = max(pieces, min(work // _PIECE, _PIECES_PER_THREAD * self._threads))
+        pieces = max(1, min(work // _PIECE, _PIECES_PER_THREAD * self._threads))
         calls = [
             (self._basis, self._mean, packed, packed_pose, out, *part)
             for part in split_range(self._tiles, pieces, BLOCK)

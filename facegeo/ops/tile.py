@@ -67,6 +67,11 @@ BLOCK = 256 // LANES
 POSE_STRIDE = 16
 _SCALE = 12
 
+#: The largest int16 that is used, so that a sign may change.
+FULL = 32767
+# 65535 * 32767 is the largest sum of products below 2**31.
+_SUM_LIMIT = 65535
+
 _I16, _I32, _I64, _F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _FLOATS = ir.VectorType(_F32, LANES)
 _PAIRS = ir.VectorType(_I16, 2 * LANES)
@@ -211,6 +216,57 @@ def compute_tile(typing_context, faces, basis, coefficients, mean, pose, out, st
         return context.get_dummy_value()
 
     return types.void(faces, *[types.intp] * 7), generate
+
+
+@compiled()
+def pack_faces(coefficients, largest, pose):  # type: ignore[no-untyped-def]
+    """Coefficients and poses in the order in which the tiles read them.
+
+    Parameters
+    ----------
+    coefficients : (N, M) float32
+    largest : (M,) float64
+        What stands for 32767 in each basis.
+    pose : (N, 3, 4) float32
+
+    Returns
+    -------
+    packed : int16, four bytes for each face and step
+        Groups of FACES faces interleaved, then single faces. Pairs of modes as 16-bit fixed point,
+        or one mode as float32.
+    packed_pose : (N, POSE_STRIDE) float32
+    """
+    num_faces, num_modes = coefficients.shape
+    steps = (num_modes + 1) // 2 if INTEGER else num_modes
+    grouped = num_faces // FACES * FACES
+    packed = np.zeros(2 * num_faces * steps, np.int16)
+    floats = packed.view(np.float32)
+    packed_pose = np.zeros((num_faces, POSE_STRIDE), np.float32)
+    for face in range(num_faces):
+        total = 0.0
+        highest = 0.0
+        for mode in range(num_modes):
+            size = abs(coefficients[face, mode] * largest[mode])
+            total += size
+            highest = max(highest, size)
+        # The finest unit with which neither a coefficient leaves 16 bits nor a sum 32; each
+        # coefficient may be rounded up by half a unit.
+        unit = max(total / (_SUM_LIMIT - num_modes), highest / FULL)
+        for mode in range(num_modes):
+            weight = coefficients[face, mode] * largest[mode]
+            step, half = (mode // 2, mode % 2) if INTEGER else (mode, 0)
+            place = face * steps + step
+            if face < grouped:
+                place = (face // FACES * steps + step) * FACES + face % FACES
+            if not INTEGER:
+                floats[place] = weight / FULL
+            elif unit > 0:
+                packed[2 * place + half] = np.int16(np.rint(weight / unit))
+        for row in range(3):
+            for column in range(4):
+                packed_pose[face, 4 * row + column] = pose[face, row, column]
+        packed_pose[face, _SCALE] = unit / FULL
+    return packed, packed_pose
 
 
 @compiled()

@@ -15,13 +15,13 @@ Depth
     with the smaller index is. Projection is parallel along z, as the vertices are already in
     pixels.
 Facing
-    Triangles are counter-clockwise seen from outside in the model frame (y up). The photo frame has
-    y down and is left-handed, so there a triangle that faces the viewer runs clockwise *as drawn on
-    the screen with y up* and its signed area ``(b - a) x (c - a)`` in photo coordinates is
-    negative; its outward normal in photo coordinates is ``-(b - a) x (c - a)``, with z > 0.
-    Both sides are drawn unless back faces are culled.
+    Triangles are counter-clockwise seen from outside. A triangle that faces the viewer is so on the
+    screen too, but in photo coordinates, where y points down and the frame is left-handed, its
+    signed area ``(b - a) x (c - a)`` is negative and its outward normal is
+    ``-(b - a) x (c - a)``, with z > 0. Both sides are drawn unless back faces are culled.
 """
 
+from facegeo.raster.coarse import coarse_mesh
 from facegeo.raster.normals import face_normals, vertex_normals
 from facegeo.raster.overlay import draw_mesh, draw_wireframe
 from facegeo.raster.products import (
@@ -38,6 +38,7 @@ __all__ = [
     "Raster",
     "TexelSource",
     "Texture",
+    "coarse_mesh",
     "depth_image",
     "draw_mesh",
     "draw_wireframe",

@@ -179,7 +179,8 @@ def draw_wireframe(
 ) -> np.ndarray:
     """The edges of meshes that the viewer sees, smooth, hidden ones left out.
 
-    Where triangles are smaller than a few pixels the lines run together into a tint.
+    Where triangles are smaller than a few pixels the lines run together into a tint;
+    :func:`facegeo.raster.coarse_mesh` gives a mesh that one can see through.
 
     Parameters
     ----------

@@ -57,13 +57,15 @@ def interpolate(
             f"attributes: expected at least {meshes} meshes as in the raster, got {len(attributes)}"
         )
     corners = check_triangles("triangles", triangles, attributes.shape[-2])
-    triangle = raster.triangle
-    if one:
-        triangle = np.where(triangle >= 0, triangle % max(raster.num_triangles, 1), -1)
-        values = attributes
-    else:
+    triangle, values = raster.triangle, attributes
+    if not one:
         values, corners = joined(attributes, corners)
-    out = np.full((*triangle.shape, values.shape[-1]), background, np.float32)
+    elif meshes > 1:
+        triangle = np.where(triangle >= 0, triangle % raster.num_triangles, -1)
+    # Zeros cost nothing until they are touched.
+    out = np.zeros((*triangle.shape, values.shape[-1]), np.float32)
+    if background != 0:
+        out.fill(background)
     _mix(triangle, raster.barycentric, corners, values, out, engine)
     return out
 
