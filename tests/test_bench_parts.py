@@ -9,7 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from facegeo import bench_mesh, bench_raster
+from facegeo.bench import mesh as bench_mesh
+from facegeo.bench import raster as bench_raster
 from facegeo.ops.reference import build_meshes
 
 

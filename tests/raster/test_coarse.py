@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeo.bench_raster import ellipsoid
+from facegeo.bench.raster import ellipsoid
 from facegeo.errors import InvalidInputError
 from facegeo.raster import coarse_mesh
 from facegeo.raster.normals import signed_areas
