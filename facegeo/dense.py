@@ -12,7 +12,7 @@ from facegeo import params as parameters
 from facegeo.errors import MissingBasisError
 from facegeo.mesh_io import Surface, model_surface, sample_vertex_colors
 from facegeo.morphable import MorphableModel
-from facegeo.raster import Raster, Texture, rasterize, sample_texture
+from facegeo.raster import Raster, Texture, coarse_mesh, rasterize, sample_texture
 from facegeo.results import Face
 
 #: What turns millimetres into a mesh file's unit: GLB is in metres by its standard.
@@ -47,6 +47,11 @@ class DenseFaces:
     def vertices(self) -> np.ndarray:
         """(N, V, 3) float32, photo pixels."""
         return self.model.vertices(self.shape, self.expression, self.affine)
+
+    @property
+    def coarse(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertex rows and triangles of a mesh that is coarse enough to draw its edges."""
+        return coarse_mesh(self.model.mean, self.model.triangles)
 
     def raster(self, height: int, width: int) -> Raster:
         """All faces in one z-buffer, so that they hide each other."""

@@ -79,9 +79,11 @@ class PhotoOutputs:
         from facegeo.raster import draw_mesh, draw_wireframe
 
         canvas = self._photo
-        for style, draw in (("mesh", draw_mesh), ("wireframe", draw_wireframe)):
-            if style in self._wanted.styles and self._faces:
-                canvas = draw(canvas, self.dense.vertices, self.dense.model.triangles)
+        if "mesh" in self._wanted.styles and self._faces:
+            canvas = draw_mesh(canvas, self.dense.vertices, self.dense.model.triangles)
+        if "wireframe" in self._wanted.styles and self._faces:
+            rows, triangles = self.dense.coarse
+            canvas = draw_wireframe(canvas, self.dense.vertices[:, rows], triangles)
         flat = [style for style in self._wanted.styles if style in ANNOTATORS]
         return annotate(canvas, self._faces, flat)
 
