@@ -21,6 +21,9 @@ Job = Callable[[], object]
 #: Each turn of a job takes at least this long, so that the clock's resolution does not matter.
 _TURN_S = 0.02
 
+#: Pause before each turn.
+_SETTLE_S = 0.02
+
 
 def in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray]:
     """Seconds a call of each job, ``(rounds,)``, measured in turns after a warm-up."""
@@ -28,6 +31,10 @@ def in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray]:
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
+            # The engine that ran before leaves its threads spinning on the cores for a moment, and
+            # the caches hold its data: neither is this job's cost.
+            time.sleep(_SETTLE_S)
+            job()
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 job()
@@ -54,15 +61,29 @@ def machine() -> dict[str, Any]:
 
 
 def as_text(report: Mapping[str, Any], indent: str = "") -> str:
-    """A report as indented lines."""
+    """A report as indented lines; a list of rows becomes a table."""
     lines = []
     for key, value in report.items():
         if isinstance(value, Mapping):
             lines += [f"{indent}{key}:", as_text(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            lines += [f"{indent}{key}:", _table(value, indent + "  ")]
         else:
-            shown = f"{value:.4g}" if isinstance(value, float) else value
-            lines.append(f"{indent}{key}: {shown}")
+            lines.append(f"{indent}{key}: {_shown(value)}")
     return "\n".join(lines)
+
+
+def _table(rows: list[Mapping[str, Any]], indent: str) -> str:
+    cells = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        indent + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _repeats(job: Job) -> int:
