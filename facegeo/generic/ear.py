@@ -83,10 +83,8 @@ def ear_edge() -> np.ndarray:
 def ear_controls() -> tuple[np.ndarray, np.ndarray]:
     """Chart coordinates and points of the left ear."""
     crest = _densely(HELIX, 36)
-    pqh = np.concatenate(
-        [crest, _densely(GROOVE, 20), _densely(ANTIHELIX, 14), np.array(INNER)]
-    )
-    back = crest + [0, 0, -EDGE_BACK]
+    pqh = np.concatenate([crest, _densely(GROOVE, 20), _densely(ANTIHELIX, 14), np.array(INNER)])
+    back = crest - np.array([0, 0, EDGE_BACK])
     back[:, :2] += EDGE_OUT * _outwards(crest)
     return (
         np.concatenate([ear_chart(pqh), ear_edge()]),

@@ -1,7 +1,7 @@
 """The 10 modes of expression: facial action units, in units of a usual expression's spread.
 
 Names in brackets are those of the Facial Action Coding System. Amplitudes are the authors' estimate
-of the usual spread of each movement; a coefficient of about 3 is the full movement.
+of the usual spread of each movement; a coefficient of 3 to 4 is the full movement.
 """
 
 from __future__ import annotations

@@ -31,9 +31,13 @@ def eyeball(spacing: float = 1.3) -> tuple[np.ndarray, np.ndarray]:
         rings.append(
             radius
             * np.stack(
-                [np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn),
-                 np.full(count, np.cos(angle))], -1,
-            )  # fmt: skip
+                [
+                    np.sin(angle) * np.cos(turn),
+                    np.sin(angle) * np.sin(turn),
+                    np.full(count, np.cos(angle)),
+                ],
+                -1,
+            )
         )
         first.append(first[-1] + count)
     triangles: list[tuple[int, int, int]] = []

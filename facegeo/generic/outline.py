@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -14,7 +15,8 @@ from facegeo.generic.surface import ChartSurface
 #: The edge of the mesh on the chart: hairline and temple to the root of the ear, and from the lobe
 #: behind the jaw to the throat. The ear's own edge lies between.
 BORDER_ABOVE = (
-    (0, 80), (24, 79), (44, 73.5), (60, 63), (72, 49.5), (84, 36), (97, 23.5), (110, 14), (122, 9.5),
+    (0, 80), (24, 79), (44, 73.5), (60, 63), (72, 49.5), (84, 36), (97, 23.5), (110, 14),
+    (122, 9.5),
 )  # fmt: skip
 BORDER_BELOW = (
     (126, -61), (119, -68), (115.5, -78), (114.5, -90), (113.5, -105), (111, -121), (104, -137),
@@ -48,7 +50,7 @@ class Outline:
 def resample(
     curve: np.ndarray, surface: ChartSurface, spacing: float, count: int | None = None
 ) -> np.ndarray:
-    """Points on a smooth curve through ``curve (n, 2)``, evenly spaced on the surface, ends kept."""
+    """Points on a smooth curve through ``curve (n, 2)``, even on the surface, its ends kept."""
     step = np.linalg.norm(np.diff(curve, axis=0), axis=1)
     at = np.append(0.0, np.cumsum(step))
     spline = CubicSpline(at, curve)
@@ -78,7 +80,7 @@ class _Collector:
 
     def add(self, name: str, curve: np.ndarray, *, closed: bool = False) -> None:
         rows = [self._row(point) for point in curve]
-        self.edges += list(zip(rows[:-1], rows[1:], strict=True))
+        self.edges += list(pairwise(rows))
         if closed:
             self.edges.append((rows[-1], rows[0]))
         self.rows[name] = np.array(rows)
@@ -136,7 +138,7 @@ def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
     on_line = sorted(
         (point for point in collector.points if point[0] == 0), key=lambda point: -point[1]
     )
-    for number, (high, low) in enumerate(zip(on_line[:-1], on_line[1:], strict=True)):
+    for number, (high, low) in enumerate(pairwise(on_line)):
         stretch = resample(np.linspace(high, low, 12), surface, spacing)
         stretch[:, 0] = 0.0
         collector.add(f"midline_{number}", stretch)
