@@ -107,7 +107,7 @@ def _relax(
     points: np.ndarray, fixed: int, lookup: _Lookup, outline: Outline, fine: np.ndarray,
     spacing: float, ratio: float, rounds: int,
 ) -> np.ndarray:  # fmt: skip
-    """Spread points like springs under pressure; lengths are those on the surface, not the chart."""
+    """Spread points like springs under pressure; lengths are those on the surface."""
     for turn in range(rounds):
         if turn % 3 == 0:
             edges = _edges(_triangles(outline, points))

@@ -159,8 +159,8 @@ LIP_BORDER_LOWER = (
 #: Fullest part of the red.
 LIP_BODY_UPPER = ((6, -63.2, 31.2), (11.8, -64.2, 28.8), (17.6, -65.7, 24.2))
 LIP_BODY_LOWER = ((6, -72.2, 29.8), (11.8, -71.6, 27.0), (17.6, -70.0, 22.2))
-#: Where the lips meet: corner of the mouth, then upper and lower edge from the midline out. The lower
-#: edge tucks in behind the upper, so that nothing is seen between closed lips.
+#: Where the lips meet: corner of the mouth, then upper and lower edge from the midline out. The
+#: lower edge tucks in behind the upper, so that nothing is seen between closed lips.
 MOUTH_CORNER = (25.8, -67.5, 14.8)
 LIP_EDGE_UPPER = (
     (0, -68.1, 28.2), (6, -67.6, 27.6), (11.8, -67.5, 25.4), (17.6, -67.5, 20.9),

@@ -74,6 +74,11 @@ def _outwards(crest: np.ndarray) -> np.ndarray:
     return np.stack([-along[:, 1], along[:, 0]], -1)
 
 
+def ear_crest() -> np.ndarray:
+    """The crest of the helix on the chart, root to lobe, ``(n, 2)``."""
+    return ear_chart(_densely(HELIX, 36))
+
+
 def ear_edge() -> np.ndarray:
     """The free edge behind the helix on the chart, root to lobe, ``(n, 2)``."""
     crest = _densely(HELIX, 36)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from facegeo.generic import controls
-from facegeo.generic.ear import ear_edge
+from facegeo.generic.ear import ear_crest, ear_edge
 from facegeo.generic.surface import ChartSurface
 
 #: The edge of the mesh on the chart: hairline and temple to the root of the ear, and from the lobe
@@ -19,9 +19,10 @@ BORDER_ABOVE = (
     (122, 9.5),
 )  # fmt: skip
 BORDER_BELOW = (
-    (126, -61), (119, -68), (115.5, -78), (114.5, -90), (113.5, -105), (111, -121), (104, -137),
-    (88, -152), (64, -164), (42, -177), (20, -191), (0, -199),
+    (126, -61), (119, -68), (115.5, -78), (114.5, -90), (113.5, -105), (110, -121),
 )  # fmt: skip
+#: The end of the neck as (u, y): cut level in space, wherever that is on the chart.
+NECK = ((102, -123), (86, -132), (64, -138), (42, -140.5), (20, -141), (0, -141))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +118,16 @@ def _mouth(collector: _Collector, surface: ChartSurface, spacing: float) -> None
         collector.add(name, resample(flat, surface, spacing))
 
 
+def _neck(surface: ChartSurface) -> np.ndarray:
+    """:data:`NECK` on the chart: down each line of constant u to where y is reached."""
+    v = np.linspace(-100, -215, 231)
+    points = []
+    for u, level in NECK:
+        y = surface(np.stack([np.full_like(v, u), v], -1))[:, 1]
+        points.append((u, v[int(np.argmax(y <= level))]))
+    return np.array(points, float)
+
+
 def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
     """All fixed points of the half cage.
 
@@ -126,9 +137,12 @@ def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
         Millimetres between neighbours on the border and midline, and on the rims.
     """
     collector = _Collector()
-    border = np.concatenate([np.array(BORDER_ABOVE), ear_edge(), np.array(BORDER_BELOW)])
+    border = np.concatenate(
+        [np.array(BORDER_ABOVE), ear_edge(), np.array(BORDER_BELOW), _neck(surface)]
+    )
     hairline = resample(border, surface, spacing)
     collector.add("border", hairline)
+    collector.add("helix", resample(ear_crest()[2:-2], surface, spacing * 0.8))
     eye_hole = _eye(collector, surface, fine)
     _mouth(collector, surface, fine)
     rim = np.array([p for p, _ in controls.NOSTRIL_RIM], float)

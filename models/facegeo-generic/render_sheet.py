@@ -117,10 +117,10 @@ def sides(face: Face, size: int = 520) -> np.ndarray:
 def modes(face: Face, which: list[str], amount: float, size: int = 300) -> np.ndarray:
     """Each mode at minus and plus an amount, seen from three quarters."""
     images = []
+    sky = openness(face.vertices({}), face.triangles)  # of the average: the eye does not notice
     for name in which:
         for sign in (-1, 1):
             vertices = face.vertices({name: sign * amount})
-            sky = openness(vertices, face.triangles, 20, 256)
             images.append(
                 _label(face.draw(vertices, "right", size, sky), f"{name} {sign * amount:+g}")
             )
