@@ -18,7 +18,7 @@ from scipy.interpolate import CubicSpline
 from facegeo.generic.ear import ear_controls
 
 #: How loosely the surface holds the controls of each kind: rims, details, midline, broad forms.
-SOFT_RIM, SOFT_DETAIL, SOFT_MIDLINE, SOFT_ROWS = 0.3, 1.5, 4.0, 25.0
+SOFT_RIM, SOFT_DETAIL, SOFT_MIDLINE, SOFT_ROWS = 0.3, 1.5, 4.0, 80.0
 
 EYE_CENTRE = np.array([31.3, 0.0, 0.0])
 EYE_RADIUS = 12.0
@@ -160,15 +160,16 @@ LIP_BORDER_LOWER = (
 LIP_BODY_UPPER = ((6, -63.2, 31.2), (11.8, -64.2, 28.8), (17.6, -65.7, 24.2))
 LIP_BODY_LOWER = ((6, -72.2, 29.8), (11.8, -71.6, 27.0), (17.6, -70.0, 22.2))
 #: Where the lips meet: corner of the mouth, then upper and lower edge from the midline out. The
-#: lower edge tucks in behind the upper, so that nothing is seen between closed lips.
+#: lower edge tucks in behind the upper, so that nothing is seen between closed lips; subdivision
+#: rounds both edges off by about half a millimetre.
 MOUTH_CORNER = (25.8, -67.5, 14.8)
 LIP_EDGE_UPPER = (
     (0, -68.1, 28.2), (6, -67.6, 27.6), (11.8, -67.5, 25.4), (17.6, -67.5, 20.9),
     (22.6, -67.6, 17.0),
 )  # fmt: skip
 LIP_EDGE_LOWER = (
-    (0, -67.95, 27.4), (6, -67.45, 26.8), (11.8, -67.35, 24.6), (17.6, -67.4, 20.2),
-    (22.6, -67.55, 16.5),
+    (0, -67.5, 27.2), (6, -66.9, 26.5), (11.8, -66.7, 24.3), (17.6, -66.8, 19.8),
+    (22.6, -67.25, 16.3),
 )  # fmt: skip
 #: The bag of the mouth, ring by ring: share of the distance from its middle on the chart, how far
 #: behind the edge (mm), how far it opens upwards and downwards (mm).

@@ -84,7 +84,7 @@ def jaw_weight(canvas: Canvas) -> np.ndarray:
 def _jaw_open(canvas: Canvas) -> np.ndarray:
     """Lower jaw down around its hinge, which slides forward as it opens [AU 26, 27]."""
     _, y, z = canvas.points.T
-    weight = 0.047 * jaw_weight(canvas)
+    weight = 0.043 * jaw_weight(canvas)
     hinge_y, hinge_z = JAW_HINGE
     down, back = z - hinge_z, 0.6 * (y - hinge_y)
     return np.stack([np.zeros_like(y), -weight * down, weight * back], -1)

@@ -15,8 +15,8 @@ from facegeo.generic.surface import ChartSurface
 #: The edge of the mesh on the chart: hairline and temple to the root of the ear, and from the lobe
 #: behind the jaw to the throat. The ear's own edge lies between.
 BORDER_ABOVE = (
-    (0, 80), (24, 79), (44, 73.5), (60, 63), (72, 49.5), (84, 36), (97, 23.5), (110, 14),
-    (122, 9.5),
+    (0, 80), (24, 79.5), (44, 76), (60, 69), (75, 59.5), (89, 48.5), (102, 36), (113, 23.5),
+    (122.5, 10.5),
 )  # fmt: skip
 BORDER_BELOW = (
     (126, -61), (119, -68), (115.5, -78), (114.5, -90), (113.5, -105), (110, -121),
