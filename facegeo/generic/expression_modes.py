@@ -100,8 +100,8 @@ def _lips_part(canvas: Canvas) -> np.ndarray:
 
 
 BLINK = (
-    Push((29.2, 4.5), (11.8, 11), (0, -2.8, 0.3)),
-    Push((29.2, -6.0), (11.8, 8.5), (0, 2.0, 0)),
+    Push((30.4, 4.5), (11.6, 11), (0, -2.8, 0.3)),
+    Push((30.4, -6.0), (11.6, 8.5), (0, 2.0, 0)),
 )
 
 EXPRESSION_MODES: tuple[ExpressionMode, ...] = (

@@ -25,6 +25,10 @@ BORDER_BELOW = (
 NECK = ((102, -123), (86, -132), (64, -138), (42, -140.5), (20, -141), (0, -141))
 
 
+#: Share of the mouth's half width within which the lips have linings of their own.
+OPEN_SEAM = 0.88
+
+
 @dataclass(frozen=True, eq=False)
 class Outline:
     """Points of the half cage that are fixed before the rest is spread between them.
@@ -111,6 +115,13 @@ def _mouth(collector: _Collector, surface: ChartSurface, spacing: float) -> None
     lower = resample(edge[corner:], surface, spacing, len(upper))
     ring = np.concatenate([upper, lower[1:]])
     collector.add("lip_edge", ring)
+    # A row behind each edge, so that no triangle spans the seam itself but at the very corners.
+    centre = np.array([0.0, (edge[0, 1] + edge[-1, 1]) / 2])
+    behind = _ring(controls.LIP_LINING[0][0], ring, centre)
+    open_rows = np.flatnonzero(ring[:, 0] < OPEN_SEAM * edge[:, 0].max())
+    half = len(upper)
+    collector.add("upper_lining", behind[open_rows[open_rows < half]])
+    collector.add("lower_lining", behind[open_rows[open_rows >= half]])
     top = np.array([(0.0, *controls.MIDLINE_LIP[3]), *controls.LIP_BORDER_UPPER])
     bottom = np.array([(0.0, *controls.MIDLINE_LOWER[1]), *controls.LIP_BORDER_LOWER])
     for name, points, below in (("upper_red", top, 0.0), ("lower_red", bottom, 1.0)):
