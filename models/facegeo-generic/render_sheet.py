@@ -164,7 +164,7 @@ def main(model: Path = MODEL, folder: Path = HERE) -> None:
     cv2.imwrite(str(folder / "sides.png"), sides(face))
     cv2.imwrite(str(folder / "expressions.png"), expressions(face))
     cv2.imwrite(str(folder / "people.png"), people(face))
-    cv2.imwrite(str(folder / "shape_modes.png"), modes(face, face.names[:40], 2.5, 250))
+    cv2.imwrite(str(folder / "shape_modes.jpg"), modes(face, face.names[:40], 2.5, 220))
 
 
 if __name__ == "__main__":

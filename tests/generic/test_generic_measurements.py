@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from generic_archive import shipped
 
 from facegeo.generic.measurements import MEASUREMENTS, measure, point_rows
 
 
 @pytest.fixture(scope="module")
-def sample(archive: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def sample() -> tuple[np.ndarray, np.ndarray]:
     """Measurements (M,) of the average face and (2000, M) of random ones."""
+    archive = shipped()
     rows = point_rows(archive["mean"], archive["mirror/vertices"])
     picked = np.array(list(rows.values()))
     local = {name: number for number, name in enumerate(rows)}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import facegeo
 
 ASSET = Path(facegeo.__file__).parent / "assets" / "facegeo-generic.npz"
 
 
-@pytest.fixture(scope="session")
-def archive() -> dict[str, np.ndarray]:
+@cache
+def shipped() -> dict[str, np.ndarray]:
     """The arrays of the shipped file; bases as float32."""
     with np.load(ASSET, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
@@ -21,9 +21,3 @@ def archive() -> dict[str, np.ndarray]:
         scale = arrays[f"{kind}_scale"][:, None, None]
         arrays[kind] = (arrays[kind] * (scale / np.float32(32767))).astype(np.float32)
     return arrays
-
-
-@pytest.fixture(scope="session")
-def basis(archive: dict[str, np.ndarray]) -> np.ndarray:
-    """Shape and expression modes together, (50, V, 3) float32."""
-    return np.concatenate([archive["shape_basis"], archive["expression_basis"]])
