@@ -1,9 +1,8 @@
 """The 40 modes of shape, each at one standard deviation.
 
 A mode is named for what it changes most. Several modes move each measurement of
-:mod:`facegeo.generic.measurements`; their amplitudes were set by hand such that, all modes together,
-random faces have the spreads listed there. Where no measurement is listed the amplitude is the
-authors' estimate.
+:mod:`facegeo.generic.measurements`; their amplitudes were set by hand such that random faces have
+the spreads listed there. Where no measurement is listed the amplitude is the authors' estimate.
 """
 
 from __future__ import annotations
