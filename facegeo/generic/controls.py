@@ -243,7 +243,7 @@ def _lids() -> list[tuple[np.ndarray, np.ndarray]]:
         length = np.full((len(margin), 1), radius)
         # The corners close in front of the ball, then dive into it.
         angle[list(CANTHI)] = 0.0
-        length[list(CANTHI)] = EYE_RADIUS - 0.15 if slide else EYE_RADIUS + 1.8
+        length[list(CANTHI)] = EYE_RADIUS - 1.0 if slide else EYE_RADIUS + 1.6
         parts.append(
             (
                 _inside(flat, centre, share),
