@@ -108,13 +108,27 @@ def _landmarks(skin: _Skin) -> np.ndarray:
     return complete_by_mirror(landmark_rows(skin.points, candidates), skin.mirror)
 
 
+def _eye_modes(skin: _Skin, rim: np.ndarray, ball: np.ndarray) -> np.ndarray:
+    """Shape modes ``(40, n, 3)`` of an eyeball ``(n, 3)`` behind the lash line of rows ``rim``.
+
+    It moves with its lids' mean and widens with their length, so that no gap opens at a corner.
+    """
+    moved = skin.shape[:, rim]
+    mean = moved.mean(1, keepdims=True)
+    x = skin.points[rim, 0] - skin.points[rim, 0].mean()
+    widening = (moved[..., 0] @ x) / (x @ x)
+    modes = np.repeat(mean, len(ball), axis=1)
+    modes[..., 0] += widening[:, None] * (ball[:, 0] - 0.5 * (ball[:, 0].min() + ball[:, 0].max()))
+    return modes
+
+
 def _eyes(skin: _Skin) -> dict[str, np.ndarray]:
-    """Both eyeballs; each follows the mean displacement of its lids in the modes of shape."""
+    """Both eyeballs, the right the mirror image of the left."""
     points, triangles = eyeball()
     rim = skin.cage.rows["lid_margin"]
     n = len(points)
-    left = np.repeat(skin.shape[:, rim].mean(1)[:, None], n, axis=1)
-    right = np.repeat(skin.shape[:, skin.cage.mirror[rim]].mean(1)[:, None], n, axis=1)
+    left = _eye_modes(skin, rim, points)
+    right = _eye_modes(skin, skin.cage.mirror[rim], points * FLIP)
     chart = regions.eyeball_chart(points)
     return {
         "points": np.concatenate([points, points * FLIP]),

@@ -15,6 +15,8 @@ from facegeo.generic.surface import ChartSurface
 #: Step of the lookup grid on the chart, and points tried per cage: enough for its densest part.
 GRID = 1.0
 TRIALS = 160_000
+#: Least quality of a triangle with a free corner: 1 is equilateral, 0 a needle.
+LEAST_SHAPE = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +92,9 @@ def _seed(lookup: _Lookup, outline: Outline, fine: np.ndarray, spacing: float, r
     box = float(np.prod(high - low))
     trial = low + generator.random((TRIALS, 2)) * (high - low)
     e = 0.25
-    du = (lookup(trial + [e, 0]) - lookup(trial - [e, 0])) / (2 * e)
-    dv = (lookup(trial + [0, e]) - lookup(trial - [0, e])) / (2 * e)
+    right, up = np.array([e, 0.0]), np.array([0.0, e])
+    du = (lookup(trial + right) - lookup(trial - right)) / (2 * e)
+    dv = (lookup(trial + up) - lookup(trial - up)) / (2 * e)
     stretch = np.linalg.norm(np.cross(du, dv), axis=1)
     wanted = stretch / (np.sqrt(3) / 2 * (spacing * _size(trial, fine, ratio)) ** 2)
     keep = generator.random(len(trial)) < wanted * box / len(trial)
@@ -104,7 +107,7 @@ def _relax(
     points: np.ndarray, fixed: int, lookup: _Lookup, outline: Outline, fine: np.ndarray,
     spacing: float, ratio: float, rounds: int,
 ) -> np.ndarray:  # fmt: skip
-    """Spread points like springs under pressure, lengths measured on the surface (not the chart)."""
+    """Spread points like springs under pressure; lengths are those on the surface."""
     for turn in range(rounds):
         if turn % 3 == 0:
             edges = _edges(_triangles(outline, points))
@@ -225,9 +228,27 @@ def build_cage(
         wanted = _size(points, fine, ratio) * spacing
         points = points[_uncrowded(lookup(points), 0.62 * wanted, fixed)]
     points = _relax(points, fixed, lookup, outline, fine, spacing, ratio, rounds // 4)
-    kept = {(int(a), int(b)) for a, b in outline.edges}
-    half = _flip_to_surface(_triangles(outline, points), surface(points), points, kept)
+    points, half = _without_slivers(points, surface, outline)
     return _reflect(points, half, outline.rows)
+
+
+def _without_slivers(
+    points: np.ndarray, surface: ChartSurface, outline: Outline
+) -> tuple[np.ndarray, np.ndarray]:
+    """Triangulate; take out free points that make needles; again, until none does."""
+    kept = {(int(a), int(b)) for a, b in outline.edges}
+    for _ in range(6):
+        xyz = surface(points)
+        half = _flip_to_surface(_triangles(outline, points), xyz, points, kept)
+        a, b, c = (xyz[half[:, i]] for i in range(3))
+        sides = sum(((q - p) ** 2).sum(1) for p, q in ((a, b), (b, c), (c, a)))
+        shape = 2 * np.sqrt(3) * np.linalg.norm(np.cross(b - a, c - a), axis=1) / sides
+        spoilt = np.unique(half[shape < LEAST_SHAPE].max(1))  # free points come last
+        spoilt = spoilt[spoilt >= len(outline.points)]
+        if not len(spoilt):
+            break
+        points = np.delete(points, spoilt, axis=0)
+    return points, half
 
 
 def _reflect(points: np.ndarray, half: np.ndarray, rows: dict[str, np.ndarray]) -> Cage:

@@ -18,7 +18,7 @@ from scipy.interpolate import CubicSpline
 from facegeo.generic.ear import ear_controls
 
 #: How loosely the surface holds the controls of each kind: rims, details, midline, broad forms.
-SOFT_RIM, SOFT_DETAIL, SOFT_MIDLINE, SOFT_ROWS = 0.3, 1.5, 4.0, 25.0
+SOFT_RIM, SOFT_DETAIL, SOFT_MIDLINE, SOFT_ROWS = 0.3, 1.5, 4.0, 80.0
 
 EYE_CENTRE = np.array([31.3, 0.0, 0.0])
 EYE_RADIUS = 12.0
@@ -54,8 +54,8 @@ ROWS = (
            (45, 7.6), (52, 2.4), (58, -6), (63, -18), (67, -34), (70, -50), (72, -66))),
     (-25, ((4.5, 35.0), (8.8, 28), (12.5, 18.8), (16.5, 13.2), (23, 12.6), (31, 13), (40, 11.2),
            (48, 7.1), (55.2, -0.8), (61.2, -12.4), (65.7, -27.5), (69, -44), (71, -58), (72, -70))),
-    (-35, ((24, 14.4), (30, 14.6), (37, 12.2), (44, 7.6), (51, 0), (58, -12), (63, -25),
-           (67, -42), (69, -57), (70, -70))),
+    (-35, ((24, 14.4), (30, 14.6), (37, 12.3), (44, 7.9), (51, 0.8), (58, -10.8), (63.4, -24.5),
+           (67.2, -42), (69, -57), (70, -70))),
     (-46, ((25, 16.4), (32, 14), (40, 8), (48, -1), (55, -13.5), (60.5, -28), (64.5, -44),
            (66.5, -60), (67.5, -72))),
     (-56, ((12, 25.4), (19, 21.2), (26, 16.8), (33, 11.2), (40, 4.0), (47, -6.5), (53.5, -19.5),
@@ -77,7 +77,7 @@ ORBIT = (
     (21, 14.2, 15.2), (27, 15.4, 16.2), (34, 15.6, 15.8), (40.5, 14, 13.2), (46.5, 10, 8.2),
     (51.5, 4, 0.8), (55.5, 12, -3.0),
     # Crease of the upper lid.
-    (20, 8.6, 11.2), (25, 11.4, 12.6), (30.5, 12.5, 12.8), (36, 11.9, 11.8), (41, 9.6, 9.4),
+    (20, 8.6, 11.3), (25, 11.3, 12.9), (30.5, 12.3, 13.2), (36, 11.7, 12.2), (41, 9.5, 9.6),
     (45.5, 6.2, 5.6),
     # Upper lid over the eyeball.
     (20, 5.2, 10.1), (25, 8.2, 12.4), (30.5, 9.5, 13.0), (36, 8.9, 12.2), (41, 6.6, 9.2),
@@ -100,7 +100,7 @@ LID_MARGIN = (
 CANTHI = (0, 7)
 #: The lids' inner edge and the end of their lining: share of the lash line's distance from the
 #: middle of the opening on the chart, distance from the eyeball's centre, slide behind the lid.
-LID_LINING = ((0.84, EYE_RADIUS + 0.15, 0.0), (0.50, EYE_RADIUS + 0.45, 4.5))
+LID_LINING = ((0.84, EYE_RADIUS + 0.4, 0.0), (0.50, EYE_RADIUS + 0.5, 4.5))
 
 #: Points of the nose below its bridge: chart (u, v), then (x, y, z).
 NOSE = (
@@ -159,15 +159,17 @@ LIP_BORDER_LOWER = (
 #: Fullest part of the red.
 LIP_BODY_UPPER = ((6, -63.2, 31.2), (11.8, -64.2, 28.8), (17.6, -65.7, 24.2))
 LIP_BODY_LOWER = ((6, -72.2, 29.8), (11.8, -71.6, 27.0), (17.6, -70.0, 22.2))
-#: Where the lips meet: corner of the mouth, then upper edge and lower edge from the midline out.
+#: Where the lips meet: corner of the mouth, then upper and lower edge from the midline out. The
+#: lower edge tucks in behind the upper, so that nothing is seen between closed lips; subdivision
+#: rounds both edges off by about half a millimetre.
 MOUTH_CORNER = (25.8, -67.5, 14.8)
 LIP_EDGE_UPPER = (
     (0, -68.1, 28.2), (6, -67.6, 27.6), (11.8, -67.5, 25.4), (17.6, -67.5, 20.9),
     (22.6, -67.6, 17.0),
 )  # fmt: skip
 LIP_EDGE_LOWER = (
-    (0, -68.4, 27.6), (6, -68.0, 27.0), (11.8, -67.7, 24.9), (17.6, -67.65, 20.5),
-    (22.6, -67.7, 16.8),
+    (0, -67.5, 27.2), (6, -66.9, 26.5), (11.8, -66.7, 24.3), (17.6, -66.8, 19.8),
+    (22.6, -67.25, 16.3),
 )  # fmt: skip
 #: The bag of the mouth, ring by ring: share of the distance from its middle on the chart, how far
 #: behind the edge (mm), how far it opens upwards and downwards (mm).
@@ -241,7 +243,7 @@ def _lids() -> list[tuple[np.ndarray, np.ndarray]]:
         length = np.full((len(margin), 1), radius)
         # The corners close in front of the ball, then dive into it.
         angle[list(CANTHI)] = 0.0
-        length[list(CANTHI)] = EYE_RADIUS - 0.6 if slide else EYE_RADIUS + 1.2
+        length[list(CANTHI)] = EYE_RADIUS - 1.0 if slide else EYE_RADIUS + 1.6
         parts.append(
             (
                 _inside(flat, centre, share),
@@ -326,7 +328,7 @@ def average_controls() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         (chart(rows), rows, SOFT_ROWS),
         (chart(np.array(ORBIT)), np.array(ORBIT), SOFT_DETAIL),
         (under_chart, under, SOFT_ROWS),
-        (*ear_controls(), SOFT_DETAIL),
+        (*ear_controls(), SOFT_MIDLINE),
         *((flat, xyz, SOFT_RIM) for flat, xyz in (*_lids(), *_lips())),
     ]
     for table in (NOSE, NOSTRIL_RIM, NOSTRIL_PIT):

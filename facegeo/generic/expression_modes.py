@@ -1,7 +1,7 @@
 """The 10 modes of expression: facial action units, in units of a usual expression's spread.
 
 Names in brackets are those of the Facial Action Coding System. Amplitudes are the authors' estimate
-of the usual spread of each movement; a coefficient of about 3 is the full movement.
+of the usual spread of each movement; a coefficient of 3 to 4 is the full movement.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def below_seam(canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
     upper = np.interp(u, edge[: corner + 1, 0], edge[: corner + 1, 1])
     lower = np.interp(u, edge[corner:][::-1, 0], edge[corner:][::-1, 1])
     step = smooth_step((v - upper) / np.minimum(lower - upper, -1e-3), 0, 1)
-    share = np.clip(1 - (u / edge[corner, 0]) ** 2, 0, None) ** 3
+    share = np.clip(1 - (u / edge[corner, 0]) ** 2, 0, None) ** 4
     return step, share
 
 
@@ -84,7 +84,7 @@ def jaw_weight(canvas: Canvas) -> np.ndarray:
 def _jaw_open(canvas: Canvas) -> np.ndarray:
     """Lower jaw down around its hinge, which slides forward as it opens [AU 26, 27]."""
     _, y, z = canvas.points.T
-    weight = 0.05 * jaw_weight(canvas)
+    weight = 0.043 * jaw_weight(canvas)
     hinge_y, hinge_z = JAW_HINGE
     down, back = z - hinge_z, 0.6 * (y - hinge_y)
     return np.stack([np.zeros_like(y), -weight * down, weight * back], -1)
@@ -100,8 +100,8 @@ def _lips_part(canvas: Canvas) -> np.ndarray:
 
 
 BLINK = (
-    Push((29, 5.5), (15, 9.5), (0, -2.6, 0.3)),
-    Push((29, -6.0), (15, 8.5), (0, 0.6, 0)),
+    Push((30.4, 4.5), (11.6, 11), (0, -2.8, 0.3)),
+    Push((30.4, -6.0), (11.6, 8.5), (0, 2.0, 0)),
 )
 
 EXPRESSION_MODES: tuple[ExpressionMode, ...] = (
@@ -130,12 +130,12 @@ EXPRESSION_MODES: tuple[ExpressionMode, ...] = (
     ExpressionMode("lips_part", _lips_part, "lips_part"),
     ExpressionMode(  # [AU 1, 2]
         "brow_raise",
-        _pushes(Push((28, 23), (30, 16), (0, 2.4, -0.4)), Push((0, 40), (50, 26), (0, 0.9, 0))),
+        _pushes(Push((28, 25), (30, 17), (0, 2.3, -0.4)), Push((0, 40), (50, 26), (0, 0.9, 0))),
         "brow_raise",
     ),
     ExpressionMode(  # inner ends of the brows down and together [AU 4]
         "brow_lower",
-        _pushes(Push((14, 20), (18, 14), (-1.1, -2.2, 0.6))),
+        _pushes(Push((14, 21), (18, 15), (-1.1, -2.0, 0.6))),
         "brow_lower",
     ),
     ExpressionMode("blink_left", _pushes(*BLINK, side=1), "blink_right"),  # [AU 45]

@@ -37,7 +37,7 @@ def eyeball(spacing: float = 1.3) -> tuple[np.ndarray, np.ndarray]:
                     np.full(count, np.cos(angle)),
                 ],
                 -1,
-            )  # fmt: skip
+            )
         )
         first.append(first[-1] + count)
     triangles: list[tuple[int, int, int]] = []

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 from facegeo.generic import controls
-from facegeo.generic.ear import ear_edge
+from facegeo.generic.ear import ear_crest, ear_edge
 from facegeo.generic.surface import ChartSurface
 
 #: The edge of the mesh on the chart: hairline and temple to the root of the ear, and from the lobe
 #: behind the jaw to the throat. The ear's own edge lies between.
 BORDER_ABOVE = (
-    (0, 80), (24, 79), (44, 73.5), (60, 63), (72, 49.5), (84, 36), (97, 23.5), (110, 14), (122, 9.5),
+    (0, 80), (24, 79.5), (44, 76), (60, 69), (75, 59.5), (89, 48.5), (102, 36), (113, 23.5),
+    (122.5, 10.5),
 )  # fmt: skip
 BORDER_BELOW = (
-    (126, -61), (119, -68), (115.5, -78), (114.5, -90), (113.5, -105), (111, -121), (104, -137),
-    (88, -152), (64, -164), (42, -175), (20, -188), (0, -196),
+    (126, -61), (119, -68), (115.5, -78), (114.5, -90), (113.5, -105), (110, -121),
 )  # fmt: skip
+#: The end of the neck as (u, y): cut level in space, wherever that is on the chart.
+NECK = ((102, -123), (86, -132), (64, -138), (42, -140.5), (20, -141), (0, -141))
+
+
+#: Share of the mouth's half width within which the lips have linings of their own.
+OPEN_SEAM = 0.88
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +55,7 @@ class Outline:
 def resample(
     curve: np.ndarray, surface: ChartSurface, spacing: float, count: int | None = None
 ) -> np.ndarray:
-    """Points on a smooth curve through ``curve (n, 2)``, evenly spaced on the surface, ends kept."""
+    """Points on a smooth curve through ``curve (n, 2)``, even on the surface, its ends kept."""
     step = np.linalg.norm(np.diff(curve, axis=0), axis=1)
     at = np.append(0.0, np.cumsum(step))
     spline = CubicSpline(at, curve)
@@ -78,7 +85,7 @@ class _Collector:
 
     def add(self, name: str, curve: np.ndarray, *, closed: bool = False) -> None:
         rows = [self._row(point) for point in curve]
-        self.edges += list(zip(rows[:-1], rows[1:], strict=True))
+        self.edges += list(pairwise(rows))
         if closed:
             self.edges.append((rows[-1], rows[0]))
         self.rows[name] = np.array(rows)
@@ -108,11 +115,28 @@ def _mouth(collector: _Collector, surface: ChartSurface, spacing: float) -> None
     lower = resample(edge[corner:], surface, spacing, len(upper))
     ring = np.concatenate([upper, lower[1:]])
     collector.add("lip_edge", ring)
+    # A row behind each edge, so that no triangle spans the seam itself but at the very corners.
+    centre = np.array([0.0, (edge[0, 1] + edge[-1, 1]) / 2])
+    behind = _ring(controls.LIP_LINING[0][0], ring, centre)
+    open_rows = np.flatnonzero(ring[:, 0] < OPEN_SEAM * edge[:, 0].max())
+    half = len(upper)
+    collector.add("upper_lining", behind[open_rows[open_rows < half]])
+    collector.add("lower_lining", behind[open_rows[open_rows >= half]])
     top = np.array([(0.0, *controls.MIDLINE_LIP[3]), *controls.LIP_BORDER_UPPER])
     bottom = np.array([(0.0, *controls.MIDLINE_LOWER[1]), *controls.LIP_BORDER_LOWER])
     for name, points, below in (("upper_red", top, 0.0), ("lower_red", bottom, 1.0)):
         flat = controls.chart(points, np.full(len(points), below))
         collector.add(name, resample(flat, surface, spacing))
+
+
+def _neck(surface: ChartSurface) -> np.ndarray:
+    """:data:`NECK` on the chart: down each line of constant u to where y is reached."""
+    v = np.linspace(-100, -215, 231)
+    points = []
+    for u, level in NECK:
+        y = surface(np.stack([np.full_like(v, u), v], -1))[:, 1]
+        points.append((u, v[int(np.argmax(y <= level))]))
+    return np.array(points, float)
 
 
 def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
@@ -124,9 +148,12 @@ def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
         Millimetres between neighbours on the border and midline, and on the rims.
     """
     collector = _Collector()
-    border = np.concatenate([np.array(BORDER_ABOVE), ear_edge(), np.array(BORDER_BELOW)])
+    border = np.concatenate(
+        [np.array(BORDER_ABOVE), ear_edge(), np.array(BORDER_BELOW), _neck(surface)]
+    )
     hairline = resample(border, surface, spacing)
     collector.add("border", hairline)
+    collector.add("helix", resample(ear_crest()[2:-2], surface, spacing * 0.8))
     eye_hole = _eye(collector, surface, fine)
     _mouth(collector, surface, fine)
     rim = np.array([p for p, _ in controls.NOSTRIL_RIM], float)
@@ -136,7 +163,7 @@ def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
     on_line = sorted(
         (point for point in collector.points if point[0] == 0), key=lambda point: -point[1]
     )
-    for number, (high, low) in enumerate(zip(on_line[:-1], on_line[1:], strict=True)):
+    for number, (high, low) in enumerate(pairwise(on_line)):
         stretch = resample(np.linspace(high, low, 12), surface, spacing)
         stretch[:, 0] = 0.0
         collector.add(f"midline_{number}", stretch)

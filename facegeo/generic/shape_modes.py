@@ -1,8 +1,8 @@
 """The 40 modes of shape, each at one standard deviation.
 
-A mode is named for the measurement that it changes; its amplitude is the spread of that measurement
-(:mod:`facegeo.generic.measurements`) on one side of the face, in millimetres, unless a comment says
-otherwise.
+A mode is named for what it changes most. Several modes move each measurement of
+:mod:`facegeo.generic.measurements`; their amplitudes were set by hand such that random faces have
+the spreads listed there. Where no measurement is listed the amplitude is the authors' estimate.
 """
 
 from __future__ import annotations
@@ -150,10 +150,10 @@ SHAPE_MODES: tuple[ShapeMode, ...] = (
     ),
     ShapeMode(
         "eye_opening",
-        _pushes(Push((29, 6), (15, 8), (0, 0.7, 0)), Push((29, -6.5), (15, 8), (0, -0.6, 0))),
+        _pushes(Push((29.2, 6), (12, 9), (0, 0.75, 0)), Push((29.2, -6.5), (12, 8), (0, -0.6, 0))),
     ),
     ShapeMode("eye_slant", _pushes(Push((46, 2), (14, 16), (0, 1.3, 0)))),
-    ShapeMode("brow_height", _pushes(Push((29, 23), (34, 13), (0, 2.0, 0)))),
+    ShapeMode("brow_height", _pushes(Push((29, 25), (34, 15), (0, 1.9, 0)))),
     ShapeMode("brow_depth", _pushes(Push((26, 22), (34, 14), (0, 0, 1.8)))),
     # Left against right.
     ShapeMode("chin_deviation", _pushes(Push((0, -95), (50, 38), (1.3, 0, 0)), odd=True), True),

@@ -5,6 +5,8 @@ Only the render sheet of this folder uses it; the library's own rasteriser is an
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 #: Directions towards the lights in camera axes (x right, y up, z to the viewer), and their colours.
@@ -50,7 +52,7 @@ def _fragments(xy: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.nd
     reach = span.max(1)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     edges = [0, 2, 3, 4, 5, 6, 8, 11, 16, 32, 64, 10_000]
-    for small, large in zip(edges[:-1], edges[1:], strict=True):
+    for small, large in pairwise(edges):
         rows = np.flatnonzero((reach > small) & (reach <= large) & (np.abs(area) > 1e-9))
         if not len(rows):
             continue
@@ -88,10 +90,8 @@ def openness(
     turn = np.pi * (1 + 5**0.5) * index
     width = np.sqrt(1 - height**2)
     sky = np.stack([width * np.cos(turn), height, width * np.sin(turn)], -1)
-    centre, reach = (
-        vertices.mean(0),
-        1.02 * np.linalg.norm(vertices - vertices.mean(0), axis=1).max(),
-    )
+    centre = vertices.mean(0)
+    reach = 1.02 * np.linalg.norm(vertices - centre, axis=1).max()
     seen, total = np.zeros(len(vertices)), np.zeros(len(vertices))
     for direction in sky:
         side = np.cross(direction, [0.3, 0.2, 0.9])

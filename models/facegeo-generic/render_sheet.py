@@ -80,10 +80,8 @@ class Face:
 
     def _soften(self, colours: np.ndarray, rounds: int) -> np.ndarray:
         t = self.triangles
-        ends = (
-            np.concatenate([t, t[:, [1, 2, 0]]]).ravel(),
-            np.concatenate([t[:, [1, 2, 0]], t]).ravel(),
-        )
+        turned = t[:, [1, 2, 0]]
+        ends = np.concatenate([t, turned]).ravel(), np.concatenate([turned, t]).ravel()
         count = np.bincount(ends[0], minlength=len(colours))[:, None]
         for _ in range(rounds):
             near = [np.bincount(ends[0], colours[ends[1], i], len(colours)) for i in range(3)]
@@ -119,10 +117,10 @@ def sides(face: Face, size: int = 520) -> np.ndarray:
 def modes(face: Face, which: list[str], amount: float, size: int = 300) -> np.ndarray:
     """Each mode at minus and plus an amount, seen from three quarters."""
     images = []
+    sky = openness(face.vertices({}), face.triangles)  # of the average: the eye does not notice
     for name in which:
         for sign in (-1, 1):
             vertices = face.vertices({name: sign * amount})
-            sky = openness(vertices, face.triangles, 20, 256)
             images.append(
                 _label(face.draw(vertices, "right", size, sky), f"{name} {sign * amount:+g}")
             )
@@ -132,10 +130,12 @@ def modes(face: Face, which: list[str], amount: float, size: int = 300) -> np.nd
 def expressions(face: Face, size: int = 340) -> np.ndarray:
     """Full movements, and two blends."""
     shown: list[tuple[str, dict[str, float]]] = [
-        (name, {name: 2.5}) for name in face.names[-10:] if name != "blink_right"
+        (name, {name: 3.5 if name == "blink_left" else 2.5})
+        for name in face.names[-10:]
+        if name != "blink_right"
     ]
     shown.append(("laugh", {"smile": 2.5, "jaw_open": 1.8, "lips_part": 1.5}))
-    shown.append(("both eyes shut", {"blink_left": 3.0, "blink_right": 3.0}))
+    shown.append(("both eyes shut", {"blink_left": 3.7, "blink_right": 3.7}))
     shown.append(("surprise", {"jaw_open": 2.0, "brow_raise": 2.5, "pucker": 0.7}))
     images = []
     for label, coefficients in shown:
@@ -164,7 +164,7 @@ def main(model: Path = MODEL, folder: Path = HERE) -> None:
     cv2.imwrite(str(folder / "sides.png"), sides(face))
     cv2.imwrite(str(folder / "expressions.png"), expressions(face))
     cv2.imwrite(str(folder / "people.png"), people(face))
-    cv2.imwrite(str(folder / "shape_modes.png"), modes(face, face.names[:40], 2.5, 250))
+    cv2.imwrite(str(folder / "shape_modes.jpg"), modes(face, face.names[:40], 2.5, 220))
 
 
 if __name__ == "__main__":
