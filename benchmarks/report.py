@@ -1,6 +1,6 @@
 """Write the tables of benchmarks/README.md from the JSON files in benchmarks/results.
 
-    python benchmarks/report.py
+python benchmarks/report.py
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def _section(name: str, report: dict[str, Any]) -> str:
 
 def _crop_rows(crops: dict[str, Any]) -> list[str]:
     return [
-        f"| `predict_crops`, {name.replace('_', ' ')} | {row['predict_crops']['p50_ms']:.2f} | bare "
-        f"ONNX Runtime call on the same file {row['bare']['p50_ms']:.2f} |"
+        f"| `predict_crops`, {name.replace('_', ' ')} | {row['predict_crops']['p50_ms']:.2f} "
+        f"| bare ONNX Runtime call on the same file {row['bare']['p50_ms']:.2f} |"
         for name, row in crops.items()
     ]
 
