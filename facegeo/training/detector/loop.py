@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
@@ -48,6 +49,8 @@ def train_detector(config_path: str | Path, seconds: float = math.inf) -> Path:
     deadline = time.monotonic() + seconds
     config = DetectorTraining.load(config_path)
     torch.set_num_threads(config.threads)
+    # Workers are forked after every mining, and OpenCV's thread pool does not survive a fork.
+    cv2.setNumThreads(0)
     torch.manual_seed(config.seed)
     trainer = Trainer(config)
     trainer.run(deadline)
