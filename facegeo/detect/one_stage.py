@@ -1,0 +1,220 @@
+"""facegeo's own detector on ONNX Runtime: padding, scaling, tiles, decoding, suppression.
+
+The network is :class:`facegeo.networks.one_stage.OneStageDetector`; boxes lie where the released
+FaceBoxes would put them, so one rule for regions of interest serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facegeo.backends.base import Backend
+from facegeo.detect.base import Detections, DetectorOptions, select, suppress_overlaps
+from facegeo.errors import InvalidInputError, UnreadableFileError
+
+#: As in facegeo.networks.one_stage, which this module must not import: it needs PyTorch.
+STRIDES = (8, 16, 32, 64)
+SIDE_MULTIPLE = 32
+_UNIT_STRIDES = 2.0
+_LARGEST_LOG = 6.0
+
+#: Boxes that compete in non-maximum suppression, and how much two survivors may overlap.
+_CANDIDATE_SCORE = 0.05
+_MAX_CANDIDATES = 2000
+_MAX_OVERLAP = 0.35
+
+#: Neighbouring tiles share this part of their side, so that a face up to that size is whole in one.
+_TILE_OVERLAP = 0.25
+
+
+@dataclass(frozen=True)
+class Search:
+    """How large photos are searched.
+
+    Attributes
+    ----------
+    max_side : int or None
+        A photo whose longer side is more is scaled down to it; None never scales.
+    tile : int or None
+        Side of tiles that a photo larger than ``max_side`` is searched in as well, at its full
+        resolution: finds tiny faces, and takes time in proportion to the photo's area.
+    """
+
+    max_side: int | None = 1280
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_side", "tile"):
+            value = getattr(self, name)
+            if value is not None and value < SIDE_MULTIPLE:
+                raise InvalidInputError(
+                    f"{name}: expected at least {SIDE_MULTIPLE} pixels, got {value}"
+                )
+
+
+class OneStageFaces:
+    """Finds faces with a one-stage network.
+
+    Parameters
+    ----------
+    network : Backend
+        Input ``photos`` (N, H, W, 3) uint8 BGR; outputs ``scores`` (N, A), ``distances`` (N, 4, A).
+    options : DetectorOptions, optional
+    search : Search, optional
+    """
+
+    def __init__(
+        self,
+        network: Backend,
+        options: DetectorOptions | None = None,
+        search: Search | None = None,
+        name: str = "facegeo-detector",
+    ) -> None:
+        self.name = name
+        self._network = network
+        self._options = options or DetectorOptions()
+        self._search = search or Search()
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        options: DetectorOptions | None = None,
+        search: Search | None = None,
+        device: str = "cpu",
+    ) -> OneStageFaces:
+        """From an ONNX file. Raises UnreadableFileError."""
+        from facegeo.backends.onnxrt import OnnxRuntimeBackend
+
+        path = Path(path)
+        try:
+            onnx = path.read_bytes()
+        except OSError as error:
+            raise UnreadableFileError(f"{path}: {error.strerror}") from error
+        return cls(OnnxRuntimeBackend(onnx, device), options, search)
+
+    def __call__(self, photo: np.ndarray) -> Detections:
+        """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
+        return self.detect([photo])[0]
+
+    def detect(self, photos: Sequence[np.ndarray]) -> list[Detections]:
+        """Faces of many photos; photos of one size go through the network together."""
+        views = [view for k, photo in enumerate(photos) for view in self._views(k, photo)]
+        boxes: list[list[np.ndarray]] = [[] for _ in photos]
+        scores: list[list[np.ndarray]] = [[] for _ in photos]
+        for group in _by_size(views):
+            outputs = self._network.run({"photos": np.stack([view.pixels for view in group])})
+            grid = cells(*group[0].pixels.shape[:2])
+            for k, view in enumerate(group):
+                found, score = candidates(outputs["scores"][k], outputs["distances"][k], grid)
+                boxes[view.photo].append(found / np.float32(view.scale) + view.origin)
+                scores[view.photo].append(score)
+        return [self._finish(b, s) for b, s in zip(boxes, scores, strict=True)]
+
+    def _finish(self, boxes: list[np.ndarray], scores: list[np.ndarray]) -> Detections:
+        joined, score = np.concatenate(boxes), np.concatenate(scores)
+        kept = suppress_overlaps(joined, score, _MAX_OVERLAP)
+        return select(joined[kept], score[kept], self._options)
+
+    def _views(self, index: int, photo: np.ndarray) -> Iterator[_View]:
+        limit, tile = self._search.max_side, self._search.tile
+        height, width = photo.shape[:2]
+        scale = 1.0 if limit is None else min(1.0, limit / max(height, width))
+        if scale < 1.0:
+            size = max(round(width * scale), 1), max(round(height * scale), 1)
+            small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+            yield _View(index, pad(small), scale, np.zeros(4, np.float32))
+        if scale == 1.0 or tile is None:
+            if scale == 1.0:
+                yield _View(index, pad(photo), 1.0, np.zeros(4, np.float32))
+            return
+        for y in tile_starts(height, tile):
+            for x in tile_starts(width, tile):
+                part = pad(photo[y : y + tile, x : x + tile])
+                yield _View(index, part, 1.0, np.array([x, y, x, y], np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What the network sees of a photo: padded pixels, their scale and origin in the photo."""
+
+    photo: int
+    pixels: np.ndarray
+    scale: float
+    origin: np.ndarray
+
+
+def pad(photo: np.ndarray) -> np.ndarray:
+    """Black pixels at the right and below, up to multiples of :data:`SIDE_MULTIPLE`."""
+    height, width = photo.shape[:2]
+    below, right = -height % SIDE_MULTIPLE, -width % SIDE_MULTIPLE
+    if below == 0 and right == 0:
+        return photo
+    return cv2.copyMakeBorder(photo, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+
+def tile_starts(length: int, tile: int) -> list[int]:
+    """Where tiles begin along one axis: evenly spread, overlapping, the last one ends the photo."""
+    if length <= tile:
+        return [0]
+    count = int(np.ceil((length - tile) / (tile * (1 - _TILE_OVERLAP)))) + 1
+    return np.linspace(0, length - tile, count).astype(int).tolist()
+
+
+@lru_cache(maxsize=8)
+def cells(height: int, width: int) -> np.ndarray:
+    """Cells of a padded photo in the order of the network's outputs.
+
+    Returns
+    -------
+    cells : (A, 3) float32
+        Centre x, centre y, stride.
+    """
+    scales = []
+    for stride in STRIDES:
+        y, x = np.mgrid[: -(-height // stride), : -(-width // stride)] * stride
+        scales.append(np.stack([x, y, np.full_like(x, stride)], axis=2).reshape(-1, 3))
+    result = np.concatenate(scales).astype(np.float32)
+    result.setflags(write=False)  # it is shared by all callers
+    return result
+
+
+def candidates(
+    scores: np.ndarray, distances: np.ndarray, grid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes worth comparing, before suppression.
+
+    Parameters
+    ----------
+    scores : (A,) float32
+    distances : (4, A) float32
+    grid : (A, 3) float32
+        Of :func:`cells`.
+
+    Returns
+    -------
+    boxes : (N, 4) float32
+        ``xyxy``, pixels of the padded photo.
+    scores : (N,) float32
+    """
+    chosen = np.flatnonzero(scores > _CANDIDATE_SCORE)
+    if len(chosen) > _MAX_CANDIDATES:
+        chosen = chosen[np.argpartition(-scores[chosen], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
+    cell = grid[chosen]
+    logs = np.clip(distances[:, chosen].T, -_LARGEST_LOG, _LARGEST_LOG)
+    reach = np.exp(logs) * (_UNIT_STRIDES * cell[:, 2:])
+    centre = cell[:, :2]
+    return np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], axis=1), scores[chosen]
+
+
+def _by_size(views: Sequence[_View]) -> list[list[_View]]:
+    groups: dict[tuple[int, ...], list[_View]] = {}
+    for view in views:
+        groups.setdefault(view.pixels.shape, []).append(view)
+    return list(groups.values())

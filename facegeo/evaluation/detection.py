@@ -1,0 +1,288 @@
+"""Face detection: recall, precision, average precision, false boxes a photo.
+
+Two data layouts: WIDER FACE (Yang et al. 2016), and the AFLW2000-3D folder, whose photos have one
+annotated face each. Other faces of those photos are not annotated: there precision and false boxes
+are those that the annotation can see, and compare detectors rather than judge one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy.io
+
+from facegeo.detect.base import Detections, Detector
+from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.evaluation.aflw2000 import Aflw2000, _members
+from facegeo.evaluation.measures import YAW_BINS
+
+#: IoU from which a box has found a face.
+DEFAULT_IOU = 0.4
+
+#: Photos are searched down to this score, for the precision-recall curve.
+CURVE_SCORE = 0.05
+
+#: WIDER FACE: a line of 10 numbers a face, the 8th says "invalid": too small or blurred to count.
+_WIDER_COLUMNS = 10
+_WIDER_INVALID = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A photo with its faces.
+
+    Attributes
+    ----------
+    photo : (H, W, 3) uint8
+        BGR.
+    boxes : (N, 4) float32
+        ``xyxy``.
+    ignored : (N,) bool
+        Faces that may be found or not.
+    yaw_deg : float
+        Of the only face; NaN if unknown.
+    """
+
+    photo: np.ndarray
+    boxes: np.ndarray
+    ignored: np.ndarray
+    yaw_deg: float = float("nan")
+
+
+def aflw2000_samples(folder: str | Path) -> Iterator[Sample]:
+    """Photos of an AFLW2000-3D folder; the face's box is that around ``pt3d_68`` of its .mat."""
+    data = Aflw2000.open(folder)
+    names = [f"{Path(name).stem}.mat" for name in data.names]
+    annotations = _members(data.folder / "images.tar", names)
+    for photo, content, yaw in zip(data.photos(), annotations, data.yaw_deg, strict=True):
+        points = scipy.io.loadmat(io.BytesIO(content))["pt3d_68"][:2]
+        box = np.concatenate([points.min(axis=1), points.max(axis=1)]).astype(np.float32)
+        yield Sample(photo, box[None], np.zeros(1, bool), float(yaw))
+
+
+def wider_samples(folder: str | Path) -> Iterator[Sample]:
+    """Photos of a WIDER FACE folder: one ``*_bbx_gt.txt`` below it, and ``images/``."""
+    folder = Path(folder)
+    lists = sorted(folder.rglob("*bbx_gt.txt"))
+    roots = sorted(path for path in folder.rglob("images") if path.is_dir())
+    if len(lists) != 1 or not roots:
+        raise UnreadableFileError(
+            f"{folder}: expected one *_bbx_gt.txt and a folder images, "
+            f"found {len(lists)} and {len(roots)}"
+        )
+    for name, rows in read_wider(lists[0]):
+        path = roots[0] / name
+        photo = cv2.imread(str(path))
+        if photo is None:
+            raise UnreadableFileError(f"{path}: not a readable image")
+        boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
+        ignored = (rows[:, _WIDER_INVALID] > 0) | (rows[:, 2:4] <= 0).any(axis=1)
+        yield Sample(photo, boxes.astype(np.float32), ignored)
+
+
+def read_wider(path: str | Path) -> list[tuple[str, np.ndarray]]:
+    """(image name, (N, 10) float64 rows: x, y, width, height, six attributes) of each image.
+
+    An image without faces has the count 0 and then one row of zeros.
+
+    Raises
+    ------
+    CorruptFileError
+        If a line is not what the layout asks for; the message has its number.
+    """
+    path = Path(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    images, at = [], 0
+    while at < len(lines) and lines[at].strip():
+        name = lines[at].strip()
+        try:
+            count = int(lines[at + 1])
+            rows = [[float(v) for v in line.split()] for line in lines[at + 2 : at + 2 + count]]
+            table = np.array(rows, np.float64).reshape(count, _WIDER_COLUMNS)
+        except (IndexError, ValueError) as error:
+            raise CorruptFileError(f"{path}: line {at + 2}, {name}: {error}") from error
+        images.append((name, table))
+        at += 2 + max(count, 1)
+    return images
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """All boxes of a data set, each judged.
+
+    Attributes
+    ----------
+    scores : (K,) float32
+    hits : (K,) bool
+        True where a box found a face that no better one had found.
+    found_at : (F,) float32
+        For every face the score of its box; 0 where it was missed.
+    yaw_deg : (F,) float32
+    photos : int
+    """
+
+    scores: np.ndarray
+    hits: np.ndarray
+    found_at: np.ndarray
+    yaw_deg: np.ndarray
+    photos: int
+
+
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, M) IoU of ``xyxy`` boxes."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=2)
+    areas = (a[:, 2:] - a[:, :2]).prod(axis=1)[:, None] + (b[:, 2:] - b[:, :2]).prod(axis=1)
+    return common / np.maximum(areas - common, 1e-9)
+
+
+def match(
+    found: Detections, boxes: np.ndarray, ignored: np.ndarray, min_iou: float = DEFAULT_IOU
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give each box, best score first, the free face that it overlaps most.
+
+    Returns
+    -------
+    outcome : (K,) int8
+        1 a face was found, 0 a false box, -1 a box on an ignored face.
+    found_at : (N,) float32
+        Score of each face's box, 0 where there is none.
+    """
+    iou = overlaps(found.boxes, boxes)
+    outcome = np.zeros(len(found), np.int8)
+    found_at = np.zeros(len(boxes), np.float32)
+    taken = np.zeros(len(boxes), bool)
+    for k in np.argsort(-found.scores, kind="stable"):
+        good = np.flatnonzero((iou[k] >= min_iou) & ~taken)
+        if len(good) == 0:
+            continue
+        best = good[np.lexsort((-iou[k, good], ignored[good]))[0]]
+        if ignored[best]:
+            outcome[k] = -1
+            continue
+        outcome[k], taken[best], found_at[best] = 1, True, found.scores[k]
+    return outcome, found_at
+
+
+def tally(detector: Detector, samples: Iterator[Sample], min_iou: float = DEFAULT_IOU) -> Tally:
+    """Run a detector that reports boxes down to :data:`CURVE_SCORE` on all photos."""
+    scores, hits, found_at, yaw, photos = [], [], [], [], 0
+    for sample in samples:
+        found = detector(sample.photo)
+        outcome, at = match(found, sample.boxes, sample.ignored, min_iou)
+        scores.append(found.scores[outcome >= 0])
+        hits.append(outcome[outcome >= 0] == 1)
+        found_at.append(at[~sample.ignored])
+        yaw.append(np.full(int((~sample.ignored).sum()), sample.yaw_deg, np.float32))
+        photos += 1
+    none = [np.zeros(0, np.float32)]
+    return Tally(
+        np.concatenate(scores or none),
+        np.concatenate(hits or none).astype(bool),
+        np.concatenate(found_at or none),
+        np.concatenate(yaw or none),
+        photos,
+    )
+
+
+def curve(result: Tally) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision, each ``(K,)``, from the highest score down."""
+    order = np.argsort(-result.scores, kind="stable")
+    hits = np.cumsum(result.hits[order])
+    boxes = np.arange(1, len(hits) + 1)
+    return hits / max(len(result.found_at), 1), hits / boxes
+
+
+def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
+    """Area under the curve, precision made monotone (PASCAL VOC 2010 on)."""
+    if len(recall) == 0:
+        return 0.0
+    best_ahead = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall, prepend=0.0) * best_ahead).sum())
+
+
+def figures(result: Tally, threshold: float) -> dict[str, Any]:
+    """What is reported of a detector.
+
+    Returns
+    -------
+    report : dict
+        ``recall``, ``precision``, ``false_per_photo`` at ``threshold``; ``ap``; and, where yaw is
+        known, ``recall_by_yaw``.
+    """
+    kept = result.scores >= threshold
+    false = int((kept & ~result.hits).sum())
+    true = int((kept & result.hits).sum())
+    found = result.found_at >= max(threshold, 1e-9)
+    report: dict[str, Any] = {
+        "recall": float(found.mean()) if len(found) else float("nan"),
+        "precision": true / (true + false) if true + false else float("nan"),
+        "ap": average_precision(*curve(result)),
+        "false_per_photo": false / max(result.photos, 1),
+    }
+    yaw = np.abs(result.yaw_deg)
+    if len(yaw) and np.isfinite(yaw).all():
+        report["recall_by_yaw"] = {
+            name: float(found[(yaw > low) & (yaw <= high)].mean())
+            for name, (low, high) in YAW_BINS.items()
+            if ((yaw > low) & (yaw <= high)).any()
+        }
+    return report
+
+
+def evaluate(
+    detectors: Mapping[str, Detector],
+    folder: str | Path,
+    threshold: float = 0.5,
+    min_iou: float = DEFAULT_IOU,
+    picture: str | Path | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Several detectors on one folder, of AFLW2000-3D or of WIDER FACE.
+
+    Parameters
+    ----------
+    detectors : mapping of str to Detector
+        They should report boxes down to :data:`CURVE_SCORE`; ``threshold`` is applied here.
+    picture : str or Path, optional
+        Where to draw the precision-recall curves, as PNG.
+    """
+    wider = not (Path(folder) / "annotations.npz").is_file()
+    read = wider_samples if wider else aflw2000_samples
+    results = {name: tally(d, read(folder), min_iou) for name, d in detectors.items()}
+    if picture is not None:
+        from facegeo.evaluation.plots import draw_curves
+        from facegeo.files import write_bytes
+
+        image = draw_curves({name: curve(result) for name, result in results.items()})
+        write_bytes(picture, cv2.imencode(".png", image)[1].tobytes())
+    return {name: figures(result, threshold) for name, result in results.items()}
+
+
+def unexplained(
+    found: Detections, reference: Detections, threshold: float = 0.5, min_iou: float = 0.3
+) -> int:
+    """Boxes at ``threshold`` that overlap none of the reference's at 0.5 or above: false ones on a
+    photo without annotated faces."""
+    boxes = found.boxes[found.scores >= threshold]
+    faces = reference.boxes[reference.scores >= 0.5]
+    return int((overlaps(boxes, faces).max(axis=1, initial=0) < min_iou).sum())
+
+
+def to_markdown(report: Mapping[str, Mapping[str, Any]]) -> str:
+    """The report as a table."""
+    ranges = list(YAW_BINS) if all("recall_by_yaw" in r for r in report.values()) else []
+    head = ["detector", "recall", "precision", "AP", "false a photo"]
+    lines = [" | ".join(["", *head, *(f"recall, yaw {r}" for r in ranges), ""]).strip()]
+    lines.append("|" + "---|" * (len(head) + len(ranges)))
+    for name, values in report.items():
+        cells = [f"{values[k]:.3f}" for k in ("recall", "precision", "ap", "false_per_photo")]
+        cells += [f"{values['recall_by_yaw'].get(r, float('nan')):.3f}" for r in ranges]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Training of facegeo's own face detector: composed scenes, assignment, loss, loop."""

@@ -1,0 +1,76 @@
+"""Scenes in batches of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from facegeo.training.detector.scenes import Composer, Scene
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Scenes of one size.
+
+    Attributes
+    ----------
+    photos : (N, S, S, 3) uint8
+    boxes : (N, M, 4) float32
+    valid : (N, M) bool
+    ignored : (N, K, 4) float32
+        Filled up with empty boxes.
+    """
+
+    photos: torch.Tensor
+    boxes: torch.Tensor
+    valid: torch.Tensor
+    ignored: torch.Tensor
+
+
+class Scenes(IterableDataset[Batch]):
+    """``count`` batches; batch k is the same whichever worker composes it."""
+
+    def __init__(
+        self,
+        composer: Composer,
+        sides: Sequence[int],
+        batch: int,
+        seed: tuple[int, int],
+        count: int,
+    ) -> None:
+        self._composer = composer
+        self._sides, self._batch, self._seed, self._count = sides, batch, seed, count
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = get_worker_info()
+        first, step = (info.id, info.num_workers) if info else (0, 1)
+        if info:
+            cv2.setNumThreads(1)
+        for k in range(first, self._count, step):
+            rng = np.random.default_rng((*self._seed, k))
+            side = int(rng.choice(self._sides))
+            yield collate([self._composer.scene(side, rng) for _ in range(self._batch)])
+
+
+def collate(scenes: Sequence[Scene]) -> Batch:
+    """Fill up the boxes of the scenes to equal numbers, at least one."""
+    boxes, valid = _filled([scene.boxes for scene in scenes])
+    ignored, real = _filled([scene.ignored for scene in scenes])
+    # An empty box, with its corners the wrong way round, holds no cell.
+    ignored[~real] = torch.tensor([1.0, 1.0, -1.0, -1.0])
+    photos = torch.from_numpy(np.stack([scene.photo for scene in scenes]))
+    return Batch(photos, boxes, valid, ignored)
+
+
+def _filled(rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    most = max(1, *(len(r) for r in rows))
+    values = np.zeros((len(rows), most, 4), np.float32)
+    real = np.zeros((len(rows), most), bool)
+    for k, row in enumerate(rows):
+        values[k, : len(row)], real[k, : len(row)] = row, True
+    return torch.from_numpy(values), torch.from_numpy(real)
