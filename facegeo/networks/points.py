@@ -64,7 +64,8 @@ class Refinement(nn.Module):
         # Linear, and zero at the start: training begins from the coarse landmarks.
         self.last = nn.Conv1d(128, 3, 1)
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        if self.last.bias is not None:
+            nn.init.zeros_(self.last.bias)
 
     def forward(self, points: torch.Tensor, attributes: Sequence[torch.Tensor]) -> torch.Tensor:
         """``(N, 3, 68)`` points and ``(N, C)`` attributes to the output ``(N, 3, 68)``."""

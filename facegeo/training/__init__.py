@@ -1,0 +1,1 @@
+"""Losses, data, augmentation and the training loop. Needs the extra ``[train]``."""
