@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from training_data import RULE, painted, some_params
 
 from facegeo.morphable import MorphableModel
 from facegeo.training.augment import (
@@ -25,10 +26,10 @@ from facegeo.training.geometry import (
     transform_params,
 )
 
-from .conftest import RULE, painted, some_params
-
 STILL = AugmentConfig(
-    **{name: 0.0 for name in ("flip", "swap", "occlusion", "blur", "jpeg", "grey", "shift", "zoom")},
+    **{
+        name: 0.0 for name in ("flip", "swap", "occlusion", "blur", "jpeg", "grey", "shift", "zoom")
+    },
     **{name: 0.0 for name in ("rotation_deg", "brightness", "contrast", "saturation", "tint")},
 )
 
