@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from facegeo.conventions import NUM_POSE
 from facegeo.crop import CropConvention, pose_to_crop
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
@@ -32,10 +33,13 @@ class FaceSwap:
     """
 
     def __init__(self, model: MorphableModel, rule: CropConvention) -> None:
-        self._model = model
+        # Plain arrays: they travel to worker processes.
+        self._mean = model.mean
+        modes = np.concatenate([model.shape_basis, model.expression_basis])
+        self._modes = modes.reshape(len(modes), -1)
+        self._triangles = triangles = model.triangles
         self._rule = rule
         face = model.regions.get("face")
-        triangles = model.triangles
         self._textured = triangles if face is None else triangles[face[triangles].all(axis=1)]
 
     def __call__(
@@ -54,11 +58,10 @@ class FaceSwap:
             The crop itself where the donor shows too little of the face.
         """
         size = len(crop)
-        pose, shape, expression = split(np.stack([params, donor_params]))
-        own, other = self._model.vertices(shape, expression, pose_to_crop(pose, self._rule))
-        hidden_by = rasterize(other, self._model.triangles, size, size, threads=1)
-        seen = visible_vertices(hidden_by, other, self._model.triangles)
-        raster = rasterize(own, self._textured, size, size, cull_back_faces=False, threads=1)
+        own, other = self._vertices(np.stack([params, donor_params]))
+        hidden_by = rasterize(other, self._triangles, size, size, threads=1)
+        seen = visible_vertices(hidden_by, other, self._triangles)
+        raster = rasterize(own, self._textured, size, size, threads=1)
         source = np.concatenate([other[:, :2], seen[:, None]], axis=1).astype(np.float32)
         place = interpolate(raster, self._textured, source, background=-1.0)
         mask = raster.covered & (place[..., 2] > 0.99)
@@ -68,6 +71,13 @@ class FaceSwap:
             donor, place[..., 0].copy(), place[..., 1].copy(), cv2.INTER_LINEAR, borderValue=0
         )
         return _blended(crop, _like(texture, crop, mask), mask)
+
+    def _vertices(self, params: np.ndarray) -> np.ndarray:
+        """``(N, 62)`` to ``(N, V, 3)`` crop pixels."""
+        affine = pose_to_crop(split(params).pose, self._rule)
+        moved = (params[:, NUM_POSE:] @ self._modes).reshape(len(params), -1, 3) + self._mean
+        placed = moved @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
+        return np.asarray(placed, np.float32)
 
 
 def _like(texture: np.ndarray, crop: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from facegeo.training.datasets import LabelledFaces, read_labelled
 from facegeo.training.images import open_pictures
 from facegeo.training.measure import DevSet
 from facegeo.training.run_folder import RunFolder
-from facegeo.training.sampling import RULE, EpochBatches, Negatives, TrainingSet
+from facegeo.training.sampling import RULE, EpochBatches, Negatives, RunBatches, TrainingSet
 from facegeo.training.step import Batch, TrainingStep, build_optimiser, rate_factor
 
 _log = logging.getLogger(__name__)
@@ -111,32 +112,36 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.progress = Progress()
         self.data = _training_set(config, faces, model)
+        if self.batches_per_epoch == 0:
+            raise InvalidInputError(
+                f"batch: expected at most the {len(self.data)} samples of an epoch, "
+                f"got {config.batch}"
+            )
         self.dev = DevSet.open(config.data.dev) if config.data.dev else None
         self._resume()
 
     def run(self) -> Path:
         """Train to the end."""
+        batches = iter(self._loader())
         while self.progress.epoch < self.config.epochs:
-            self._epoch()
+            self._epoch(batches)
         weights = self.folder.path / "weights.npz"
         if self.process.rank == 0 and not weights.is_file():
             self.folder.write_weights(self._averaged())
         return weights
 
-    def _epoch(self) -> None:
-        progress, config = self.progress, self.config
-        loader = self._loader()
+    def _epoch(self, batches: Iterator[Batch]) -> None:
+        progress, config, total = self.progress, self.config, self.batches_per_epoch
         bar = tqdm(
-            total=len(loader) + progress.batch,
+            total=total,
             initial=progress.batch,
             desc=f"epoch {progress.epoch + 1}/{config.epochs}",
             disable=None if self.process.rank == 0 else True,
         )
-        total = max(len(loader) + progress.batch, 1)
         self.module.train()
-        for batch in loader:
-            done = (progress.epoch + progress.batch / total) / config.epochs
-            self._batch({k: v.to(self.device, non_blocking=True) for k, v in batch.items()}, done)
+        while progress.batch < total:
+            batch = {k: v.to(self.device, non_blocking=True) for k, v in next(batches).items()}
+            self._batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
             bar.update()
             bar.set_postfix(loss=f"{progress.sums['total'] / progress.batch:.4f}")
             if progress.step % config.checkpoint_steps == 0:
@@ -192,31 +197,37 @@ class Trainer:
         copy.load_state_dict(own)
         return copy.to(self.device).eval()
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch; samples that do not fill one are left for another epoch's order."""
+        return len(self.data) // self.config.batch
+
     def _loader(self) -> DataLoader[Batch]:
+        """All batches that are left of the run."""
         config, progress, process = self.config, self.progress, self.process
-        batches = EpochBatches(
-            len(self.data),
-            config.batch,
-            epoch=progress.epoch,
-            size=config.size_of(progress.epoch),
-            seed=config.seed,
-            first=progress.batch,
-            rank=process.rank,
-            world=process.world,
-        )
-        if len(batches) == 0 and progress.batch == 0:
-            raise InvalidInputError(
-                f"batch: expected at most the {len(self.data)} samples of an epoch, "
-                f"got {config.batch}"
+        epochs = [
+            EpochBatches(
+                len(self.data),
+                config.batch,
+                epoch=epoch,
+                size=config.size_of(epoch),
+                seed=config.seed,
+                first=progress.batch if epoch == progress.epoch else 0,
+                rank=process.rank,
+                world=process.world,
             )
+            for epoch in range(progress.epoch, config.epochs)
+        ]
         workers = config.data.workers
         return DataLoader(
             self.data,
-            batch_sampler=batches,
+            batch_sampler=RunBatches(epochs),
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_one_thread if workers else None,
             prefetch_factor=4 if workers else None,
+            # A fork would copy the locks of threads that it does not copy, and may wait for ever.
+            multiprocessing_context="spawn" if workers else None,
         )
 
     def _wrapped(self) -> nn.Module:

@@ -6,6 +6,7 @@ import io
 import json
 import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +92,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
 def _environment() -> dict[str, Any]:
     import torch
 
-    import facegeo
-
     return {
-        "facegeo": facegeo.__version__,
+        "facegeo": _version(),
         "commit": _commit(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -102,6 +101,14 @@ def _environment() -> dict[str, Any]:
         "machine": platform.processor() or platform.machine(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _version() -> str | None:
+    """None where facegeo runs from a checkout that is not installed."""
+    try:
+        return metadata.version("facegeo")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:

@@ -5,7 +5,7 @@ A training run that was killed goes on with exactly the batches that it would ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,6 +154,25 @@ class EpochBatches(Sampler[list[Key]]):
     def __iter__(self) -> Iterator[list[Key]]:
         for batch in self._batches.tolist():
             yield [Key(self._epoch, index, self._size) for index in batch]
+
+
+class RunBatches(Sampler[list[Key]]):
+    """The batches of all epochs that are left, so that workers live as long as the run.
+
+    Parameters
+    ----------
+    epochs : sequence of EpochBatches
+    """
+
+    def __init__(self, epochs: Sequence[EpochBatches]) -> None:
+        self._epochs = epochs
+
+    def __len__(self) -> int:
+        return sum(map(len, self._epochs))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for epoch in self._epochs:
+            yield from epoch
 
 
 def _tensors(sample: Sample, present: float) -> dict[str, torch.Tensor]:
