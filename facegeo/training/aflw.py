@@ -12,7 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from facegeo.conventions import LANDMARK_MIRROR, NUM_LANDMARKS
-from facegeo.crop import CROP_SIZE, convention, photo_to_crop
+from facegeo.crop import (
+    CROP_SIZE,
+    CropConvention,
+    convention,
+    crop_to_photo,
+    photo_to_crop,
+)
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
@@ -147,6 +153,7 @@ def label_aflw(
     params = corrected_params(params, rows, manual, offsets)
     landmarks = rows.landmarks(params)
     manual_error = _manual_error(landmarks, params, rows, manual, offsets)
+    offset_px = _annotators_offset(landmarks, data.rois, rows.rule, drift)
     landmarks[..., 0] += drift
     fitted = fitted_labels(model, landmarks, split(params).pose, convention("exact"))
     few = data.visible.sum(axis=1) < _LEAST_POINTS
@@ -158,7 +165,7 @@ def label_aflw(
     }
     keep = ~np.any(list(reasons.values()), axis=0)
     names = np.array(data.pictures.names)[keep]
-    write_labels(out, names, fitted.params[keep], fitted.landmarks[keep], model.name)
+    write_labels(out, names, fitted.params[keep], fitted.landmarks[keep], model.name, offset_px)
     turn = np.degrees(np.arccos(np.clip((np.trace(fitted.calibration) - 1) / 2, -1, 1)))
     return {
         "faces": len(data),
@@ -169,6 +176,7 @@ def label_aflw(
         "calibration_deg": float(turn),
         "calibration": fitted.calibration.tolist(),
         "drift_px": drift,
+        "offset_px": offset_px,
         "offsets": offsets.tolist(),
     }
 
@@ -196,6 +204,21 @@ def _teacher_params(
         raise CorruptFileError(f"{data.pictures.path}: holds no readable crop")
     params[~readable] = params[readable].mean(axis=0)
     return params, readable, float(CROP_SIZE - 1 - np.median(np.concatenate(sums))) / 2
+
+
+def _annotators_offset(
+    landmarks: np.ndarray, rois: np.ndarray, rule: CropConvention, drift: float
+) -> tuple[float, float]:
+    """Where annotations lie beside the picture, in crop pixels.
+
+    The teacher's landmarks agree with the annotations of a photo when its own crop convention takes
+    them there. A network of the convention ``exact`` must put them elsewhere in the crop for that,
+    by a nearly constant shift; ``drift`` says where the picture itself is.
+    """
+    photo = crop_to_photo(landmarks.astype(np.float32), rois, rule)
+    exact = photo_to_crop(photo, rois, convention("exact"))
+    dx, dy = np.median((exact - landmarks)[:, 0, :2], axis=0).tolist()
+    return dx - drift, dy
 
 
 def _chunks(data: AflwCrops) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -58,6 +58,9 @@ class LabelledFaces:
         Name of the face model that the parameters belong to.
     skipped : int
         Samples that were left out.
+    offset_px : (float, float)
+        Where the data's owners would put a point whose place in the crop is (0, 0). It is added
+        after the picture was turned or mirrored: their convention does not turn with it.
     """
 
     pictures: Pictures
@@ -65,6 +68,7 @@ class LabelledFaces:
     landmarks: np.ndarray
     morphable_model: str
     skipped: int = 0
+    offset_px: tuple[float, float] = (0.0, 0.0)
 
     def __len__(self) -> int:
         return len(self.params)
@@ -100,6 +104,7 @@ def write_labels(
     params: np.ndarray,
     landmarks: np.ndarray,
     morphable_model: str,
+    offset_px: tuple[float, float] = (0.0, 0.0),
 ) -> None:
     """Write labels beside which pictures of these names lie; read by :func:`read_labelled`."""
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -109,6 +114,7 @@ def write_labels(
             params=params.astype(np.float32),
             landmarks=landmarks.astype(np.float32),
             morphable_model=np.array(morphable_model),
+            offset_px=np.array(offset_px, np.float32),
         )
 
 
@@ -130,11 +136,13 @@ def read_labelled(labels: str | Path, pictures: str | Path) -> LabelledFaces:
             shape = (len(names), NUM_LANDMARKS, 3)
             landmarks = array_of("landmarks", archive["landmarks"], shape)
             model = str(archive["morphable_model"])
+            dx, dy = array_of("offset_px", archive["offset_px"], (2,)).tolist()
     except FileNotFoundError as error:
         raise UnreadableFileError(f"{labels}: no such file") from error
     except (KeyError, ValueError, OSError) as error:
         raise CorruptFileError(f"{labels}: not a label file ({error})") from error
-    return _without_bad(open_pictures(pictures, names), params, landmarks, model, str(labels))
+    faces = _without_bad(open_pictures(pictures, names), params, landmarks, model, str(labels))
+    return replace(faces, offset_px=(dx, dy))
 
 
 def read_300wlp_crops(

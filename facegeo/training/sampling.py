@@ -90,7 +90,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         sample = self._labelled(key.sample)
         if self._swap is not None and rng.random() < self._augment.swap:
             sample = self._swapped(sample, rng)
-        return _tensors(augmented(sample, rng, self._augment, self._mirror, RULE, key.size), 1.0)
+        view = augmented(sample, rng, self._augment, self._mirror, RULE, key.size)
+        return _tensors(shifted(view, self._faces.offset_px), 1.0)
 
     def _labelled(self, index: int) -> Sample:
         pictures = self._faces.pictures
@@ -173,6 +174,15 @@ class RunBatches(Sampler[list[Key]]):
     def __iter__(self) -> Iterator[list[Key]]:
         for epoch in self._epochs:
             yield from epoch
+
+
+def shifted(sample: Sample, offset_px: tuple[float, float]) -> Sample:
+    """The sample with its labels, not its picture, moved by crop pixels (x right, y down)."""
+    params, landmarks = sample.params.copy(), sample.landmarks.copy()
+    landmarks[:, :2] += np.asarray(offset_px, landmarks.dtype)
+    params[3] += offset_px[0]
+    params[7] -= offset_px[1]  # the pose's y points up
+    return Sample(sample.crop, params, landmarks)
 
 
 def _tensors(sample: Sample, present: float) -> dict[str, torch.Tensor]:

@@ -134,3 +134,36 @@ def test_correction_on_the_dev_photos_is_as_good_as_measured(models, dev):
     ]
     angles = pose_errors(upstream_euler(split(corrected).pose), dev.poses_deg())["mean"]
     assert [*nme, angles] == pytest.approx([3.013, 3.004, 3.54], abs=0.01)
+
+
+def test_the_command_labels_a_folder(models, shared, tmp_path, capsys):
+    """Real crops: the fitted face model stays within 2 % of the face of the corrected points."""
+    import json
+    import tarfile
+
+    from facegeo.cli import main
+    from facegeo.morphable import MorphableModel
+    from facegeo.training.datasets import read_labelled
+
+    source = shared / "data" / "aflw_train"
+    with np.load(source / "annotations.npz") as archive:
+        few = {key: archive[key][:24] for key in archive.files}
+    np.savez(tmp_path / "annotations.npz", **few)
+    with (
+        tarfile.open(source / "crops.tar") as whole,
+        tarfile.open(tmp_path / "crops.tar", "w") as part,
+    ):
+        for name in few["names"][:-1]:  # the last one is missing
+            member = whole.getmember(str(name))
+            part.addfile(member, whole.extractfile(member))
+    out = tmp_path / "labels.npz"
+    arguments = ["--teacher", "mb05", "--out", str(out), "--views", "2"]
+    assert main(["label", "aflw", str(tmp_path), *arguments]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["left_out"]["unreadable"] == 1
+    faces = read_labelled(out, tmp_path / "crops.tar")
+    assert len(faces) == report["kept"] >= 18
+    coarse = landmarks_of(faces.params, MorphableModel.generic(), convention("exact"))
+    extent = np.sqrt(np.ptp(faces.landmarks[..., :2], axis=1).prod(axis=1))
+    distance = np.linalg.norm((coarse - faces.landmarks)[..., :2], axis=2).mean(axis=1)
+    assert np.median(distance / extent) < 0.02

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from training_data import RULE
 
 from facegeo.crop import convention
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
@@ -21,6 +22,7 @@ from facegeo.training.config import (
     config_from,
     read_config,
 )
+from facegeo.training.datasets import landmarks_of
 from facegeo.training.images import FolderPictures
 from facegeo.training.loop import Trainer, train
 from facegeo.training.losses import LossConfig
@@ -170,6 +172,20 @@ def test_negatives_come_after_the_faces(faces, model):
     assert present == [1.0] * 16 + [0.0] * 8
     first, again = (data[Key(1, 20, 32)]["crop"] for _ in range(2))
     assert torch.equal(first, again)
+
+
+def test_the_annotators_offset_does_not_turn_with_the_picture(faces, model):
+    turning = AugmentConfig(swap=0, flip=1, rotation_deg=180)
+    offset = dataclasses.replace(faces, offset_px=(-2.0, 3.0))
+    for index in range(4):
+        plain, moved = (
+            TrainingSet(data, model, turning)[Key(0, index, 32)] for data in (faces, offset)
+        )
+        assert torch.equal(plain["crop"], moved["crop"])
+        shift = (moved["landmarks"] - plain["landmarks"]).mean(dim=0)
+        assert np.abs(shift.numpy() - (-2, 3, 0)).max() < 1e-4
+        of_params = landmarks_of(moved["params"][None].numpy(), model, RULE)[0]
+        assert np.abs(of_params - moved["landmarks"].numpy()).max() < 0.5
 
 
 def test_rates_follow_the_paper_and_the_cosine():
