@@ -212,9 +212,13 @@ class FaceGeometry:
             If a shape or dtype is wrong.
         """
         crops, rois = self._check_crops(crops, rois)
-        params, points = self._infer(crops)
-        points = crop.crop_to_photo(points, rois, self._rule)
-        return FaceBatch(params, points, points, rois, self._rule)
+        values = self._infer(crops)
+        refined = crop.crop_to_photo(values["landmarks"], rois, self._rule)
+        coarse = refined
+        if "coarse_landmarks" in values:
+            coarse = crop.crop_to_photo(values["coarse_landmarks"], rois, self._rule)
+        presence = values.get("presence", np.full(len(crops), np.nan, np.float32))
+        return FaceBatch(values["params"], refined, coarse, presence, rois, self._rule)
 
     def reconstruct(self, params: np.ndarray, rois: np.ndarray | None = None) -> np.ndarray:
         """Parameters to dense vertices.
@@ -308,22 +312,20 @@ class FaceGeometry:
             raise InvalidInputError(f"{wish}, got {checks.describe(crops)}")
         return np.ascontiguousarray(crops), checks.array_of("rois", rois, (len(crops), 4))
 
-    def _infer(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 62) parameters and (N, 68, 3) landmarks in crop pixels, batch after batch."""
+    def _infer(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """The network's outputs by name, points in crop pixels, batch after batch."""
         if len(crops) == 0:
-            return np.zeros((0, NUM_PARAMS), np.float32), np.zeros(
-                (0, NUM_LANDMARKS, 3), np.float32
-            )
+            return {
+                "params": np.zeros((0, NUM_PARAMS), np.float32),
+                "landmarks": np.zeros((0, NUM_LANDMARKS, 3), np.float32),
+            }
         outputs = [
             self.network.run({"crops": crops[start : start + self._batch_size]})
             for start in range(0, len(crops), self._batch_size)
         ]
         if len(outputs) == 1:
-            return outputs[0]["params"], outputs[0]["landmarks"]
-        params, landmarks = (
-            np.concatenate([o[k] for o in outputs]) for k in ("params", "landmarks")
-        )
-        return params, landmarks
+            return outputs[0]
+        return {name: np.concatenate([o[name] for o in outputs]) for name in outputs[0]}
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,9 @@ class Face:
         ``xyxy``, photo pixels: the detector's box, or the caller's.
     score : float
         The detector's confidence in 0..1; NaN where the caller gave the box.
+    presence : float
+        The network's probability that the region holds a well-placed face; NaN where the network
+        has no such output.
     roi : (4,) float32
         ``xyxy``, photo pixels: the square that the network saw.
     landmarks : (68, 3) float32
@@ -154,6 +157,7 @@ class Face:
 
     box: np.ndarray
     score: float
+    presence: float
     roi: np.ndarray
     landmarks: np.ndarray
     coarse_landmarks: np.ndarray
@@ -167,10 +171,11 @@ class Face:
         return self.mesh_source.mesh(self.params, self.affine)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the mesh as plain numbers and lists; an unknown score is None."""
+        """Everything but the mesh as plain numbers and lists; what is not known is None."""
         return {
             "box": self.box.tolist(),
-            "score": None if math.isnan(self.score) else self.score,
+            "score": _known(self.score),
+            "presence": _known(self.presence),
             "roi": self.roi.tolist(),
             "pose": self.pose.to_dict(),
             "landmarks": self.landmarks.tolist(),
@@ -193,6 +198,8 @@ class FaceBatch:
     params : (N, 62) float32
     landmarks, coarse_landmarks : (N, 68, 3) float32
         Photo pixels.
+    presence : (N,) float32
+        As in :class:`Face`.
     rois : (N, 4) float32
         ``xyxy``, photo pixels.
     rule : CropConvention
@@ -202,6 +209,7 @@ class FaceBatch:
     params: np.ndarray
     landmarks: np.ndarray
     coarse_landmarks: np.ndarray
+    presence: np.ndarray
     rois: np.ndarray
     rule: CropConvention
 
@@ -248,6 +256,7 @@ class FaceBatch:
             Face(
                 box=boxes[i],
                 score=float(scores[i]),
+                presence=float(self.presence[i]),
                 roi=self.rois[i],
                 landmarks=self.landmarks[i],
                 coarse_landmarks=self.coarse_landmarks[i],
@@ -290,6 +299,10 @@ class PhotoResult:
     photo: np.ndarray | None
     faces: Sequence[Face]
     error: FacegeoError | None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 #: Photo pixels have y down; rotations are in a frame with y up.

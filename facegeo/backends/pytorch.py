@@ -20,7 +20,7 @@ from facegeo.errors import (
 from facegeo.zoo.store import InstalledModel
 
 if TYPE_CHECKING:
-    import torch
+    from facegeo.networks.face_rows import FaceRows
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class PyTorchBackend(Backend):
 
     name = "pytorch"
 
-    def __init__(self, network: torch.nn.Module, device: str, precision: str = "fp32") -> None:
+    def __init__(self, network: FaceRows, device: str, precision: str = "fp32") -> None:
         self.precision = precision
         self.device = device
         self._network = network.to(device)
@@ -40,8 +40,9 @@ class PyTorchBackend(Backend):
 
         (crops,) = inputs.values()
         with torch.inference_mode():
-            params, landmarks = self._network(torch.from_numpy(crops).to(self.device))
-        return {"params": params.cpu().numpy(), "landmarks": landmarks.cpu().numpy()}
+            values = self._network(torch.from_numpy(crops).to(self.device))
+        pairs = zip(self._network.output_names, values, strict=True)
+        return {name: value.cpu().numpy() for name, value in pairs}
 
 
 def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchBackend:

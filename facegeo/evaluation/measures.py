@@ -70,3 +70,17 @@ def pose_errors(predicted_deg: np.ndarray, truth_deg: np.ndarray) -> dict[str, f
         "roll": roll,
         "mean": float(error.mean()),
     }
+
+
+def roc_area(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, ties as a half.
+
+    Parameters
+    ----------
+    positive, negative : (N,), (M,) float
+        Scores; neither may be empty.
+    """
+    order = np.sort(np.asarray(negative, np.float64))
+    below = np.searchsorted(order, positive, "left")
+    not_above = np.searchsorted(order, positive, "right")
+    return float((below + not_above).mean() / (2 * len(order)))

@@ -39,17 +39,22 @@ class DepthwiseSeparable(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """Backbone and one linear head.
+    """Backbone, and one linear head where it is wanted.
 
     Parameters
     ----------
     width : float
         Multiplier of all channel counts: 1 or 0.5 in 3DDFA_V2's releases.
-    outputs : int
-        Length of the head's vector.
+    outputs : int or None
+        Length of the head's vector; None leaves the head out, for the pooled features.
+
+    Attributes
+    ----------
+    num_features : int
+        Length of the pooled vector.
     """
 
-    def __init__(self, width: float = 1.0, outputs: int = 62) -> None:
+    def __init__(self, width: float = 1.0, outputs: int | None = 62) -> None:
         super().__init__()
         channels = int(32 * width)
         self.conv1 = nn.Conv2d(3, channels, 3, 2, 1, bias=False)
@@ -58,10 +63,11 @@ class MobileNetV1(nn.Module):
             following = int(full_width * width)
             self.add_module(name, DepthwiseSeparable(channels, following, stride))
             channels = following
-        self.fc = nn.Linear(channels, outputs)
+        self.num_features = channels
+        self.fc = nn.Identity() if outputs is None else nn.Linear(channels, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(N, 3, S, S)`` normalised crops to ``(N, outputs)``."""
+        """``(N, 3, S, S)`` normalised crops to ``(N, outputs)``, or to the features."""
         x = torch.relu(self.bn1(self.conv1(x)))
         for name, _, _ in _BLOCKS:
             x = self.get_submodule(name)(x)

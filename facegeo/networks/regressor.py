@@ -1,30 +1,35 @@
-"""The network as it is exported: uint8 crops in, parameters and landmarks out."""
+"""Networks as they are exported: uint8 crops in, parameters and landmarks out."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import torch
 from torch import nn
 
-from facegeo.conventions import NUM_EXPRESSION, NUM_LANDMARKS, NUM_PARAMS, NUM_POSE, NUM_SHAPE
-from facegeo.crop import CROP_SIZE, CropConvention, crop_from_pose_frame
+from facegeo.conventions import NUM_PARAMS
+from facegeo.crop import CROP_SIZE, CropConvention
 from facegeo.errors import InvalidInputError
+from facegeo.networks.face_rows import FaceRows
 from facegeo.networks.mobilenet_v1 import MobileNetV1
+from facegeo.networks.synergy import SynergyNet
+from facegeo.networks.synergy_config import SynergyConfig
 
-#: Architecture names that a model's card may carry.
-BACKBONES = {
-    "mobilenet_v1_x1": lambda: MobileNetV1(1.0, NUM_PARAMS),
-    "mobilenet_v1_x0.5": lambda: MobileNetV1(0.5, NUM_PARAMS),
-}
+#: Architecture of a :class:`SynergyNet` in a model's card; its configuration is in the weights.
+SYNERGY: Final = "synergynet"
+
+#: Architectures of one plain head, as 3DDFA_V2 releases them -> width of MobileNetV1.
+_RELEASED_WIDTHS: Final = {"mobilenet_v1_x1": 1.0, "mobilenet_v1_x0.5": 0.5}
+
+#: Texts that travel with the weights of a SynergyNet.
+_CONFIG, _MORPHABLE = "config", "morphable_model"
 
 
-class ParameterRegressor(nn.Module):
-    """Backbone, de-normalising of its 62 outputs, and the 68 landmark rows of the 3DMM.
-
-    The statistics and the landmark rows are buffers: they travel with the weights, so a caller can
-    neither forget them nor use another model's.
+class ParameterRegressor(FaceRows):
+    """A backbone with a head, de-normalising of its 62 outputs, and the landmark rows.
 
     Parameters
     ----------
@@ -34,22 +39,9 @@ class ParameterRegressor(nn.Module):
         Where the pose's frame lies in the crop.
     """
 
-    param_mean: torch.Tensor
-    param_std: torch.Tensor
-    landmark_mean: torch.Tensor
-    landmark_basis: torch.Tensor
-    to_crop: torch.Tensor
-
     def __init__(self, backbone: nn.Module, rule: CropConvention) -> None:
-        super().__init__()
-        coefficients = NUM_SHAPE + NUM_EXPRESSION
+        super().__init__(rule)
         self.backbone = backbone
-        self.register_buffer("param_mean", torch.zeros(NUM_PARAMS))
-        self.register_buffer("param_std", torch.ones(NUM_PARAMS))
-        self.register_buffer("landmark_mean", torch.zeros(3 * NUM_LANDMARKS))
-        self.register_buffer("landmark_basis", torch.zeros(coefficients, 3 * NUM_LANDMARKS))
-        to_crop = torch.from_numpy(crop_from_pose_frame(rule)).float()
-        self.register_buffer("to_crop", to_crop, persistent=False)
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict.
@@ -66,37 +58,40 @@ class ParameterRegressor(nn.Module):
         landmarks : (N, 68, 3) float32
             Crop pixels: x right, y down, z to the viewer.
         """
-        x = (crops.permute(0, 3, 1, 2).to(self.param_mean.dtype) - 127.5) / 128
-        params = self.backbone(x) * self.param_std + self.param_mean
+        params = self.backbone(self.normalised(crops)) * self.param_std + self.param_mean
         return params, self.landmarks(params)
-
-    def landmarks(self, params: torch.Tensor) -> torch.Tensor:
-        """The coarse landmarks, ``(N, 62)`` to ``(N, 68, 3)`` crop pixels."""
-        pose = params[:, :NUM_POSE].reshape(-1, 3, 4)
-        flat = torch.addmm(self.landmark_mean, params[:, NUM_POSE:], self.landmark_basis)
-        points = flat.reshape(-1, NUM_LANDMARKS, 3)
-        # crop = D (A v + t) + d, folded into one affine map so that points are touched once.
-        linear = self.to_crop[:, :3] @ pose[:, :, :3]
-        offset = pose[:, :, 3] @ self.to_crop[:, :3].T + self.to_crop[:, 3]
-        return points @ linear.transpose(1, 2) + offset[:, None]
 
 
 def build_regressor(
     architecture: str, rule: CropConvention, state: Mapping[str, np.ndarray]
-) -> ParameterRegressor:
-    """A regressor in evaluation mode with weights; every weight must be there and nothing else.
+) -> FaceRows:
+    """A network in evaluation mode with weights; every weight must be there and nothing else.
 
     Raises
     ------
     InvalidInputError
         If the architecture is unknown, or names or shapes of the weights do not fit it.
     """
-    if architecture not in BACKBONES:
-        known = ", ".join(sorted(BACKBONES))
+    network: FaceRows
+    if architecture == SYNERGY:
+        network = _empty_synergy(rule, state)
+        state = {key: value for key, value in state.items() if key not in (_CONFIG, _MORPHABLE)}
+    elif architecture in _RELEASED_WIDTHS:
+        backbone = MobileNetV1(_RELEASED_WIDTHS[architecture], NUM_PARAMS)
+        network = ParameterRegressor(backbone, rule)
+    else:
+        known = ", ".join(sorted([SYNERGY, *_RELEASED_WIDTHS]))
         raise InvalidInputError(f"architecture: expected one of {known}, got {architecture!r}")
-    network = ParameterRegressor(BACKBONES[architecture](), rule)
     load_state(network, state, architecture)
     return network.eval()
+
+
+def network_state(network: SynergyNet) -> dict[str, np.ndarray]:
+    """Weights, configuration and face model's name, for :func:`build_regressor`."""
+    state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
+    state[_CONFIG] = np.array(network.config.to_json())
+    state[_MORPHABLE] = np.array(network.morphable_model)
+    return state
 
 
 def load_state(network: nn.Module, state: Mapping[str, np.ndarray], name: str) -> None:
@@ -104,7 +99,7 @@ def load_state(network: nn.Module, state: Mapping[str, np.ndarray], name: str) -
     try:
         # Copies: torch will not share memory that NumPy holds read-only.
         network.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InvalidInputError(f"weights do not fit {name}: {error}") from error
 
 
@@ -113,3 +108,15 @@ def input_example(batch: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     shape = (batch, CROP_SIZE, CROP_SIZE, 3)
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+def _empty_synergy(rule: CropConvention, state: Mapping[str, np.ndarray]) -> SynergyNet:
+    try:
+        settings = json.loads(str(state[_CONFIG]))
+        name = str(state[_MORPHABLE])
+        config = SynergyConfig.from_mapping(settings)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InvalidInputError(
+            f"weights of {SYNERGY} must hold {_CONFIG!r} and {_MORPHABLE!r}: {error}"
+        ) from error
+    return SynergyNet(config, rule, name)

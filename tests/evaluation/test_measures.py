@@ -28,3 +28,11 @@ def test_pose_errors_leave_out_photos_beyond_99_degrees():
     predicted = np.array([[11.0, 18, 33], [50, 50, 50], [-13, 0, 1]])
     errors = pose_errors(predicted, truth)
     assert errors == pytest.approx({"n": 2, "yaw": 2, "pitch": 1, "roll": 2, "mean": 5 / 3})
+
+
+def test_roc_area_counts_pairs_in_order():
+    from facegeo.evaluation.measures import roc_area
+
+    # 3 > 1, 3 > 2, 2 > 1, and 2 = 2 as a half, of four pairs
+    assert roc_area(np.array([3.0, 2.0]), np.array([1.0, 2.0])) == 3.5 / 4
+    assert roc_area(np.array([0.0]), np.array([1.0, 2.0])) == 0.0

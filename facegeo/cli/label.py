@@ -1,0 +1,41 @@
+"""``facegeo label``: labels for training, made from an installed model and manual points."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from facegeo.cli.common import number, print_json
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to ``facegeo``."""
+    parser = subparsers.add_parser("label", help="make labels for training")
+    sets = parser.add_subparsers(title="data sets", metavar="DATASET", required=True)
+    aflw = sets.add_parser(
+        "aflw",
+        help="AFLW's crops with 21 manual points",
+        description="Average a model's parameters over views of each crop, correct them by the "
+        "manual points, and fit the shipped face model to the corrected landmarks.",
+    )
+    aflw.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder with annotations.npz and crops.tar"
+    )
+    aflw.add_argument("--teacher", required=True, help="installed landmark model")
+    aflw.add_argument("--out", type=Path, required=True, metavar="FILE", help="labels (.npz)")
+    aflw.add_argument("--views", type=number(int, 1), default=8, help="views of each crop (8)")
+    aflw.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    aflw.set_defaults(run=run_aflw)
+
+
+def run_aflw(options: argparse.Namespace) -> int:
+    """Label AFLW's crops; the report goes to standard output."""
+    from facegeo.morphable import MorphableModel
+    from facegeo.training.aflw import Teacher, label_aflw
+
+    teacher = Teacher.open(options.teacher, device=options.device)
+    model = MorphableModel.generic()
+    report = label_aflw(options.folder, teacher, model, options.out, views=int(options.views))
+    print_json(report)
+    return 0

@@ -1,0 +1,40 @@
+"""``facegeo train``: train a network, or go on with a training that was stopped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from facegeo.errors import DependencyMissingError
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to ``facegeo``."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a network",
+        description="Train a network as a YAML file says. A run that was stopped goes on where its "
+        "last checkpoint is. With several GPUs: torchrun --nproc-per-node=gpu -m facegeo train "
+        "CONFIG.",
+    )
+    parser.add_argument("config", type=Path, help="YAML file")
+    parser.set_defaults(run=run_train)
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train."""
+    try:
+        import torch  # noqa: F401
+        import yaml  # noqa: F401
+    except ImportError as error:
+        raise DependencyMissingError(
+            f'training needs {error.name}; install it with: pip install "facegeo[train]"'
+        ) from error
+    from facegeo.training.config import read_config
+    from facegeo.training.loop import train
+
+    weights = train(read_config(options.config))
+    print(weights, file=sys.stdout)
+    return 0

@@ -1,0 +1,176 @@
+"""SynergyNet (Wu et al. 2021): parameters from a crop, refined landmarks, and the way back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from facegeo.conventions import NUM_EXPRESSION, NUM_PARAMS, NUM_SHAPE
+from facegeo.crop import CROP_SIZE, CropConvention
+from facegeo.networks.backbones import build_backbone
+from facegeo.networks.face_rows import FaceRows
+from facegeo.networks.points import LandmarksTo3dmm, Refinement
+from facegeo.networks.synergy_config import GROUPS, REFINEMENTS, SynergyConfig
+
+#: Crop pixels to about -1..1 and back: (x - centre) / half.
+_CENTRE = (CROP_SIZE - 1) / 2
+_HALF = CROP_SIZE / 2
+
+#: Crop pixels that an output of 1 of the refinement moves a landmark.
+_REFINEMENT_PX = 6.0
+
+#: Width of the bottleneck that gives the enlarged baseline its 0.8 M parameters.
+_ENLARGED = 312
+
+
+class Regression(NamedTuple):
+    """All that training wants of N crops.
+
+    Attributes
+    ----------
+    features : (N, C) pooled image features z.
+    whitened : (N, 62) parameters minus their mean, over their spread.
+    params : (N, 62) de-normalised.
+    coarse : (N, 68, 3) landmarks of the parameters, crop pixels.
+    landmarks : (N, 68, 3) refined; the coarse ones where the network does not refine.
+    presence_logit : (N,) zero where the network has no such output.
+    inverse : whitened parameters from the landmarks, by group; empty without landmark-to-3DMM.
+    """
+
+    features: torch.Tensor
+    whitened: torch.Tensor
+    params: torch.Tensor
+    coarse: torch.Tensor
+    landmarks: torch.Tensor
+    presence_logit: torch.Tensor
+    inverse: dict[str, torch.Tensor]
+
+
+class SynergyNet(FaceRows):
+    """Backbone, heads, refinement and landmark-to-3DMM.
+
+    Attributes
+    ----------
+    config : SynergyConfig
+    morphable_model : str
+        Name of the face model whose parameters the network speaks.
+    """
+
+    def __init__(
+        self, config: SynergyConfig, rule: CropConvention, morphable_model: str = ""
+    ) -> None:
+        super().__init__(rule)
+        self.config = config
+        self.morphable_model = morphable_model
+        self.backbone = build_backbone(config.backbone)
+        width = int(self.backbone.num_features)  # type: ignore[arg-type]
+        self.enlarged = _bottleneck(width) if config.enlarged_heads else nn.Identity()
+        self.heads = nn.ModuleDict({name: _head(width, size) for name, size in GROUPS.items()})
+        self.presence = _head(width, 1) if config.presence else None
+        lengths = {"image": width, "shape": NUM_SHAPE, "expression": NUM_EXPRESSION}
+        self.refinement: Refinement | None = None
+        if config.refinement != "none":
+            chosen = [lengths[name] for name in REFINEMENTS[config.refinement]]
+            self.refinement = Refinement(chosen, config.adaptation)
+        self.inverse: LandmarksTo3dmm | None = None
+        if config.inverse:
+            extra = list(lengths.values()) if config.inverse_attributes else []
+            self.inverse = LandmarksTo3dmm({name: GROUPS[name] for name in config.inverse}, extra)
+        outputs = ["params", "landmarks"]
+        outputs += ["coarse_landmarks"] if self.refinement is not None else []
+        outputs += ["presence"] if self.presence is not None else []
+        self.output_names = tuple(outputs)
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Predict; what is exported. Landmark-to-3DMM is not in it.
+
+        Parameters
+        ----------
+        crops : (N, S, S, 3) uint8
+            BGR.
+
+        Returns
+        -------
+        outputs : tuple of torch.Tensor
+            In the order of ``output_names``: ``params`` (N, 62) de-normalised; ``landmarks``
+            (N, 68, 3) refined, in pixels of a crop of side 120 whatever S is; where the network
+            has them ``coarse_landmarks`` (N, 68, 3) and ``presence`` (N,), a probability.
+        """
+        features = self.backbone(self.normalised(crops))
+        whitened = self._whitened(features)
+        params = whitened * self.param_std + self.param_mean
+        coarse = self.landmarks(params)
+        values = {"params": params, "landmarks": self._refined(coarse, features, whitened)}
+        if "coarse_landmarks" in self.output_names:
+            values["coarse_landmarks"] = coarse
+        if self.presence is not None:
+            values["presence"] = torch.sigmoid(self.presence(features)[:, 0])
+        return tuple(values[name] for name in self.output_names)
+
+    def regress(self, features: torch.Tensor) -> Regression:
+        """Everything from the pooled features ``(N, C)``, for training."""
+        whitened = self._whitened(features)
+        params = whitened * self.param_std + self.param_mean
+        coarse = self.landmarks(params)
+        landmarks = self._refined(coarse, features, whitened)
+        if self.presence is None:
+            logit = features.new_zeros(len(features))
+        else:
+            logit = self.presence(features)[:, 0]
+        inverse = self._inverse(coarse, landmarks, features, whitened)
+        return Regression(features, whitened, params, coarse, landmarks, logit, inverse)
+
+    def _whitened(self, features: torch.Tensor) -> torch.Tensor:
+        features = self.enlarged(features)
+        return torch.cat([self.heads[name](features) for name in GROUPS], dim=1)
+
+    def _refined(
+        self, coarse: torch.Tensor, features: torch.Tensor, whitened: torch.Tensor
+    ) -> torch.Tensor:
+        if self.refinement is None:
+            return coarse
+        values = _attributes(features, whitened)
+        chosen = [values[name] for name in REFINEMENTS[self.config.refinement]]
+        shift = self.refinement(_as_points(coarse), chosen)
+        return coarse + _REFINEMENT_PX * shift.transpose(1, 2)
+
+    def _inverse(
+        self,
+        coarse: torch.Tensor,
+        landmarks: torch.Tensor,
+        features: torch.Tensor,
+        whitened: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        if self.inverse is None:
+            return {}
+        points = landmarks if self.config.inverse_from == "refined" else coarse
+        extra = _attributes(features, whitened).values() if self.config.inverse_attributes else ()
+        return self.inverse(_as_points(points), list(extra))
+
+
+def _head(inputs: int, outputs: int) -> nn.Linear:
+    """A small start: the first predictions are near the mean face."""
+    head = nn.Linear(inputs, outputs)
+    nn.init.normal_(head.weight, std=0.01)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _bottleneck(width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((width, _ENLARGED), (_ENLARGED, width)):
+        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _attributes(features: torch.Tensor, whitened: torch.Tensor) -> dict[str, torch.Tensor]:
+    start = NUM_PARAMS - NUM_EXPRESSION
+    shape, expression = whitened[:, start - NUM_SHAPE : start], whitened[:, start:]
+    return {"image": features, "shape": shape, "expression": expression}
+
+
+def _as_points(landmarks: torch.Tensor) -> torch.Tensor:
+    """``(N, 68, 3)`` crop pixels to ``(N, 3, 68)`` of about -1..1."""
+    return ((landmarks - _CENTRE) / _HALF).transpose(1, 2)

@@ -1,0 +1,264 @@
+"""Labels for AFLW's crops: a teacher and 21 manual points to parameters of another face model."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from facegeo.conventions import LANDMARK_MIRROR, NUM_LANDMARKS
+from facegeo.crop import (
+    CROP_SIZE,
+    CropConvention,
+    convention,
+    crop_to_photo,
+    photo_to_crop,
+)
+from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
+from facegeo.morphable import MorphableModel
+from facegeo.params import split
+from facegeo.predictor import FaceGeometry
+from facegeo.training.augment import moved_picture
+from facegeo.training.datasets import Skipped, write_labels
+from facegeo.training.images import TarPictures, decode
+from facegeo.training.labels import (
+    FaceModelRows,
+    ManualPoints,
+    averaged_params,
+    convention_offsets,
+    corrected_params,
+    fitted_labels,
+    points_21,
+)
+from facegeo.zoo.store import find
+
+_CHUNK = 512
+#: A face is left out where its label misses the visible manual points by more than this part of the
+#: face's size on average, or where the fitted model misses the corrected landmarks by more.
+_WORST_MANUAL, _WORST_FIT = 0.06, 0.08
+#: Faces with fewer visible points have only the teacher's word.
+_LEAST_POINTS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class AflwCrops:
+    """A folder with ``crops.tar`` and ``annotations.npz``.
+
+    Attributes
+    ----------
+    pictures : TarPictures
+    points : (N, 21, 2) float32
+        Photo pixels.
+    visible : (N, 21) bool
+    rois : (N, 4) float32
+        ``xyxy`` of the crops in the photos.
+    """
+
+    pictures: TarPictures
+    points: np.ndarray
+    visible: np.ndarray
+    rois: np.ndarray
+
+    @classmethod
+    def open(cls, folder: str | Path) -> AflwCrops:
+        """Read the annotations. Raises UnreadableFileError, CorruptFileError."""
+        path = Path(folder) / "annotations.npz"
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                names = [str(name) for name in archive["names"]]
+                points = archive["pts21"].astype(np.float32).transpose(0, 2, 1)
+                # Kept as small unsigned numbers: their differences would wrap around.
+                rois = archive["roi_box"].astype(np.float32)
+        except FileNotFoundError as error:
+            raise UnreadableFileError(f"{path}: no such file") from error
+        except (KeyError, ValueError, OSError) as error:
+            raise CorruptFileError(f"{path}: {error}") from error
+        if points.shape != (len(names), 21, 2) or rois.shape != (len(names), 4):
+            raise CorruptFileError(f"{path}: pts21 or roi_box does not fit {len(names)} names")
+        pictures = TarPictures(Path(folder) / "crops.tar", names)
+        return cls(pictures, points, points[..., 0] != -1, rois)
+
+    def __len__(self) -> int:
+        return len(self.rois)
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A network with landmarks of its own face model, as :class:`FaceModelRows` describes it."""
+
+    network: FaceGeometry
+    rows: FaceModelRows
+
+    @classmethod
+    def open(cls, name: str, **options: Any) -> Teacher:
+        """An installed landmark model; options are those of :class:`FaceGeometry`."""
+        network = FaceGeometry(name, **options)
+        rule = convention(network.card.crop_convention)
+        with np.load(io.BytesIO(find(name).read("weights")), allow_pickle=False) as state:
+            mean, basis, std = (
+                state[key].astype(np.float64)
+                for key in ("landmark_mean", "landmark_basis", "param_std")
+            )
+        shape = (NUM_LANDMARKS, 3)
+        rows = FaceModelRows(mean.reshape(shape), basis.reshape(-1, *shape), std, rule)
+        return cls(network, rows)
+
+    def predict(self, crops: np.ndarray) -> np.ndarray:
+        """``(N, 120, 120, 3)`` crops to ``(N, 62)`` parameters."""
+        rois = np.tile(np.array([0, 0, CROP_SIZE, CROP_SIZE], np.float32), (len(crops), 1))
+        return self.network.predict_crops(crops, rois).params
+
+
+def label_aflw(
+    folder: str | Path,
+    teacher: Teacher,
+    model: MorphableModel,
+    out: str | Path,
+    *,
+    views: int = 8,
+) -> dict[str, Any]:
+    """Make a label file for :func:`facegeo.training.datasets.read_labelled`.
+
+    Parameters
+    ----------
+    folder : path
+        As :class:`AflwCrops` reads it.
+    teacher : Teacher
+    model : MorphableModel
+        What the new network will speak.
+    out : path
+        The label file.
+    views : int
+        Views of each crop over which the teacher's parameters are averaged.
+
+    Returns
+    -------
+    report : dict
+        How many faces were kept, and left out for which reason; residuals; the calibration.
+    """
+    data = AflwCrops.open(folder)
+    rows = teacher.rows
+    params, readable, drift = _teacher_params(data, teacher, views)
+    points = np.concatenate([data.points, np.zeros_like(data.points[..., :1])], axis=2)
+    manual = ManualPoints(
+        photo_to_crop(points, data.rois, rows.rule)[..., :2].astype(np.float64), data.visible
+    )
+    first = corrected_params(params, rows, manual)
+    offsets = convention_offsets(first[readable], rows, _some(manual, readable))
+    params = corrected_params(params, rows, manual, offsets)
+    landmarks = rows.landmarks(params)
+    manual_error = _manual_error(landmarks, params, rows, manual, offsets)
+    offset_px = _annotators_offset(landmarks, data.rois, rows.rule, drift)
+    landmarks[..., 0] += drift
+    fitted = fitted_labels(model, landmarks, split(params).pose, convention("exact"))
+    few = data.visible.sum(axis=1) < _LEAST_POINTS
+    reasons = {
+        "unreadable": ~readable,
+        "few_points": few,
+        "manual_points_missed": (manual_error > _WORST_MANUAL) & ~few,
+        "badly_fitted": fitted.residual > _WORST_FIT,
+    }
+    keep = ~np.any(list(reasons.values()), axis=0)
+    names = np.array(data.pictures.names)[keep]
+    write_labels(out, names, fitted.params[keep], fitted.landmarks[keep], model.name, offset_px)
+    turn = np.degrees(np.arccos(np.clip((np.trace(fitted.calibration) - 1) / 2, -1, 1)))
+    return {
+        "faces": len(data),
+        "kept": int(keep.sum()),
+        "left_out": {name: int(bad.sum()) for name, bad in reasons.items()},
+        "manual_error_median": float(np.nanmedian(manual_error[keep])),
+        "fit_residual_median": float(np.median(fitted.residual[keep])),
+        "calibration_deg": float(turn),
+        "calibration": fitted.calibration.tolist(),
+        "drift_px": drift,
+        "offset_px": offset_px,
+        "offsets": offsets.tolist(),
+    }
+
+
+def _teacher_params(
+    data: AflwCrops, teacher: Teacher, views: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Averaged parameters; which crops could be read; half of the teacher's drift under a flip.
+
+    Where x of a point and x of its mirror point in the flipped crop do not add up to the crop's
+    width, the teacher's landmarks lie beside the picture's by half of what is missing.
+    """
+    params = np.zeros((len(data), 62))
+    readable = np.zeros(len(data), bool)
+    sums = []
+    for indices, crops in _chunks(data):
+        params[indices] = averaged_params(
+            teacher.predict, _warped, crops, teacher.rows.rule, views=views, seed=int(indices[0])
+        )
+        readable[indices] = True
+        flipped = teacher.predict(np.ascontiguousarray(crops[:64, :, ::-1]))
+        own = teacher.rows.landmarks(params[indices[:64]])[..., 0]
+        sums.append(own + teacher.rows.landmarks(flipped)[:, LANDMARK_MIRROR, 0])
+    if not sums:
+        raise CorruptFileError(f"{data.pictures.path}: holds no readable crop")
+    params[~readable] = params[readable].mean(axis=0)
+    return params, readable, float(CROP_SIZE - 1 - np.median(np.concatenate(sums))) / 2
+
+
+def _annotators_offset(
+    landmarks: np.ndarray, rois: np.ndarray, rule: CropConvention, drift: float
+) -> tuple[float, float]:
+    """Where annotations lie beside the picture, in crop pixels.
+
+    The teacher's landmarks agree with the annotations of a photo when its own crop convention takes
+    them there. A network of the convention ``exact`` must put them elsewhere in the crop for that,
+    by a nearly constant shift; ``drift`` says where the picture itself is.
+    """
+    photo = crop_to_photo(landmarks.astype(np.float32), rois, rule)
+    exact = photo_to_crop(photo, rois, convention("exact"))
+    dx, dy = np.median((exact - landmarks)[:, 0, :2], axis=0).tolist()
+    return dx - drift, dy
+
+
+def _chunks(data: AflwCrops) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    skipped = Skipped(str(data.pictures.path))
+    for start in tqdm(range(0, len(data), _CHUNK), desc="teacher", disable=None):
+        indices, crops = [], []
+        for index in range(start, min(start + _CHUNK, len(data))):
+            try:
+                crop = decode(data.pictures.read(index), data.pictures.names[index])
+            except FacegeoError as error:
+                skipped.add(error)
+                continue
+            indices.append(index)
+            crops.append(crop)
+        if indices:
+            yield np.array(indices), np.stack(crops)
+    skipped.report(len(data) - skipped.count)
+
+
+def _warped(crops: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    pairs = zip(crops, matrices, strict=True)
+    return np.stack([moved_picture(crop, matrix, CROP_SIZE) for crop, matrix in pairs])
+
+
+def _some(manual: ManualPoints, chosen: np.ndarray) -> ManualPoints:
+    return ManualPoints(manual.points[chosen], manual.visible[chosen])
+
+
+def _manual_error(
+    landmarks: np.ndarray,
+    params: np.ndarray,
+    rows: FaceModelRows,
+    manual: ManualPoints,
+    offsets: np.ndarray,
+) -> np.ndarray:
+    """Mean distance of the visible manual points, as a part of the face's size; ``(N,)``."""
+    affine = split(params).pose[:, :2, :3] * np.array([1, -1])[:, None]  # crop y points down
+    placed = points_21(rows.landmarks(params))[..., :2]
+    placed = placed + np.einsum("nij,kj->nki", affine, offsets)
+    distance = np.linalg.norm(placed - manual.points, axis=2) * manual.visible
+    mean = distance.sum(axis=1) / np.maximum(manual.visible.sum(axis=1), 1)
+    extent = np.ptp(landmarks[..., :2], axis=1)
+    return np.asarray(mean / np.sqrt(extent.prod(axis=1)))

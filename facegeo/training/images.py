@@ -1,0 +1,107 @@
+"""Pictures of a data set: encoded files in a folder or in a tar archive, decoded when asked for."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from facegeo.errors import CorruptFileError, UnreadableFileError
+
+#: Endings of files that count as pictures.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+class Pictures(Protocol):
+    """A numbered collection of encoded pictures."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What messages call them."""
+
+    def read(self, index: int) -> bytes:
+        """The encoded bytes. Raises UnreadableFileError, CorruptFileError."""
+
+
+class FolderPictures:
+    """Files below a folder."""
+
+    def __init__(self, folder: str | Path, names: Sequence[str]) -> None:
+        self.folder = Path(folder)
+        self.names = list(names)
+
+    @classmethod
+    def scan(cls, folder: str | Path) -> FolderPictures:
+        """All pictures below a folder, in the order of their names."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UnreadableFileError(f"{folder}: no such folder")
+        found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        return cls(folder, sorted(p.relative_to(folder).as_posix() for p in found))
+
+    def read(self, index: int) -> bytes:
+        path = self.folder / self.names[index]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+class TarPictures:
+    """Members of an uncompressed tar archive, read by position without unpacking it.
+
+    Only positions are kept, so copies in worker processes cost nothing.
+    """
+
+    def __init__(self, path: str | Path, names: Sequence[str] | None = None) -> None:
+        self.path = Path(path)
+        self._at = _positions(self.path)
+        self.names = list(self._at if names is None else names)
+
+    def read(self, index: int) -> bytes:
+        name = self.names[index]
+        if name not in self._at:
+            raise UnreadableFileError(f"{self.path}: holds no {name}")
+        start, size = self._at[name]
+        try:
+            with self.path.open("rb") as file:
+                file.seek(start)
+                return file.read(size)
+        except OSError as error:
+            raise UnreadableFileError(f"{self.path}: cannot be read ({error.strerror})") from error
+
+
+def open_pictures(path: str | Path, names: Sequence[str] | None = None) -> Pictures:
+    """Pictures of a tar archive or of a folder."""
+    path = Path(path)
+    if path.suffix == ".tar":
+        return TarPictures(path, names)
+    return FolderPictures.scan(path) if names is None else FolderPictures(path, names)
+
+
+def decode(data: bytes, name: str) -> np.ndarray:
+    """Encoded bytes to ``(H, W, 3)`` uint8 BGR. Raises CorruptFileError that names the picture."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if picture is None:
+        raise CorruptFileError(f"{name}: cannot be decoded")
+    return np.asarray(picture, np.uint8)
+
+
+def decoded(pictures: Pictures, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+    """The pictures at these numbers."""
+    for index in indices:
+        yield decode(pictures.read(int(index)), pictures.names[int(index)])
+
+
+def _positions(path: Path) -> dict[str, tuple[int, int]]:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            return {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error})") from error
+    except tarfile.TarError as error:
+        raise CorruptFileError(f"{path}: not an uncompressed tar archive ({error})") from error

@@ -1,0 +1,332 @@
+"""The training loop: batches, checkpoints, measurements; exact about being resumed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from facegeo.errors import BackendUnavailableError, InvalidInputError
+from facegeo.morphable import MorphableModel
+from facegeo.networks.regressor import SYNERGY, build_regressor
+from facegeo.networks.synergy import SynergyNet
+from facegeo.training import checkpoint
+from facegeo.training.checkpoint import Ema, Progress
+from facegeo.training.config import TrainConfig
+from facegeo.training.datasets import LabelledFaces, read_labelled
+from facegeo.training.images import open_pictures
+from facegeo.training.measure import DevSet
+from facegeo.training.run_folder import RunFolder
+from facegeo.training.sampling import RULE, EpochBatches, Negatives, RunBatches, TrainingSet
+from facegeo.training.step import Batch, TrainingStep, build_optimiser, rate_factor
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those that ``torchrun`` started; alone it is number 0 of 1."""
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+
+    @classmethod
+    def from_environment(cls) -> Process:
+        """As ``torchrun`` says it."""
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        return cls(*(int(os.environ.get(n, d)) for n, d in zip(names, "010", strict=True)))
+
+
+def train(config: TrainConfig, faces: LabelledFaces | None = None) -> Path:
+    """Run a training to its end, from where it stopped.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    faces : LabelledFaces, optional
+        By default what ``config.data`` names.
+
+    Returns
+    -------
+    weights : Path
+        The averaged weights, ``weights.npz`` in the run's folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If the run's folder holds a run of another configuration, or labels and face model differ.
+    UnreadableFileError, CorruptFileError
+        If data or weights cannot be read.
+    """
+    process = Process.from_environment()
+    device = _device(config.device, process)
+    if process.world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if faces is None:
+        faces = read_labelled(config.data.labels, config.data.pictures)
+    return Trainer(config, faces, face_model(config), device, process).run()
+
+
+def face_model(config: TrainConfig) -> MorphableModel:
+    """The face model that the labels belong to."""
+    name = config.data.morphable_model
+    return MorphableModel.generic() if name == "generic" else MorphableModel.load(name)
+
+
+class Trainer:
+    """A run: its state between two batches is what a checkpoint holds."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        faces: LabelledFaces,
+        model: MorphableModel,
+        device: torch.device,
+        process: Process,
+    ) -> None:
+        if faces.morphable_model != model.name:
+            raise InvalidInputError(
+                f"labels: expected parameters of {model.name!r}, got {faces.morphable_model!r}"
+            )
+        self.config, self.device, self.process = config, device, process
+        self.folder = RunFolder(Path(config.run), config.to_dict(), process.rank == 0)
+        torch.manual_seed(config.seed)
+        self.network = _network(config, model, faces).to(device)
+        self.network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.step = TrainingStep(
+            self.network, config.loss, config.precision, _teacher(config, device)
+        ).to(device)
+        self.module = self._wrapped()
+        self.ema = Ema(self.step, config.ema)
+        self.optimiser = build_optimiser(self.step, config.optimiser)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.progress = Progress()
+        self.data = _training_set(config, faces, model)
+        if self.batches_per_epoch == 0:
+            raise InvalidInputError(
+                f"batch: expected at most the {len(self.data)} samples of an epoch, "
+                f"got {config.batch}"
+            )
+        self.dev = DevSet.open(config.data.dev) if config.data.dev else None
+        self._resume()
+
+    def run(self) -> Path:
+        """Train to the end."""
+        batches = iter(self._loader())
+        while self.progress.epoch < self.config.epochs:
+            self._epoch(batches)
+        weights = self.folder.path / "weights.npz"
+        if self.process.rank == 0 and not weights.is_file():
+            self.folder.write_weights(self._averaged())
+        return weights
+
+    def _epoch(self, batches: Iterator[Batch]) -> None:
+        progress, config, total = self.progress, self.config, self.batches_per_epoch
+        bar = tqdm(
+            total=total,
+            initial=progress.batch,
+            desc=f"epoch {progress.epoch + 1}/{config.epochs}",
+            disable=None if self.process.rank == 0 else True,
+        )
+        self.module.train()
+        while progress.batch < total:
+            batch = {k: v.to(self.device, non_blocking=True) for k, v in next(batches).items()}
+            self._batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
+            bar.update()
+            bar.set_postfix(loss=f"{progress.sums['total'] / progress.batch:.4f}")
+            if progress.step % config.checkpoint_steps == 0:
+                self._save()
+        bar.close()
+        self._finish_epoch(total)
+
+    def _batch(self, batch: Batch, done: float) -> None:
+        config, progress = self.config, self.progress
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.optimiser.rate * rate_factor(config.optimiser, done)
+        self.optimiser.zero_grad(set_to_none=True)
+        total, terms = self.module(batch)
+        self.scaler.scale(total).backward()
+        if config.optimiser.clip:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.step.parameters(), config.optimiser.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        progress.step += 1
+        progress.batch += 1
+        self.ema.update(self.step, progress.step)
+        for name, value in (terms | {"total": total}).items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + float(value.detach())
+
+    def _finish_epoch(self, batches: int) -> None:
+        progress = self.progress
+        record: dict[str, Any] = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "size": self.config.size_of(progress.epoch),
+            "rate": self.optimiser.param_groups[0]["lr"],
+            "loss": {name: value / batches for name, value in progress.sums.items()},
+        }
+        last = progress.epoch + 1 == self.config.epochs
+        due = (progress.epoch + 1) % self.config.evaluate_epochs == 0
+        averaged = None
+        if self.process.rank == 0 and self.dev is not None and (due or last):
+            averaged = self._averaged()
+            record["dev"] = self.dev.measure(averaged, self.device, record["size"])
+        if last and self.process.rank == 0:
+            self.folder.write_weights(averaged or self._averaged())
+        self.folder.record(record)
+        progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
+        self._save()
+
+    def _averaged(self) -> SynergyNet:
+        """A copy of the network with the averaged weights, in evaluation mode."""
+        state = self.ema.state if self.config.ema else self.step.state_dict()
+        prefix = "network."
+        own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        copy = SynergyNet(self.network.config, RULE, self.network.morphable_model)
+        copy.load_state_dict(own)
+        return copy.to(self.device).eval()
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch; samples that do not fill one are left for another epoch's order."""
+        return len(self.data) // self.config.batch
+
+    def _loader(self) -> DataLoader[Batch]:
+        """All batches that are left of the run."""
+        config, progress, process = self.config, self.progress, self.process
+        epochs = [
+            EpochBatches(
+                len(self.data),
+                config.batch,
+                epoch=epoch,
+                size=config.size_of(epoch),
+                seed=config.seed,
+                first=progress.batch if epoch == progress.epoch else 0,
+                rank=process.rank,
+                world=process.world,
+            )
+            for epoch in range(progress.epoch, config.epochs)
+        ]
+        workers = config.data.workers
+        return DataLoader(
+            self.data,
+            batch_sampler=RunBatches(epochs),
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_one_thread if workers else None,
+            prefetch_factor=4 if workers else None,
+            # A fork would copy the locks of threads that it does not copy, and may wait for ever.
+            multiprocessing_context="spawn" if workers else None,
+        )
+
+    def _wrapped(self) -> nn.Module:
+        if self.config.compile:
+            self.network.backbone.compile()
+        if self.process.world == 1:
+            return self.step
+        if self.device.type == "cuda":
+            self.step = nn.SyncBatchNorm.convert_sync_batchnorm(self.step)
+        return nn.parallel.DistributedDataParallel(self.step)
+
+    def _save(self) -> None:
+        if self.process.rank == 0:
+            checkpoint.save(
+                self.folder.checkpoint,
+                self.progress,
+                self.config.to_dict(),
+                self.step,
+                self.ema,
+                self.optimiser,
+                self.scaler.state_dict(),
+            )
+
+    def _resume(self) -> None:
+        if not self.folder.checkpoint.is_file():
+            return
+        found = checkpoint.load(self.folder.checkpoint)
+        theirs = {k: v for k, v in found.config.items() if k not in _MAY_CHANGE}
+        ours = {k: v for k, v in self.config.to_dict().items() if k not in _MAY_CHANGE}
+        different = sorted(k for k in ours if ours[k] != theirs.get(k))
+        if different:
+            raise InvalidInputError(
+                f"{self.folder.path}: holds a run with other settings ({', '.join(different)}); "
+                "give another folder under 'run', or remove it"
+            )
+        found.restore(self.step, self.ema, self.optimiser)
+        if found.scaler:
+            self.scaler.load_state_dict(found.scaler)
+        self.progress = found.progress
+        self.folder.forget_after(self.progress.epoch)
+        _log.info("going on at epoch %d, batch %d", self.progress.epoch + 1, self.progress.batch)
+
+
+#: Settings that do not change what is computed.
+_MAY_CHANGE = ("run", "device", "compile", "checkpoint_steps", "evaluate_epochs")
+
+
+def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -> SynergyNet:
+    network = SynergyNet(config.network, RULE, model.name)
+    network.speak(model, *faces.statistics())
+    if config.initial:
+        earlier = _weights(config.initial)
+        own, given = network.state_dict(), earlier.state_dict()
+        fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        network.load_state_dict(own | fitting)
+        _log.info("%d of %d weights taken from %s", len(fitting), len(own), config.initial)
+    return network
+
+
+def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:
+    if not config.teacher:
+        return None
+    return _weights(config.teacher).to(device).requires_grad_(False).eval()
+
+
+def _weights(path: str) -> SynergyNet:
+    """A network of an earlier run."""
+    from facegeo.errors import CorruptFileError
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            network = build_regressor(SYNERGY, RULE, {k: archive[k] for k in archive.files})
+    except (OSError, ValueError) as error:
+        raise CorruptFileError(f"{path}: not the weights of a training run ({error})") from error
+    if not isinstance(network, SynergyNet):
+        raise CorruptFileError(f"{path}: not a SynergyNet")
+    return network
+
+
+def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:
+    backgrounds = open_pictures(config.data.backgrounds) if config.data.backgrounds else None
+    negatives = Negatives(config.data.negatives, backgrounds)
+    return TrainingSet(faces, model, config.augment, negatives, config.seed)
+
+
+def _device(name: str, process: Process) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise BackendUnavailableError("device 'cuda': PyTorch sees no CUDA device")
+        torch.cuda.set_device(process.local)
+        return torch.device("cuda", process.local)
+    return torch.device(name)
+
+
+def _one_thread(_: int) -> None:
+    """Workers share the processor with the training itself."""
+    import cv2
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

@@ -1,0 +1,194 @@
+"""Which view of which sample comes when: a function of seed and epoch alone.
+
+A training run that was killed goes on with exactly the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from facegeo.crop import convention
+from facegeo.morphable import MorphableModel
+from facegeo.training.augment import (
+    AugmentConfig,
+    Rng,
+    Sample,
+    augmented,
+    background,
+    degraded,
+    misplaced,
+    recoloured,
+)
+from facegeo.training.datasets import LabelledFaces
+from facegeo.training.face_swap import FaceSwap
+from facegeo.training.images import Pictures, decode
+
+#: The convention of every network that is trained here.
+RULE = convention("exact")
+
+
+class Key(NamedTuple):
+    """A view of a sample: the same key gives the same view."""
+
+    epoch: int
+    sample: int
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Negatives:
+    """Crops without a well-placed face.
+
+    Attributes
+    ----------
+    share : float
+        How many, as a part of the number of faces.
+    backgrounds : Pictures or None
+        Photos without faces; half of the negatives come from them where they are given.
+    """
+
+    share: float
+    backgrounds: Pictures | None = None
+
+
+class TrainingSet(Dataset[dict[str, torch.Tensor]]):
+    """Augmented views of labelled faces, and negatives after them.
+
+    Indexed by :class:`Key`. A view is a dict of ``crop`` (S, S, 3) uint8, ``params`` (62,),
+    ``landmarks`` (68, 3) and ``present``, 1 for faces and 0 for negatives.
+    """
+
+    def __init__(
+        self,
+        faces: LabelledFaces,
+        model: MorphableModel,
+        augment: AugmentConfig,
+        negatives: Negatives | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._faces = faces
+        self._mirror = model.mirror
+        self._augment = augment
+        self._negatives = negatives or Negatives(0.0)
+        self._seed = seed
+        self._swap = FaceSwap(model, RULE) if augment.swap > 0 else None
+
+    def __len__(self) -> int:
+        """Faces and negatives of an epoch."""
+        return len(self._faces) + round(self._negatives.share * len(self._faces))
+
+    def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng([self._seed, key.epoch, key.sample])
+        if key.sample >= len(self._faces):
+            return _tensors(self._negative(rng, key.size), 0.0)
+        sample = self._labelled(key.sample)
+        if self._swap is not None and rng.random() < self._augment.swap:
+            sample = self._swapped(sample, rng)
+        view = augmented(sample, rng, self._augment, self._mirror, RULE, key.size)
+        return _tensors(shifted(view, self._faces.offset_px), 1.0)
+
+    def _labelled(self, index: int) -> Sample:
+        pictures = self._faces.pictures
+        crop = decode(pictures.read(index), pictures.names[index])
+        return Sample(crop, self._faces.params[index], self._faces.landmarks[index])
+
+    def _swapped(self, sample: Sample, rng: Rng) -> Sample:
+        if self._swap is None:
+            return sample
+        donor = self._labelled(int(rng.integers(len(self._faces))))
+        crop = self._swap(sample.crop, sample.params, donor.crop, donor.params)
+        return Sample(crop, sample.params, sample.landmarks)
+
+    def _negative(self, rng: Rng, size: int) -> Sample:
+        backgrounds = self._negatives.backgrounds
+        if backgrounds is not None and rng.random() < 0.5:
+            index = int(rng.integers(len(backgrounds.names)))
+            crop = background(decode(backgrounds.read(index), backgrounds.names[index]), rng, size)
+        else:
+            face = self._labelled(int(rng.integers(len(self._faces))))
+            crop = misplaced(face.crop, face.landmarks, rng, size)
+        crop = degraded(recoloured(crop, rng, self._augment), rng, self._augment)
+        return Sample(crop, np.zeros(62, np.float32), np.zeros((68, 3), np.float32))
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """Shuffled batches of one epoch, from a given one on; each process of several takes its part.
+
+    Parameters
+    ----------
+    length : int
+        Samples in an epoch.
+    batch : int
+        Samples in a batch of all processes together; what is left over at the end is not used.
+    first : int
+        Batches of this epoch that were already seen.
+    rank, world : int
+        Number of this process, and how many there are.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch: int,
+        *,
+        epoch: int,
+        size: int,
+        seed: int,
+        first: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        order = np.random.default_rng([seed, epoch]).permutation(length)
+        count = length // batch
+        self._batches = order[: count * batch].reshape(count, batch)[first:, rank::world]
+        self._epoch, self._size = epoch, size
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for batch in self._batches.tolist():
+            yield [Key(self._epoch, index, self._size) for index in batch]
+
+
+class RunBatches(Sampler[list[Key]]):
+    """The batches of all epochs that are left, so that workers live as long as the run.
+
+    Parameters
+    ----------
+    epochs : sequence of EpochBatches
+    """
+
+    def __init__(self, epochs: Sequence[EpochBatches]) -> None:
+        self._epochs = epochs
+
+    def __len__(self) -> int:
+        return sum(map(len, self._epochs))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for epoch in self._epochs:
+            yield from epoch
+
+
+def shifted(sample: Sample, offset_px: tuple[float, float]) -> Sample:
+    """The sample with its labels, not its picture, moved by crop pixels (x right, y down)."""
+    params, landmarks = sample.params.copy(), sample.landmarks.copy()
+    landmarks[:, :2] += np.asarray(offset_px, landmarks.dtype)
+    params[3] += offset_px[0]
+    params[7] -= offset_px[1]  # the pose's y points up
+    return Sample(sample.crop, params, landmarks)
+
+
+def _tensors(sample: Sample, present: float) -> dict[str, torch.Tensor]:
+    return {
+        "crop": torch.from_numpy(np.ascontiguousarray(sample.crop)),
+        "params": torch.from_numpy(np.asarray(sample.params, np.float32)),
+        "landmarks": torch.from_numpy(np.asarray(sample.landmarks, np.float32)),
+        "present": torch.tensor(present),
+    }

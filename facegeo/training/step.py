@@ -1,0 +1,111 @@
+"""One batch to one loss: what several processes run side by side, and what is compiled."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from facegeo.errors import InvalidInputError
+from facegeo.networks.synergy import SynergyNet
+from facegeo.training.config import OptimiserConfig
+from facegeo.training.losses import LossConfig, parameter_loss, total_loss
+
+Batch = dict[str, torch.Tensor]
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TrainingStep(nn.Module):
+    """A network with its losses.
+
+    Parameters
+    ----------
+    network : SynergyNet
+    loss : LossConfig
+    precision : str
+        Of the backbone; everything after it runs in float32.
+    teacher : SynergyNet, optional
+        Frozen; its parameters and features are further targets.
+    """
+
+    def __init__(
+        self,
+        network: SynergyNet,
+        loss: LossConfig,
+        precision: str = "fp32",
+        teacher: SynergyNet | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._loss = loss
+        self._dtype = _DTYPES[precision]
+        # In a tuple, so that the teacher is no part of this module's weights.
+        self._teacher = (teacher,)
+        self.to_teacher: nn.Module | None = None
+        if loss.teacher_features and teacher is not None:
+            own, theirs = (int(n.backbone.num_features) for n in (network, teacher))  # type: ignore[arg-type]
+            self.to_teacher = nn.Linear(own, theirs)
+        if teacher is None and (loss.teacher_params or loss.teacher_features):
+            raise InvalidInputError("loss: weights for a teacher are given, but no teacher")
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Total loss and its terms, for a batch of :class:`TrainingSet`."""
+        network = self.network
+        result = network.regress(self._features(network, batch["crop"]))
+        whitened = (batch["params"] - network.param_mean) / network.param_std
+        total, terms = total_loss(
+            result, whitened, batch["landmarks"], batch["present"], self._loss
+        )
+        (teacher,) = self._teacher
+        if teacher is not None:
+            more = self._distillation(teacher, batch, result.features, result.whitened)
+            for name, value in more.items():
+                total = total + getattr(self._loss, name) * value
+            terms |= more
+        return total, terms
+
+    def _features(self, network: SynergyNet, crops: torch.Tensor) -> torch.Tensor:
+        pictures = network.normalised(crops)
+        enabled = self._dtype != torch.float32
+        with torch.autocast(crops.device.type, self._dtype, enabled=enabled):
+            features: torch.Tensor = network.backbone(pictures)
+        return features.float()
+
+    def _distillation(
+        self, teacher: SynergyNet, batch: Batch, features: torch.Tensor, whitened: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            theirs = self._features(teacher, batch["crop"])
+            params = teacher.regress(theirs).params
+        target = (params - self.network.param_mean) / self.network.param_std
+        present = batch["present"]
+        faces = present.sum().clamp(min=1)
+        terms = {
+            "teacher_params": (parameter_loss(whitened, target) * present).sum() / faces,
+        }
+        if self.to_teacher is not None:
+            distance = (self.to_teacher(features) - theirs).square().mean(dim=1)
+            terms["teacher_features"] = (distance * present).sum() / faces
+        return terms
+
+
+def build_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """SGD or AdamW; vectors (biases, batch norms) are not decayed."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.rate, momentum=config.momentum)
+    return torch.optim.AdamW(groups, lr=config.rate)
+
+
+def rate_factor(config: OptimiserConfig, done: float) -> float:
+    """What the rate is multiplied with when a part ``done`` (0..1) of the steps is done."""
+    rise = min(1.0, done / config.warmup) if config.warmup else 1.0
+    if config.schedule == "cosine":
+        return rise * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return rise * (0.01 if done >= 0.8 else 0.1 if done >= 0.6 else 1.0)

@@ -1,0 +1,209 @@
+"""Networks: sizes as published, the split first layer, export, and what a predictor makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facegeo.crop import CROP_SIZE, convention  # noqa: E402
+from facegeo.errors import InvalidInputError  # noqa: E402
+from facegeo.morphable import MorphableModel  # noqa: E402
+from facegeo.networks.backbones import BACKBONES, build_backbone  # noqa: E402
+from facegeo.networks.points import Refinement  # noqa: E402
+from facegeo.networks.regressor import (  # noqa: E402
+    SYNERGY,
+    build_regressor,
+    input_example,
+    network_state,
+)
+from facegeo.networks.synergy import SynergyNet  # noqa: E402
+from facegeo.networks.synergy_config import ABLATIONS, SynergyConfig  # noqa: E402
+
+RULE = convention("exact")
+
+
+def size_of(module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def network_of(**changes) -> SynergyNet:
+    """A small SynergyNet of facegeo-generic, with weights that move every output."""
+    torch.manual_seed(0)
+    config = SynergyConfig(**({"backbone": "mobilenet_v1_x0.5"} | changes))
+    network = SynergyNet(config, RULE, "facegeo-generic")
+    std = np.full(62, 0.3)
+    mean = np.zeros(62)
+    mean[:12] = [0.5, 0, 0, 60, 0, 0.5, 0, 60, 0, 0, 0.5, 0]
+    std[[3, 7, 11]] = 5
+    std[[0, 1, 2, 4, 5, 6, 8, 9, 10]] = 0.02
+    network.speak(MorphableModel.generic(), mean, std)
+    if network.refinement is not None:
+        torch.nn.init.normal_(network.refinement.last.weight, std=0.05)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("mobilenet_v2", 3.505 - 1.281),  # torchvision's count less its classifier
+        ("resnet50", 25.557 - 2.049),
+        ("resnet101", 44.549 - 2.049),
+        ("resnest50", 27.483 - 2.049),  # the paper's 27.5 M and 48.3 M
+        ("resnest101", 48.275 - 2.049),
+    ],
+)
+def test_backbones_have_their_published_size(name, millions):
+    assert size_of(BACKBONES[name]()) / 1e6 == pytest.approx(millions, abs=6e-4)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones_give_one_vector_a_crop(name):
+    backbone = build_backbone(name).eval()
+    with torch.inference_mode():
+        features = backbone(torch.zeros(2, 3, 64, 64))
+    assert features.shape == (2, backbone.num_features)
+
+
+@pytest.mark.parametrize(
+    ("row", "millions"), [("baseline", 2.303), ("mafa", 3.860), ("mafa+inverse", 4.075)]
+)
+def test_synergynet_has_the_sizes_of_the_design(row, millions):
+    config = dataclasses.replace(ABLATIONS[row], presence=False)
+    assert size_of(SynergyNet(config, RULE)) / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+def test_the_enlarged_baseline_spends_what_the_modules_would():
+    sizes = [
+        size_of(SynergyNet(dataclasses.replace(ABLATIONS[row], presence=False), RULE))
+        for row in ("baseline", "larger")
+    ]
+    assert (sizes[1] - sizes[0]) / 1e6 == pytest.approx(0.8, abs=0.01)
+
+
+def test_adaptation_layers_come_on_top():
+    plain, adapted = (
+        size_of(Refinement((1280, 40, 10), widths)) for widths in (None, (256, 64, 32))
+    )
+    layers = 1281 * 256 + 41 * 64 + 11 * 32
+    assert adapted - plain == layers + 512 * ((256 + 64 + 32) - (1280 + 40 + 10))
+
+
+@pytest.mark.parametrize("adaptation", [None, (32, 16, 8)])
+def test_the_split_first_layer_computes_what_the_naive_one_does(adaptation):
+    torch.manual_seed(1)
+    module = Refinement((24, 40, 10), adaptation).double()
+    torch.nn.init.normal_(module.last.weight)
+    points = torch.randn(5, 3, 68, dtype=torch.float64)
+    attributes = [torch.randn(5, n, dtype=torch.float64) for n in (24, 40, 10)]
+    for training in (True, False):
+        module.train(training)
+        split, naive = module(points, attributes), module.forward_naive(points, attributes)
+        assert torch.abs(split - naive).max() < 1e-10
+
+
+def test_training_starts_from_the_coarse_landmarks():
+    network = SynergyNet(SynergyConfig(backbone="mobilenet_v1_x0.5"), RULE).eval()
+    with torch.inference_mode():
+        _, refined, coarse, _ = network(input_example())
+    assert torch.equal(refined, coarse)
+
+
+@pytest.mark.parametrize("row", [name for name in ABLATIONS if not name.startswith("res")])
+def test_every_ablation_regresses(row):
+    config = dataclasses.replace(ABLATIONS[row], backbone="mobilenet_v1_x0.5")
+    network = SynergyNet(config, RULE)
+    network.train()
+    result = network.regress(network.backbone(torch.randn(4, 3, 32, 32)))
+    assert result.landmarks.shape == (4, 68, 3)
+    assert set(result.inverse) == set(config.inverse)
+
+
+def test_coarse_landmarks_are_rows_of_the_mesh():
+    network = network_of()
+    model = MorphableModel.generic()
+    with torch.inference_mode():
+        params, _, coarse, _ = (value.numpy() for value in network(input_example(3)))
+    pose = params[:, :12].reshape(-1, 3, 4)
+    points = model.landmarks(params[:, 12:52], params[:, 52:], pose)
+    points[:, :, 1] = CROP_SIZE - 1 - points[:, :, 1]
+    assert np.abs(points - coarse).max() < 1e-3
+
+
+def test_weights_make_the_round_trip_and_onnx_agrees():
+    import onnx as onnx_package
+
+    from facegeo.exporting import to_onnx
+
+    network = network_of(adaptation=(64, 16, 8))
+    again = build_regressor(SYNERGY, RULE, network_state(network))
+    assert again.config == network.config
+    assert again.morphable_model == "facegeo-generic"
+    with torch.inference_mode():
+        for ours, theirs in zip(network(input_example()), again(input_example()), strict=True):
+            assert torch.equal(ours, theirs)
+    onnx = to_onnx(  # compares the numbers itself
+        again,
+        input_example(),
+        input_name="crops",
+        output_names=again.output_names,
+        dynamic={0: "N"},
+        checks=[input_example(n) for n in (1, 5)],
+    )
+    stored = onnx_package.load_from_string(onnx).graph.initializer
+    assert not [tensor.name for tensor in stored if "inverse" in tensor.name]
+
+
+def test_weights_without_their_configuration_are_refused():
+    state = network_state(network_of())
+    del state["config"]
+    with pytest.raises(InvalidInputError, match="config"):
+        build_regressor(SYNERGY, RULE, state)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"refinement": "some"},
+        {"inverse": ("nose",)},
+        {"inverse_from": "mesh"},
+        {"adaptation": (8,)},
+        {"layers": 3},
+    ],
+)
+def test_a_wrong_configuration_is_refused(settings):
+    with pytest.raises(InvalidInputError):
+        SynergyConfig.from_mapping(settings)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
+def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_photo):
+    from facegeo import FaceGeometry
+    from facegeo.exporting import to_onnx
+    from facegeo.zoo.cards import Card
+    from facegeo.zoo.face_models import model_bytes
+    from facegeo.zoo.store import install
+    from facegeo.zoo.upstream import _npz
+
+    network = network_of()
+    onnx = to_onnx(
+        network,
+        input_example(),
+        input_name="crops",
+        output_names=network.output_names,
+        dynamic={0: "N"},
+        checks=[],
+    )
+    card = Card("tiny", "landmarks", SYNERGY, "test", "MIT", {}, crop_convention="exact")
+    contents = {"network": onnx, "weights": _npz(network_state(network))}
+    install(card, contents | {"morphable": model_bytes(MorphableModel.generic())})
+
+    (face,) = FaceGeometry("tiny", backend=backend)(sample_photo, boxes=[[180, 70, 270, 180]])
+    assert 0 < face.presence < 1
+    assert np.abs(face.landmarks - face.coarse_landmarks).max() > 0.1
+    rows = MorphableModel.generic().landmark_rows
+    assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
+    assert face.to_dict()["presence"] == face.presence

@@ -1,0 +1,22 @@
+"""A face model and a small training set."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch", reason="training needs PyTorch")
+
+from training_data import write_faces
+
+from facegeo.morphable import MorphableModel
+from facegeo.training.datasets import LabelledFaces
+
+
+@pytest.fixture(scope="session")
+def model() -> MorphableModel:
+    return MorphableModel.generic()
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory, model: MorphableModel) -> LabelledFaces:
+    return write_faces(tmp_path_factory.mktemp("faces"), model)

@@ -1,0 +1,260 @@
+"""A run learns, records what it did, and goes on exactly where it was killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from training_data import RULE
+
+from facegeo.crop import convention
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.networks.regressor import SYNERGY, build_regressor
+from facegeo.networks.synergy_config import SynergyConfig
+from facegeo.training.augment import AugmentConfig
+from facegeo.training.config import (
+    DataConfig,
+    OptimiserConfig,
+    TrainConfig,
+    config_from,
+    read_config,
+)
+from facegeo.training.datasets import landmarks_of
+from facegeo.training.images import FolderPictures
+from facegeo.training.loop import Trainer, train
+from facegeo.training.losses import LossConfig
+from facegeo.training.sampling import EpochBatches, Key, Negatives, TrainingSet
+from facegeo.training.step import rate_factor
+
+QUIET = AugmentConfig(swap=0.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Batches are tiny: several threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def config_of(run, **changes) -> TrainConfig:
+    """Two epochs of five batches on the made-up faces, small crops."""
+    plain = TrainConfig(
+        run=str(run),
+        data=DataConfig("", "", negatives=0.25, workers=0),
+        network=SynergyConfig(backbone="mobilenet_v1_x0.5"),
+        augment=QUIET,
+        optimiser=OptimiserConfig(name="adamw", rate=1e-3, schedule="cosine"),
+        epochs=2,
+        batch=4,
+        sizes=((0.0, 32), (0.5, 40)),
+        device="cpu",
+        checkpoint_steps=2,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def losses_of(run) -> list[float]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"]["total"] for line in lines]
+
+
+class KilledError(Exception):
+    """Stands for a killed process."""
+
+
+def kill_at(monkeypatch, step: int) -> None:
+    """Let the batch with this number die before it is done."""
+    usual = Trainer._batch
+
+    def dying(self, batch, done):
+        if self.progress.step == step:
+            raise KilledError
+        usual(self, batch, done)
+
+    monkeypatch.setattr(Trainer, "_batch", dying)
+
+
+@pytest.mark.parametrize(("optimiser", "step"), [("sgd", 3), ("adamw", 8)])
+def test_a_killed_run_resumes_to_the_same_loss(tmp_path, faces, monkeypatch, optimiser, step):
+    settings = OptimiserConfig(name=optimiser, rate=1e-3, schedule="cosine", warmup=0.2, clip=5)
+    whole = config_of(tmp_path / "whole", optimiser=settings)
+    train(whole, faces)
+    killed = dataclasses.replace(whole, run=str(tmp_path / "killed"))
+    with monkeypatch.context() as patch:
+        kill_at(patch, step)
+        with pytest.raises(KilledError):
+            train(killed, faces)
+    train(killed, faces)
+    losses = losses_of(tmp_path / "whole"), losses_of(tmp_path / "killed")
+    assert len(losses[0]) == len(losses[1]) == 2
+    assert np.abs(np.subtract(*losses)).max() < 1e-5
+    weights = [np.load(tmp_path / run / "weights.npz") for run in ("whole", "killed")]
+    for name in weights[0].files:
+        if weights[0][name].dtype.kind == "f":
+            assert np.abs(weights[0][name] - weights[1][name]).max() < 1e-5, name
+
+
+def test_training_learns(tmp_path, faces):
+    still = AugmentConfig(
+        flip=0, swap=0, occlusion=0, blur=0, jpeg=0, rotation_deg=0, shift=0, zoom=0
+    )
+    train(config_of(tmp_path, epochs=15, augment=still, sizes=((0.0, 48),)), faces)
+    losses = losses_of(tmp_path)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_run_leaves_config_commit_and_weights(tmp_path, faces):
+    config = config_of(tmp_path / "run", epochs=1)
+    weights = train(config, faces)
+    again = read_config(tmp_path / "run" / "config.yaml")
+    assert again == config
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert {"commit", "torch", "facegeo", "machine"} <= set(environment)
+    with np.load(weights) as archive:
+        state = {key: archive[key] for key in archive.files}
+    network = build_regressor(SYNERGY, convention("exact"), state)
+    assert network.config == config.network
+    mean, std = faces.statistics()
+    assert np.abs(network.param_mean.numpy() - mean).max() < 1e-4
+    assert np.abs(network.param_std.numpy() - std).max() < 1e-4
+
+
+def test_another_configuration_does_not_continue_a_run(tmp_path, faces):
+    config = config_of(tmp_path, epochs=1)
+    train(config, faces)
+    with pytest.raises(InvalidInputError, match="batch"):
+        train(dataclasses.replace(config, batch=8), faces)
+
+
+def test_a_teacher_draws_its_pupil(tmp_path, faces):
+    weights = train(config_of(tmp_path / "teacher", epochs=1), faces)
+    loss = LossConfig(teacher_params=0.02, teacher_features=0.5)
+    pupil = config_of(
+        tmp_path / "pupil", epochs=6, teacher=str(weights), loss=loss, sizes=((0.0, 32),)
+    )
+    train(pupil, faces)
+    lines = (tmp_path / "pupil" / "metrics.jsonl").read_text().splitlines()
+    distance = [json.loads(line)["loss"]["teacher_features"] for line in lines]
+    assert distance[-1] < 0.8 * distance[0]
+
+
+def test_weights_can_be_trained_on(tmp_path, faces):
+    weights = train(config_of(tmp_path / "first", epochs=8), faces)
+    train(config_of(tmp_path / "second", epochs=1, initial=str(weights)), faces)
+    assert losses_of(tmp_path / "second")[0] < losses_of(tmp_path / "first")[0]
+
+
+def test_bfloat16_stays_near_float32(tmp_path, faces):
+    for precision in ("fp32", "bf16"):
+        train(config_of(tmp_path / precision, epochs=1, precision=precision), faces)
+    exact, rough = (losses_of(tmp_path / p)[0] for p in ("fp32", "bf16"))
+    assert rough == pytest.approx(exact, rel=0.05)
+
+
+def test_processes_share_the_batches_of_one():
+    whole = list(EpochBatches(20, 6, epoch=3, size=64, seed=1))
+    parts = [list(EpochBatches(20, 6, epoch=3, size=64, seed=1, rank=r, world=2)) for r in (0, 1)]
+    for batch, *halves in zip(whole, *parts, strict=True):
+        assert sorted(batch) == sorted(halves[0] + halves[1])
+    assert list(EpochBatches(20, 6, epoch=3, size=64, seed=1, first=1)) == whole[1:]
+    assert whole != list(EpochBatches(20, 6, epoch=4, size=64, seed=1))
+
+
+def test_negatives_come_after_the_faces(faces, model):
+    data = TrainingSet(faces, model, QUIET, Negatives(0.5, faces.pictures), seed=2)
+    assert len(data) == 24
+    present = [float(data[Key(0, index, 32)]["present"]) for index in range(24)]
+    assert present == [1.0] * 16 + [0.0] * 8
+    first, again = (data[Key(1, 20, 32)]["crop"] for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_the_annotators_offset_does_not_turn_with_the_picture(faces, model):
+    turning = AugmentConfig(swap=0, flip=1, rotation_deg=180)
+    offset = dataclasses.replace(faces, offset_px=(-2.0, 3.0))
+    for index in range(4):
+        plain, moved = (
+            TrainingSet(data, model, turning)[Key(0, index, 32)] for data in (faces, offset)
+        )
+        assert torch.equal(plain["crop"], moved["crop"])
+        shift = (moved["landmarks"] - plain["landmarks"]).mean(dim=0)
+        assert np.abs(shift.numpy() - (-2, 3, 0)).max() < 1e-4
+        of_params = landmarks_of(moved["params"][None].numpy(), model, RULE)[0]
+        assert np.abs(of_params - moved["landmarks"].numpy()).max() < 0.5
+
+
+def test_rates_follow_the_paper_and_the_cosine():
+    steps = OptimiserConfig()
+    # 80 epochs: a tenth after 48, a hundredth after 64
+    rates = [rate_factor(steps, epoch / 80) for epoch in (0, 47.9, 48, 63.9, 64, 79)]
+    assert rates == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    cosine = OptimiserConfig(schedule="cosine", warmup=0.1)
+    rates = [rate_factor(cosine, done) for done in (0, 0.05, 0.5, 1)]
+    assert rates == pytest.approx([0, 0.5 * 0.5 * (1 + np.cos(0.05 * np.pi)), 0.5, 0], abs=1e-9)
+
+
+def test_yaml_is_checked(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text(
+        "run: out\ndata: {labels: a.npz, pictures: b.tar}\nsizes: [[0, 64], [0.5, 120]]\n"
+    )
+    config = read_config(path)
+    assert [config.size_of(epoch) for epoch in (0, 39, 40, 79)] == [64, 64, 120, 120]
+    plain = {"run": "out", "data": {"labels": "a", "pictures": "b"}}
+    for wrong, message in (
+        ({"epoch": 3}, "epoch: unknown setting"),
+        ({"optimiser": {"rat": 1}}, "optimiser.rat: unknown"),
+        ({"epochs": "many"}, "epochs: expected int"),
+        ({"precision": "fp8"}, "precision"),
+        ({"sizes": [[0.5, 64]]}, "sizes"),
+        ({"network": {"backbone": "mobilenet_v2", "refinement": "some"}}, "refinement"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            config_from(plain | wrong)
+    path.write_text("a: [1")
+    with pytest.raises(CorruptFileError):
+        read_config(path)
+    with pytest.raises(UnreadableFileError):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, faces):
+    config = config_of(tmp_path, epochs=1)
+    train(config, faces)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"broken")
+    with pytest.raises(CorruptFileError, match="checkpoint"):
+        train(config, faces)
+
+
+def test_the_command_trains_and_prints_the_weights(tmp_path, model, monkeypatch, capsys):
+    import yaml
+    from training_data import write_faces
+
+    from facegeo.cli import main
+
+    write_faces(tmp_path / "data", model, 8)
+    data = {
+        "labels": str(tmp_path / "data" / "labels.npz"),
+        "pictures": str(tmp_path / "data" / "crops"),
+        "backgrounds": str(tmp_path / "data" / "crops"),
+        "workers": 1,
+    }
+    content = {
+        "run": str(tmp_path / "run"),
+        "data": data,
+        "network": {"backbone": "mobilenet_v1_x0.5", "inverse": ["pose"]},
+        "epochs": 1,
+        "batch": 4,
+        "sizes": [[0, 32]],
+        "device": "cpu",
+        "optimiser": {"rate": 0.001},
+    }
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(content))
+    assert main(["train", str(tmp_path / "train.yaml")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "weights.npz")
+    assert isinstance(FolderPictures.scan(tmp_path / "data" / "crops").names, list)
