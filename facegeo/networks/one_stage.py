@@ -92,11 +92,13 @@ class OneStageDetector(nn.Module):
             channels = width
         self.laterals = nn.ModuleList(ConvNorm(c, _NECK_CHANNELS, 1) for c, _ in _STAGES)
         self.necks = nn.ModuleList(Separable(_NECK_CHANNELS) for _ in _STAGES)
-        self.heads = nn.ModuleList(nn.Conv2d(_NECK_CHANNELS, 5, 1) for _ in _STAGES)
-        for head in self.heads:
+        heads = [nn.Conv2d(_NECK_CHANNELS, 5, 1) for _ in _STAGES]
+        self.heads = nn.ModuleList(heads)
+        for head in heads:
             nn.init.normal_(head.weight, std=0.01)
-            nn.init.zeros_(head.bias)
-            nn.init.constant_(head.bias[:1], _PRIOR_LOGIT)
+            bias = head.get_parameter("bias")
+            nn.init.zeros_(bias)
+            nn.init.constant_(bias[:1], _PRIOR_LOGIT)
 
     def forward(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Score and locate all cells.
@@ -127,9 +129,9 @@ class OneStageDetector(nn.Module):
     def _features(self, photos: torch.Tensor) -> list[torch.Tensor]:
         # The axes change while the values are still bytes: a quarter of the memory to move.
         pixels = photos.permute(0, 3, 1, 2).contiguous().float()
-        first = self.stem[0]
-        weight = first.weight * _PIXEL_SCALE
-        x = functional.conv2d(pixels, weight, None, first.stride, first.padding)
+        first = self.stem.get_submodule("0")
+        weight = first.get_parameter("weight") * _PIXEL_SCALE
+        x = functional.conv2d(pixels, weight, None, stride=4, padding=2)
         x = torch.relu(self.stem[1](x))
         maps = []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):

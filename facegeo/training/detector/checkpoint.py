@@ -87,7 +87,7 @@ class Checkpoint:
     def _moments(self) -> dict[str, torch.Tensor]:
         if self.optimiser is None:
             return {}
-        names = {p: n for n, p in self.network.named_parameters()}
+        names: dict[torch.Tensor, str] = {p: n for n, p in self.network.named_parameters()}
         return {
             f"optimiser/{names[parameter]}/{key}": torch.as_tensor(values[key])
             for parameter, values in self.optimiser.state.items()

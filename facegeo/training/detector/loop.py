@@ -64,7 +64,8 @@ class Trainer:
         self.config = config
         self.checkpoint_path = Path(config.run) / "checkpoint.safetensors"
         self._log_path = Path(config.run) / "log.jsonl"
-        network = OneStageDetector().to(memory_format=torch.channels_last)
+        network = OneStageDetector()
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.state = Checkpoint.start(network, _optimiser(network, config))
         if self.checkpoint_path.is_file():
             self.state.load(self.checkpoint_path)
@@ -96,8 +97,10 @@ class Trainer:
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step of the optimiser; returns the parts of the loss."""
-        state = self.state
-        for group in state.optimiser.param_groups:
+        state, optimiser = self.state, self.state.optimiser
+        if optimiser is None:
+            raise RuntimeError("a checkpoint that was opened for export has no optimiser")
+        for group in optimiser.param_groups:
             group["lr"] = learning_rate(state.step, self.config)
         state.network.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
@@ -105,10 +108,10 @@ class Trainer:
         grid = cells(batch.photos.shape[1], batch.photos.shape[2])
         targets = assign(batch.boxes, batch.valid, batch.ignored, *grid)
         loss, parts = detection_loss(logits, distances, targets, *grid)
-        state.optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(state.network.parameters(), 10.0)
-        state.optimiser.step()
+        optimiser.step()
         state.advance(self.config.ema)
         return parts
 

@@ -29,7 +29,8 @@ def mine(
     rng: np.random.Generator,
 ) -> HardNegatives:
     """Search some backgrounds, chosen at random; returns the newest findings, known ones behind."""
-    rows, boxes = [], []
+    rows: list[int] = []
+    boxes: list[np.ndarray] = []
     count = min(_PHOTOS, len(backgrounds.photos))
     for row in rng.choice(len(backgrounds.photos), count, replace=False):
         scale = float(rng.choice(_SCALES))

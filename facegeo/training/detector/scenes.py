@@ -398,5 +398,5 @@ def _degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         quality = int(rng.integers(25, 90))
         _, data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        photo = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        photo = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return photo
