@@ -21,8 +21,8 @@ Job = Callable[[], object]
 #: Each turn of a job takes at least this long, so that the clock's resolution does not matter.
 _TURN_S = 0.02
 
-#: Pause before each turn.
-_SETTLE_S = 0.02
+#: Pause before each turn: idle threads of ONNX Runtime stay awake for tens of milliseconds.
+_SETTLE_S = 0.1
 
 
 def in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray]:
