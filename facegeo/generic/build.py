@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from facegeo.errors import OutputError
+from facegeo.files import write_bytes
 from facegeo.generic import controls, regions
 from facegeo.generic.cage import Cage, build_cage
 from facegeo.generic.expression_modes import EXPRESSION_MODES
@@ -220,11 +220,5 @@ def write_generic(path: str | Path) -> Path:
     path = Path(path)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_bytes(buffer.getvalue())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error}") from error
+    write_bytes(path, buffer.getvalue())
     return path

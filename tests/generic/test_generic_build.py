@@ -46,6 +46,6 @@ def test_unwritable_target_leaves_nothing_behind(
     monkeypatch.setattr(build, "build_generic", lambda: dict(arrays))
     folder = tmp_path / "taken.npz"
     folder.mkdir()
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_generic(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["taken.npz"]
