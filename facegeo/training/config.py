@@ -15,6 +15,7 @@ from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileEr
 from facegeo.networks.synergy_config import SynergyConfig
 from facegeo.training.augment import AugmentConfig
 from facegeo.training.losses import LossConfig
+from facegeo.training.yaml_files import require_yaml
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def read_config(path: str | Path) -> TrainConfig:
     InvalidInputError
         If a name or value is not known; the message names it.
     """
-    import yaml
+    yaml = require_yaml()
 
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facegeo import files
+from facegeo.training.yaml_files import require_yaml
 
 if TYPE_CHECKING:
     from facegeo.networks.synergy import SynergyNet
@@ -31,7 +32,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, config: dict[str, Any], writes: bool = True) -> None:
-        import yaml
+        yaml = require_yaml()
 
         self.path, self._writes = path, writes
         self.checkpoint = path / "checkpoint.safetensors"

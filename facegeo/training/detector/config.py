@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facegeo.errors import InvalidInputError, UnreadableFileError
+from facegeo.training.yaml_files import require_yaml
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class DetectorTraining:
         InvalidInputError
             If a key is unknown or missing.
         """
-        import yaml
+        yaml = require_yaml()
 
         path = Path(path)
         try:
