@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def shared_folder() -> Path | None:
-    """Where the reference material lies, or None."""
-    folder = Path(os.environ.get("FACEGEO_SHARED", REPOSITORY.parent / "shared"))
-    return folder.resolve() if folder.is_dir() else None
+from shared_material import shared_folder
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import shared_folder
+from shared_material import shared_folder
 
 from facegeo.morphable import Mirror, MorphableModel
 

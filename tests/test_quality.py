@@ -4,11 +4,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+from shared_material import REPOSITORY
 
 
 def run(*command: str) -> subprocess.CompletedProcess:
