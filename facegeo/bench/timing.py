@@ -10,11 +10,12 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from facegeo.distributions import installed_version
 
 Job = Callable[[], object]
 
@@ -56,7 +57,7 @@ def machine() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        **{name: _version(name) for name in packages},
+        **{name: installed_version(name) for name in packages},
     }
 
 
@@ -92,13 +93,6 @@ def _repeats(job: Job) -> int:
     start = time.perf_counter()
     job()
     return max(1, round(_TURN_S / max(time.perf_counter() - start, 1e-6)))
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _cpu_name() -> str:

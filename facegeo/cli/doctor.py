@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from importlib import metadata
 from typing import Any
 
 from facegeo.cli.common import add_json_option, print_json
+from facegeo.distributions import installed_version
 from facegeo.errors import FacegeoError
 from facegeo.zoo.store import InstalledModel, cache_dir, find_any, list_models
 
@@ -80,14 +80,6 @@ def examine() -> dict[str, Any]:
         "auto": picks,
         "problems": problems,
     }
-
-
-def installed_version(distribution: str) -> str | None:
-    """Version of an installed distribution, or None."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def clashes(version: Any) -> list[str]:
