@@ -25,6 +25,12 @@ def add_parser(subparsers: Any) -> None:
     aflw.add_argument("--teacher", required=True, help="installed landmark model")
     aflw.add_argument("--out", type=Path, required=True, metavar="FILE", help="labels (.npz)")
     aflw.add_argument("--views", type=number(int, 1), default=8, help="views of each crop (8)")
+    aflw.add_argument(
+        "--trust",
+        type=number(float, 0, 1),
+        help="part of the correction by manual points that is taken; by default the one that "
+        "measured best",
+    )
     aflw.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     aflw.set_defaults(run=run_aflw)
 
@@ -36,6 +42,9 @@ def run_aflw(options: argparse.Namespace) -> int:
 
     teacher = Teacher.open(options.teacher, device=options.device)
     model = MorphableModel.generic()
-    report = label_aflw(options.folder, teacher, model, options.out, views=int(options.views))
+    chosen = {} if options.trust is None else {"trust": options.trust}
+    report = label_aflw(
+        options.folder, teacher, model, options.out, views=int(options.views), **chosen
+    )
     print_json(report)
     return 0

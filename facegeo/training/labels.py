@@ -138,11 +138,14 @@ def corrected_params(
     rows: FaceModelRows,
     manual: ManualPoints,
     offsets: np.ndarray | None = None,
+    *,
+    trust: float = 1.0,
 ) -> np.ndarray:
     """Parameters ``(N, 62)`` that agree with the manual points.
 
     Minimises mean_k rho(|x_k - y_k|^2) + 10 |change|^2 over the visible points, the change in
-    whitened parameters; ``offsets`` (21, 3) are taken out of the manual points.
+    whitened parameters; ``offsets`` (21, 3) are taken out of the manual points. ``trust`` (0..1) is
+    the part of the change that is then made.
     """
     corrected = np.array(params, np.float64)
     mean, basis = points_21(rows.mean), points_21(rows.basis)
@@ -153,7 +156,7 @@ def corrected_params(
         corrected[part] = _corrected(
             corrected[part], mean, basis, rows, manual.points[part], manual.visible[part]
         )
-    return corrected
+    return params + trust * (corrected - params)
 
 
 def _corrected(
