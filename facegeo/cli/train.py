@@ -34,7 +34,9 @@ def run_train(options: argparse.Namespace) -> int:
         ) from error
     from facegeo.training.config import read_config
     from facegeo.training.loop import train
+    from facegeo.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     weights = train(read_config(options.config))
     print(weights, file=sys.stdout)
     return 0
