@@ -22,10 +22,10 @@ from facegeo.crop import (
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
+from facegeo.pictures import Skipped, TarPictures, decode
 from facegeo.predictor import FaceGeometry
 from facegeo.training.augment import moved_picture
-from facegeo.training.datasets import Skipped, write_labels
-from facegeo.training.images import TarPictures, decode
+from facegeo.training.datasets import write_labels
 from facegeo.training.labels import (
     FaceModelRows,
     ManualPoints,

@@ -19,11 +19,11 @@ from facegeo.errors import BackendUnavailableError, InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy import SynergyNet
+from facegeo.pictures import open_pictures
 from facegeo.training import checkpoint
 from facegeo.training.checkpoint import Ema, Progress
 from facegeo.training.config import TrainConfig
 from facegeo.training.datasets import LabelledFaces, read_labelled
-from facegeo.training.images import open_pictures
 from facegeo.training.measure import DevSet
 from facegeo.training.run_folder import RunFolder
 from facegeo.training.sampling import RULE, EpochBatches, Negatives, RunBatches, TrainingSet

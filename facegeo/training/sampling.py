@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from facegeo.crop import convention
 from facegeo.morphable import MorphableModel
+from facegeo.pictures import Pictures, decode
 from facegeo.training.augment import (
     AugmentConfig,
     Rng,
@@ -27,7 +28,6 @@ from facegeo.training.augment import (
 )
 from facegeo.training.datasets import LabelledFaces
 from facegeo.training.face_swap import FaceSwap
-from facegeo.training.images import Pictures, decode
 
 #: The convention of every network that is trained here.
 RULE = convention("exact")

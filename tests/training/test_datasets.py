@@ -16,6 +16,7 @@ from training_data import RULE, painted, some_params, write_faces
 
 from facegeo.crop import convention, pose_to_crop
 from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.pictures import TarPictures, decode
 from facegeo.pose import euler_from_rotation
 from facegeo.training.aflw import AflwCrops
 from facegeo.training.datasets import (
@@ -25,7 +26,6 @@ from facegeo.training.datasets import (
     read_300wlp_photos,
     read_labelled,
 )
-from facegeo.training.images import TarPictures, decode
 
 
 def test_a_labelled_folder_comes_back(faces, model):

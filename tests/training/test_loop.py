@@ -14,6 +14,7 @@ from facegeo.crop import convention
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy_config import SynergyConfig
+from facegeo.pictures import FolderPictures
 from facegeo.training.augment import AugmentConfig
 from facegeo.training.config import (
     DataConfig,
@@ -23,7 +24,6 @@ from facegeo.training.config import (
     read_config,
 )
 from facegeo.training.datasets import landmarks_of
-from facegeo.training.images import FolderPictures
 from facegeo.training.loop import Trainer, train
 from facegeo.training.losses import LossConfig
 from facegeo.training.sampling import EpochBatches, Key, Negatives, TrainingSet

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from facegeo.detect.base import Detector
 from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.pictures import TarPictures, decode
 
 _log = logging.getLogger(__name__)
 
@@ -175,15 +175,6 @@ def _shown_to(teacher: Detector, crops: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _read_images(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                file = archive.extractfile(member)
-                if file is None:
-                    continue
-                image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
-                if image is None:
-                    raise CorruptFileError(f"{path}: {member.name} cannot be decoded")
-                yield Path(member.name).name, image
-    except (OSError, tarfile.TarError) as error:
-        raise UnreadableFileError(f"{path}: {error}") from error
+    pictures = TarPictures(path)
+    for index, name in enumerate(pictures.names):
+        yield Path(name).name, decode(pictures.read(index), f"{path}: {name}")
