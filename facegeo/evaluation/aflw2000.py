@@ -7,7 +7,7 @@ in SynergyNet, Table 8. For evaluation only: nothing is trained on these photos.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,9 @@ import scipy.io
 
 from facegeo import crop, pose
 from facegeo.errors import CorruptFileError, UnreadableFileError
-from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors
+from facegeo.evaluation import published
+from facegeo.evaluation.measures import YAW_BINS, by_yaw, normalised_mean_error, pose_errors
+from facegeo.evaluation.report import error_curves, published_rows, table
 from facegeo.params import split
 from facegeo.pictures import TarPictures, decoded
 from facegeo.predictor import FaceGeometry
@@ -147,20 +149,49 @@ def evaluate(
     report : dict
         ``n``; ``nme_percent.{original,reannotated}.{0-30,30-60,60-90,mean_of_bins}``;
         ``pose_mae_deg.{n,yaw,pitch,roll,mean}`` by the literal upstream formula, which published
-        tables use; ``pose_mae_deg_exact`` by the angles that facegeo returns.
+        tables use; ``pose_mae_deg_exact`` by the angles that facegeo returns; ``curve``, the
+        cumulative errors of both annotations.
     """
     batch = predict(predictor, data, source)
     points = batch.landmarks[:, :, :2]
     truth = data.poses_deg()
+    errors = {
+        "original": normalised_mean_error(points, data.original),
+        "reannotated": normalised_mean_error(points, data.reannotated),
+    }
     return {
         "n": len(data),
-        "nme_percent": {
-            name: by_yaw(normalised_mean_error(points, annotated), data.yaw_deg)
-            for name, annotated in (
-                ("original", data.original),
-                ("reannotated", data.reannotated),
-            )
-        },
+        "nme_percent": {name: by_yaw(values, data.yaw_deg) for name, values in errors.items()},
         "pose_mae_deg": pose_errors(pose.upstream_euler(split(batch.params).pose), truth),
         "pose_mae_deg_exact": pose_errors(batch.angles_deg, truth),
+        "curve": error_curves(errors, 10.0, "NME in percent, 68 points"),
     }
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """The report as tables, beside the rows of the papers."""
+    bins = [*YAW_BINS, "mean_of_bins"]
+    nme = report["nme_percent"]
+    lines = [f"AFLW2000-3D, {report['n']} photos, NME in percent", ""]
+    lines += table(
+        ["points", *YAW_BINS, "mean of bins"],
+        [(name, [values[b] for b in bins]) for name, values in nme.items()],
+    )
+    lines += published_rows(published.AFLW2000_ORIGINAL, "original: ")
+    lines += published_rows(published.AFLW2000_REANNOTATED, "reannotated: ")
+    axes = ("n", "yaw", "pitch", "roll", "mean")
+    rows = (
+        ("published protocol", report["pose_mae_deg"]),
+        ("angles that facegeo returns", report["pose_mae_deg_exact"]),
+    )
+    lines += ["", "Orientation, mean absolute error in degrees", ""]
+    lines += table(["", *axes], [(name, [v[a] for a in axes]) for name, v in rows])
+    papers = {name: (float("nan"), *v) for name, v in published.AFLW2000_POSE.items()}
+    lines += published_rows(papers)
+    sources = (
+        published.AFLW2000_ORIGINAL_SOURCE,
+        published.AFLW2000_REANNOTATED_SOURCE,
+        published.AFLW2000_POSE_SOURCE,
+    )
+    lines += ["", f"Rows with the name of a method: {', '.join(sources)}; all 2000 photos."]
+    return "\n".join(lines)

@@ -47,6 +47,31 @@ def by_yaw(errors: np.ndarray, yaw_deg: np.ndarray) -> dict[str, float]:
     return means | {"mean_of_bins": float(np.mean(list(means.values())))}
 
 
+def spread_of_bins(means: dict[str, float]) -> float:
+    """Standard deviation of the three ranges' means, from what :func:`by_yaw` returns."""
+    return float(np.std([means[name] for name in YAW_BINS]))
+
+
+def cumulative(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Cumulative error distribution: for each threshold the part of the errors not above it.
+
+    Parameters
+    ----------
+    errors : (N,) float
+        One that is no number counts, and is above every threshold.
+    thresholds : (T,) float
+
+    Returns
+    -------
+    part : (T,) float64
+        In 0..1; NaN where there are no errors.
+    """
+    if len(errors) == 0:
+        return np.full(len(thresholds), np.nan)
+    finite = np.sort(errors[~np.isnan(errors)])
+    return np.searchsorted(finite, thresholds, "right") / len(errors)
+
+
 def pose_errors(predicted_deg: np.ndarray, truth_deg: np.ndarray) -> dict[str, float]:
     """Mean absolute error of yaw, pitch, roll, as SynergyNet's Table 8 has it.
 
