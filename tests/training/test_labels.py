@@ -7,6 +7,7 @@ import pytest
 from training_data import some_params
 
 from facegeo.crop import convention, crop_to_photo, photo_to_crop
+from facegeo.evaluation.measures import points_21
 from facegeo.params import split
 from facegeo.pose import decompose_affine, rotation_from_euler
 from facegeo.training.aflw import Teacher
@@ -18,7 +19,6 @@ from facegeo.training.labels import (
     convention_offsets,
     corrected_params,
     fitted_labels,
-    points_21,
 )
 
 RULE = convention("3ddfa")
