@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from facegeo.cli.common import add_engine_options, add_json_option, engine_options, print_json
+from facegeo.backends import AUTO
+from facegeo.cli.common import (
+    add_engine_options,
+    add_json_option,
+    engine_options,
+    number,
+    print_json,
+)
 
 _AFLW2000_FOLDER = "folder with annotations.npz, crops.tar, images.tar"
 
@@ -19,6 +26,16 @@ def add_parser(subparsers: Any) -> None:
     _add_data(aflw2000, _AFLW2000_FOLDER)
     _add_source(aflw2000)
     _add_common(aflw2000, run_aflw2000)
+    aflw21 = protocols.add_parser("aflw21", help="AFLW, full set, 21 landmarks")
+    _add_data(aflw21, "folder with annotations.npz and crops.tar, or 3DDFA's AFLW_GT_crop layout")
+    _add_common(aflw21, run_aflw21)
+    biwi = protocols.add_parser("biwi", help="BIWI Kinect head pose, faces found by the detector")
+    _add_data(biwi, "folder with a folder NN a sequence: frame_*_rgb.png, _pose.txt, rgb.cal")
+    biwi.add_argument(
+        "--sequences", default="", metavar="NN,NN", help="use only these (default: all)"
+    )
+    _add_frames(biwi)
+    _add_common(biwi, run_biwi)
 
 
 def run_aflw2000(options: argparse.Namespace) -> int:
@@ -29,6 +46,33 @@ def run_aflw2000(options: argparse.Namespace) -> int:
     predictor = _predictor(options)
     report = evaluate(predictor, data, options.source)
     return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_aflw21(options: argparse.Namespace) -> int:
+    """Evaluate on AFLW with 21 points."""
+    from facegeo.evaluation.aflw import AflwCrops, evaluate, to_markdown
+
+    data = AflwCrops.open(options.data)
+    predictor = _predictor(options)
+    report = evaluate(predictor, data)
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_biwi(options: argparse.Namespace) -> int:
+    """Evaluate on BIWI."""
+    from facegeo.evaluation.biwi import evaluate, to_markdown
+
+    chosen = [name for name in options.sequences.split(",") if name]
+    predictor = _predictor(options, detector=options.detector)
+    report = evaluate(predictor, options.data, chosen, int(options.every))
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def _add_frames(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every", type=number(int, 1), default=1, metavar="N", help="use each N-th frame (1)"
+    )
+    parser.add_argument("--detector", default=AUTO, help="auto, or an installed detection model")
 
 
 def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
