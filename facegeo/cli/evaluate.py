@@ -36,6 +36,10 @@ def add_parser(subparsers: Any) -> None:
     )
     _add_frames(biwi)
     _add_common(biwi, run_biwi)
+    videos = protocols.add_parser("300vw", help="68 landmarks on the frames of videos")
+    _add_data(videos, "folder with a folder NNN a video: vid.avi, annot/000001.pts")
+    _add_frames(videos)
+    _add_common(videos, run_300vw)
 
 
 def run_aflw2000(options: argparse.Namespace) -> int:
@@ -65,6 +69,15 @@ def run_biwi(options: argparse.Namespace) -> int:
     chosen = [name for name in options.sequences.split(",") if name]
     predictor = _predictor(options, detector=options.detector)
     report = evaluate(predictor, options.data, chosen, int(options.every))
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_300vw(options: argparse.Namespace) -> int:
+    """Evaluate on videos laid out as 300VW."""
+    from facegeo.evaluation.vw300 import evaluate, to_markdown
+
+    predictor = _predictor(options, detector=options.detector)
+    report = evaluate(predictor, options.data, int(options.every))
     return _finish(options, predictor, report, to_markdown(report))
 
 
