@@ -40,6 +40,17 @@ def add_parser(subparsers: Any) -> None:
     _add_data(videos, "folder with a folder NNN a video: vid.avi, annot/000001.pts")
     _add_frames(videos)
     _add_common(videos, run_300vw)
+    presence = protocols.add_parser("presence", help="faces against what is none, as ROC area")
+    _add_data(presence, _AFLW2000_FOLDER)
+    presence.add_argument(
+        "--backgrounds",
+        type=Path,
+        required=True,
+        metavar="TAR_OR_DIR",
+        help="photos without faces; those that training holds back are used",
+    )
+    _add_source(presence)
+    _add_common(presence, run_presence)
 
 
 def run_aflw2000(options: argparse.Namespace) -> int:
@@ -78,6 +89,17 @@ def run_300vw(options: argparse.Namespace) -> int:
 
     predictor = _predictor(options, detector=options.detector)
     report = evaluate(predictor, options.data, int(options.every))
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_presence(options: argparse.Namespace) -> int:
+    """Evaluate the presence output."""
+    from facegeo.evaluation.aflw2000 import Aflw2000
+    from facegeo.evaluation.presence import Backgrounds, evaluate, to_markdown
+
+    data = Aflw2000.open(options.data)
+    predictor = _predictor(options)
+    report = evaluate(predictor, data, Backgrounds.open(options.backgrounds), options.source)
     return _finish(options, predictor, report, to_markdown(report))
 
 

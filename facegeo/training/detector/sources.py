@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from facegeo import negatives
 from facegeo.detect.base import Detector
 from facegeo.errors import CorruptFileError, UnreadableFileError
 from facegeo.pictures import TarPictures, decode
@@ -110,11 +111,8 @@ def split_backgrounds(all_photos: Backgrounds, held_back: int) -> tuple[Backgrou
             [all_photos.ignored[i] for i in rows],
         )
 
-    rows = range(len(all_photos.names))
-    return (
-        part([i for i in rows if i % held_back]),
-        part([i for i in rows if i % held_back == 0]),
-    )
+    chosen = negatives.split_backgrounds(all_photos.names, held_back)
+    return part(chosen.training), part(chosen.held_back)
 
 
 def point_features(points: np.ndarray, rois: np.ndarray, yaw_deg: np.ndarray) -> np.ndarray:
