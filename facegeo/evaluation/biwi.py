@@ -201,7 +201,7 @@ def evaluate(
             continue
         used.append(frame)
         faces.append(face)
-    skipped.report(len(listed) - skipped.count)
+    skipped.report(len(used) + not_found)
     if not used:
         raise CorruptFileError(f"{folder}: no face was found at any annotated head")
     rotation = np.stack([frame.rotation for frame in used])

@@ -1,6 +1,7 @@
 """BIWI: the change of axes by hand, files of the real layout, and a head that is known."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -84,6 +85,10 @@ def test_the_calibration_turns_the_head_with_the_camera():
     """A head straight before the depth camera, seen by one that is turned by 2 degrees."""
     angles = biwi.angles_of(np.eye(3)[None], turn("y", 2)[None])
     assert angles[0] == pytest.approx([2, 0, 0], abs=1e-9)
+    # The head's own turn comes first: a nose at (-0.5, 0, -0.866), tipped up by 10 degrees.
+    head, camera = turn("y", 30), turn("x", -10)
+    assert camera @ head @ (0, 0, -1) == pytest.approx([-0.5, -0.150, -0.853], abs=1e-3)
+    assert biwi.angles_of(head[None], camera[None])[0] == pytest.approx([30, 10, 0], abs=1e-9)
 
 
 def test_files_are_read_as_they_stand(tmp_path):
@@ -120,6 +125,40 @@ def test_bad_samples_are_named_and_counted(tmp_path, caplog):
     (tmp_path / "01/rgb.cal").write_text("1 0 0\n")
     with pytest.raises(CorruptFileError, match="1 rows"):
         biwi.read_calibration(tmp_path / "01/rgb.cal")
+
+
+def test_the_face_at_the_annotated_head_counts(tmp_path, caplog):
+    """Three faces: one far away, the annotated one, one that is found on another frame only."""
+    write_calibration(tmp_path / "01")
+    for number, x in ((1, 0), (2, 0), (3, 600), (4, 0)):  # 300 pixels to the right
+        write_frame(
+            tmp_path / "01", number, np.zeros((40, 40, 3), np.uint8), np.eye(3), (x, 0, 1000)
+        )
+
+    def face(x, yaw):
+        params = np.zeros(62, np.float32)
+        params[[0, 5, 10]] = 1
+        box = np.array([x - 50, 190, x + 50, 290], np.float32)
+        return SimpleNamespace(
+            box=box, params=params, pose=SimpleNamespace(yaw=yaw, pitch=0.0, roll=0.0)
+        )
+
+    class Predictor:
+        def predict_photos(self, photos):
+            for photo in photos:
+                if photo.name.startswith("frame_00004"):
+                    yield SimpleNamespace(error=UnreadableFileError(f"{photo}: damaged"), faces=[])
+                else:
+                    yield SimpleNamespace(error=None, faces=[face(100, 60.0), face(330, 6.0)])
+
+    report = biwi.evaluate(Predictor(), tmp_path)
+    assert (report["n"], report["not_found"], report["left_out"]) == (2, 1, 1)
+    assert report["pose_mae_deg_exact"]["yaw"] == pytest.approx(6)
+    assert report["curve"]["curves"]["yaw"]["y"][-1] == pytest.approx(2 / 3)
+    assert "damaged" in caplog.text
+    table = biwi.to_markdown(report)
+    assert "| angles that facegeo returns | 6.000 | 0.000 | 0.000 | 2.000 |" in table
+    assert "not in the means: 1. Frames left out: 1." in table
 
 
 def test_a_head_whose_turn_is_known(models, predictor, sample_photo, tmp_path, capsys):
