@@ -6,64 +6,160 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from facegeo.cli.common import add_engine_options, add_json_option, engine_options, print_json
+from facegeo.backends import AUTO
+from facegeo.cli.common import (
+    add_engine_options,
+    add_json_option,
+    engine_options,
+    number,
+    print_json,
+)
+
+_AFLW2000_FOLDER = "folder with annotations.npz, crops.tar, images.tar"
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the command to ``facegeo``."""
     parser = subparsers.add_parser("eval", help="measure a model by the papers' protocols")
     protocols = parser.add_subparsers(title="protocols", metavar="PROTOCOL", required=True)
-    aflw = protocols.add_parser("aflw2000-3d", help="68 landmarks and head orientation")
-    aflw.add_argument(
-        "--data",
+    aflw2000 = protocols.add_parser("aflw2000-3d", help="68 landmarks and head orientation")
+    _add_data(aflw2000, _AFLW2000_FOLDER)
+    _add_source(aflw2000)
+    _add_common(aflw2000, run_aflw2000)
+    aflw21 = protocols.add_parser("aflw21", help="AFLW, full set, 21 landmarks")
+    _add_data(aflw21, "folder with annotations.npz and crops.tar, or 3DDFA's AFLW_GT_crop layout")
+    _add_common(aflw21, run_aflw21)
+    biwi = protocols.add_parser("biwi", help="BIWI Kinect head pose, faces found by the detector")
+    _add_data(biwi, "folder with a folder NN a sequence: frame_*_rgb.png, _pose.txt, rgb.cal")
+    biwi.add_argument(
+        "--sequences", default="", metavar="NN,NN", help="use only these (default: all)"
+    )
+    _add_frames(biwi)
+    _add_common(biwi, run_biwi)
+    videos = protocols.add_parser("300vw", help="68 landmarks on the frames of videos")
+    _add_data(videos, "folder with a folder NNN a video: vid.avi, annot/000001.pts")
+    _add_frames(videos)
+    _add_common(videos, run_300vw)
+    presence = protocols.add_parser("presence", help="faces against what is none, as ROC area")
+    _add_data(presence, _AFLW2000_FOLDER)
+    presence.add_argument(
+        "--backgrounds",
         type=Path,
         required=True,
-        metavar="DIR",
-        help="folder with annotations.npz, crops.tar, images.tar",
+        metavar="TAR_OR_DIR",
+        help="photos without faces; those that training holds back are used",
     )
-    aflw.add_argument(
+    _add_source(presence)
+    _add_common(presence, run_presence)
+
+
+def run_aflw2000(options: argparse.Namespace) -> int:
+    """Evaluate on AFLW2000-3D."""
+    from facegeo.evaluation.aflw2000 import Aflw2000, evaluate, to_markdown
+
+    data = Aflw2000.open(options.data)
+    predictor = _predictor(options)
+    report = evaluate(predictor, data, options.source)
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_aflw21(options: argparse.Namespace) -> int:
+    """Evaluate on AFLW with 21 points."""
+    from facegeo.evaluation.aflw import AflwCrops, evaluate, to_markdown
+
+    data = AflwCrops.open(options.data)
+    predictor = _predictor(options)
+    report = evaluate(predictor, data)
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_biwi(options: argparse.Namespace) -> int:
+    """Evaluate on BIWI."""
+    from facegeo.evaluation.biwi import evaluate, to_markdown
+
+    chosen = [name for name in options.sequences.split(",") if name]
+    predictor = _predictor(options, detector=options.detector)
+    report = evaluate(predictor, options.data, chosen, int(options.every))
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_300vw(options: argparse.Namespace) -> int:
+    """Evaluate on videos laid out as 300VW."""
+    from facegeo.evaluation.vw300 import evaluate, to_markdown
+
+    predictor = _predictor(options, detector=options.detector)
+    report = evaluate(predictor, options.data, int(options.every))
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def run_presence(options: argparse.Namespace) -> int:
+    """Evaluate the presence output."""
+    from facegeo.evaluation.aflw2000 import Aflw2000
+    from facegeo.evaluation.presence import Backgrounds, evaluate, to_markdown
+
+    data = Aflw2000.open(options.data)
+    predictor = _predictor(options)
+    report = evaluate(predictor, data, Backgrounds.open(options.backgrounds), options.source)
+    return _finish(options, predictor, report, to_markdown(report))
+
+
+def _add_frames(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every", type=number(int, 1), default=1, metavar="N", help="use each N-th frame (1)"
+    )
+    parser.add_argument("--detector", default=AUTO, help="auto, or an installed detection model")
+
+
+def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=what)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--from",
         dest="source",
         choices=("crops", "photos"),
         default="crops",
         help="the data set's own crops, or cropped afresh from its photos",
     )
-    add_engine_options(aflw)
-    add_json_option(aflw)
-    aflw.set_defaults(run=run_aflw2000)
 
 
-def run_aflw2000(options: argparse.Namespace) -> int:
-    """Evaluate on AFLW2000-3D."""
-    from facegeo.evaluation.aflw2000 import Aflw2000, evaluate
+def _add_common(parser: argparse.ArgumentParser, run: Any) -> None:
+    add_engine_options(parser)
+    add_json_option(parser)
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
+    parser.add_argument("--curve", type=Path, metavar="FILE", help="draw the curve there, as PNG")
+    parser.set_defaults(run=run)
+
+
+def _predictor(options: argparse.Namespace, **more: Any) -> Any:
     from facegeo.predictor import FaceGeometry
 
-    data = Aflw2000.open(options.data)
-    report = evaluate(FaceGeometry(**engine_options(options)), data, options.source)
+    return FaceGeometry(**engine_options(options), **more)
+
+
+def _finish(
+    options: argparse.Namespace, predictor: Any, report: dict[str, Any], markdown: str
+) -> int:
+    """Print the report, and write what was asked for."""
+    from facegeo.evaluation.report import curve_png
+    from facegeo.files import write_bytes
+
+    network = predictor.network
+    run = {
+        "model": predictor.card.name,
+        "backend": network.name,
+        "device": network.device,
+        "precision": network.precision,
+    }
+    heading = f"Model {run['model']}, {run['backend']}, {run['device']}, {run['precision']}."
+    markdown = f"{heading}\n\n{markdown}"
+    if options.markdown is not None:
+        write_bytes(options.markdown, f"{markdown}\n".encode())
+    if options.curve is not None:
+        write_bytes(options.curve, curve_png(report["curve"]))
     if options.json:
-        print_json(report)
+        print_json({"run": run} | report)
     else:
-        print(_markdown(report))
+        print(markdown)
     return 0
-
-
-def _markdown(report: dict[str, Any]) -> str:
-    bins = list(report["nme_percent"]["original"])
-    lines = [
-        f"AFLW2000-3D, {report['n']} photos, NME in percent",
-        "",
-        "| points | " + " | ".join(bins).replace("_", " ") + " |",
-        "|---|" + "---|" * len(bins),
-    ]
-    for name, values in report["nme_percent"].items():
-        lines.append(f"| {name} | " + " | ".join(f"{values[b]:.3f}" for b in bins) + " |")
-    lines += ["", "| orientation, mean absolute error in degrees | n | yaw | pitch | roll | mean |"]
-    lines += ["|---|---|---|---|---|---|"]
-    for key, label in (
-        ("pose_mae_deg", "published protocol"),
-        ("pose_mae_deg_exact", "angles that facegeo returns"),
-    ):
-        values = report[key]
-        cells = " | ".join(f"{values[a]:.3f}" for a in ("yaw", "pitch", "roll", "mean"))
-        lines.append(f"| {label} | {values['n']} | {cells} |")
-    return "\n".join(lines)

@@ -7,20 +7,21 @@ in SynergyNet, Table 8. For evaluation only: nothing is trained on these photos.
 from __future__ import annotations
 
 import io
-import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import scipy.io
 
 from facegeo import crop, pose
 from facegeo.errors import CorruptFileError, UnreadableFileError
-from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors
+from facegeo.evaluation import published
+from facegeo.evaluation.measures import YAW_BINS, by_yaw, normalised_mean_error, pose_errors
+from facegeo.evaluation.report import error_curves, published_rows, table
 from facegeo.params import split
+from facegeo.pictures import TarPictures, decoded
 from facegeo.predictor import FaceGeometry
 from facegeo.results import FaceBatch
 
@@ -93,23 +94,33 @@ class Aflw2000:
 
     def crops(self) -> np.ndarray:
         """The 120x120 crops of the data set, ``(N, 120, 120, 3)`` uint8 BGR."""
-        return np.stack(list(_images(self.folder / "crops.tar", self.names)))
+        crops = TarPictures(self.folder / "crops.tar", self.names)
+        return np.stack(list(decoded(crops, range(len(self)))))
 
     def photos(self) -> Iterator[np.ndarray]:
         """The photos, in order, BGR."""
-        yield from _images(self.folder / "images.tar", self.names)
+        photos = TarPictures(self.folder / "images.tar", self.names)
+        yield from decoded(photos, range(len(self)))
+
+    def annotations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and content of the ``.mat`` of each photo, in order. Raises CorruptFileError."""
+        names = [f"{Path(name).stem}.mat" for name in self.names]
+        files = TarPictures(self.folder / "images.tar", names)
+        for index, name in enumerate(names):
+            try:
+                yield name, scipy.io.loadmat(io.BytesIO(files.read(index)))
+            except (ValueError, TypeError, NotImplementedError) as error:
+                raise CorruptFileError(f"{files.path}: {name}: {error}") from error
 
     def poses_deg(self) -> np.ndarray:
         """(N, 3) float64: annotated yaw, pitch, roll."""
-        path = self.folder / "images.tar"
-        names = [f"{Path(name).stem}.mat" for name in self.names]
         angles = []
-        for name, data in zip(names, _members(path, names), strict=True):
+        for name, content in self.annotations():
             try:
-                pitch, yaw, roll = scipy.io.loadmat(io.BytesIO(data))["Pose_Para"][0, :3]
+                pitch, yaw, roll = content["Pose_Para"][0, :3]
             except (KeyError, ValueError, IndexError) as error:
                 raise CorruptFileError(
-                    f"{path}: {name} has no usable Pose_Para ({error})"
+                    f"{self.folder}: {name} has no usable Pose_Para ({error})"
                 ) from error
             angles.append((yaw, pitch, roll))
         return np.degrees(np.array(angles, np.float64))
@@ -138,43 +149,49 @@ def evaluate(
     report : dict
         ``n``; ``nme_percent.{original,reannotated}.{0-30,30-60,60-90,mean_of_bins}``;
         ``pose_mae_deg.{n,yaw,pitch,roll,mean}`` by the literal upstream formula, which published
-        tables use; ``pose_mae_deg_exact`` by the angles that facegeo returns.
+        tables use; ``pose_mae_deg_exact`` by the angles that facegeo returns; ``curve``, the
+        cumulative errors of both annotations.
     """
     batch = predict(predictor, data, source)
     points = batch.landmarks[:, :, :2]
     truth = data.poses_deg()
+    errors = {
+        "original": normalised_mean_error(points, data.original),
+        "reannotated": normalised_mean_error(points, data.reannotated),
+    }
     return {
         "n": len(data),
-        "nme_percent": {
-            name: by_yaw(normalised_mean_error(points, annotated), data.yaw_deg)
-            for name, annotated in (
-                ("original", data.original),
-                ("reannotated", data.reannotated),
-            )
-        },
+        "nme_percent": {name: by_yaw(values, data.yaw_deg) for name, values in errors.items()},
         "pose_mae_deg": pose_errors(pose.upstream_euler(split(batch.params).pose), truth),
         "pose_mae_deg_exact": pose_errors(batch.angles_deg, truth),
+        "curve": error_curves(errors, 10.0, "NME in percent, 68 points"),
     }
 
 
-def _images(path: Path, names: tuple[str, ...]) -> Iterator[np.ndarray]:
-    for name, data in zip(names, _members(path, names), strict=True):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise CorruptFileError(f"{path}: {name} cannot be decoded")
-        yield image
-
-
-def _members(path: Path, names: tuple[str, ...] | list[str]) -> Iterator[bytes]:
-    """The named members of a tar archive, read without unpacking it."""
-    try:
-        with tarfile.open(path) as archive:
-            for name in names:
-                member = archive.extractfile(name)
-                if member is None:
-                    raise CorruptFileError(f"{path}: {name} is not a file")
-                yield member.read()
-    except (OSError, KeyError, tarfile.TarError) as error:
-        if not path.is_file():
-            raise UnreadableFileError(f"{path}: no such file") from error
-        raise CorruptFileError(f"{path}: {error}") from error
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """The report as tables, beside the rows of the papers."""
+    bins = [*YAW_BINS, "mean_of_bins"]
+    nme = report["nme_percent"]
+    lines = [f"AFLW2000-3D, {report['n']} photos, NME in percent", ""]
+    lines += table(
+        ["points", *YAW_BINS, "mean of bins"],
+        [(name, [values[b] for b in bins]) for name, values in nme.items()],
+    )
+    lines += published_rows(published.AFLW2000_ORIGINAL, "original: ")
+    lines += published_rows(published.AFLW2000_REANNOTATED, "reannotated: ")
+    axes = ("n", "yaw", "pitch", "roll", "mean")
+    rows = (
+        ("published protocol", report["pose_mae_deg"]),
+        ("angles that facegeo returns", report["pose_mae_deg_exact"]),
+    )
+    lines += ["", "Orientation, mean absolute error in degrees", ""]
+    lines += table(["", *axes], [(name, [v[a] for a in axes]) for name, v in rows])
+    papers = {name: (float("nan"), *v) for name, v in published.AFLW2000_POSE.items()}
+    lines += published_rows(papers)
+    sources = (
+        published.AFLW2000_ORIGINAL_SOURCE,
+        published.AFLW2000_REANNOTATED_SOURCE,
+        published.AFLW2000_POSE_SOURCE,
+    )
+    lines += ["", f"Rows with the name of a method: {', '.join(sources)}; all 2000 photos."]
+    return "\n".join(lines)

@@ -7,7 +7,6 @@ are those that the annotation can see, and compare detectors rather than judge o
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import scipy.io
 
 from facegeo.detect.base import Detections, Detector
 from facegeo.errors import CorruptFileError, UnreadableFileError
-from facegeo.evaluation.aflw2000 import Aflw2000, _members
+from facegeo.evaluation.aflw2000 import Aflw2000
 from facegeo.evaluation.measures import YAW_BINS
 
 #: IoU from which a box has found a face.
@@ -58,10 +56,12 @@ class Sample:
 def aflw2000_samples(folder: str | Path) -> Iterator[Sample]:
     """Photos of an AFLW2000-3D folder; the face's box is that around ``pt3d_68`` of its .mat."""
     data = Aflw2000.open(folder)
-    names = [f"{Path(name).stem}.mat" for name in data.names]
-    annotations = _members(data.folder / "images.tar", names)
-    for photo, content, yaw in zip(data.photos(), annotations, data.yaw_deg, strict=True):
-        points = scipy.io.loadmat(io.BytesIO(content))["pt3d_68"][:2]
+    for photo, (name, content), yaw in zip(
+        data.photos(), data.annotations(), data.yaw_deg, strict=True
+    ):
+        if "pt3d_68" not in content:
+            raise CorruptFileError(f"{data.folder}: {name} has no pt3d_68")
+        points = content["pt3d_68"][:2]
         box = np.concatenate([points.min(axis=1), points.max(axis=1)]).astype(np.float32)
         yield Sample(photo, box[None], np.zeros(1, bool), float(yaw))
 

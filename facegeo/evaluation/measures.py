@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from facegeo.conventions import AFLW21_FROM_68, NUM_LANDMARKS
+
 #: Ranges of |yaw| in degrees that the papers report: upper ends, each belongs to its range.
 YAW_BINS: dict[str, tuple[float, float]] = {
     "0-30": (-1, 30),
@@ -30,8 +32,51 @@ def normalised_mean_error(predicted: np.ndarray, truth: np.ndarray) -> np.ndarra
     """
     truth = np.asarray(truth, np.float64)
     distance = np.linalg.norm(predicted - truth, axis=2).mean(axis=1)
-    extent = truth.max(axis=1) - truth.min(axis=1)
-    return 100 * distance / np.sqrt(extent.prod(axis=1))
+    return np.asarray(100 * distance / box_size(truth))
+
+
+def box_size(points: np.ndarray) -> np.ndarray:
+    """sqrt(width x height), ``(N,)`` float64, of the boxes around ``(N, K, 2)`` points."""
+    extent = np.ptp(np.asarray(points, np.float64), axis=1)
+    return np.sqrt(extent.prod(axis=1))
+
+
+def visible_error(
+    predicted: np.ndarray, truth: np.ndarray, visible: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """NME, in percent, over the points that are visible.
+
+    Parameters
+    ----------
+    predicted, truth : (N, K, 2) float
+        Photo pixels.
+    visible : (N, K) bool
+        At least one a face.
+    size : (N,) float
+        What the mean distance is divided by, photo pixels.
+
+    Returns
+    -------
+    nme : (N,) float64
+    """
+    distance = np.linalg.norm(np.asarray(predicted, np.float64) - truth, axis=2)
+    mean = np.where(visible, distance, 0).sum(axis=1) / visible.sum(axis=1)
+    return np.asarray(100 * mean / size)
+
+
+def points_21(points: np.ndarray) -> np.ndarray:
+    """AFLW's 21 points of 68, along the last axis but one."""
+    mix = np.zeros((len(AFLW21_FROM_68), NUM_LANDMARKS))
+    for row, members in zip(mix, AFLW21_FROM_68, strict=True):
+        row[list(members)] = 1 / len(members)
+    return mix @ points
+
+
+def in_range(yaw_deg: np.ndarray, name: str) -> np.ndarray:
+    """Which faces belong to a range of :data:`YAW_BINS`, ``(N,)`` bool."""
+    low, high = YAW_BINS[name]
+    yaw = np.abs(yaw_deg)
+    return np.asarray((yaw > low) & (yaw <= high))
 
 
 def by_yaw(errors: np.ndarray, yaw_deg: np.ndarray) -> dict[str, float]:
@@ -39,12 +84,36 @@ def by_yaw(errors: np.ndarray, yaw_deg: np.ndarray) -> dict[str, float]:
 
     A range without photos is NaN, and so is then the mean.
     """
-    yaw = np.abs(yaw_deg)
     means = {}
-    for name, (low, high) in YAW_BINS.items():
-        chosen = errors[(yaw > low) & (yaw <= high)]
+    for name in YAW_BINS:
+        chosen = errors[in_range(yaw_deg, name)]
         means[name] = float(chosen.mean()) if len(chosen) else float("nan")
     return means | {"mean_of_bins": float(np.mean(list(means.values())))}
+
+
+def spread_of_bins(means: dict[str, float]) -> float:
+    """Standard deviation of the three ranges' means, from what :func:`by_yaw` returns."""
+    return float(np.std([means[name] for name in YAW_BINS]))
+
+
+def cumulative(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Cumulative error distribution: for each threshold the part of the errors not above it.
+
+    Parameters
+    ----------
+    errors : (N,) float
+        One that is no number counts, and is above every threshold.
+    thresholds : (T,) float
+
+    Returns
+    -------
+    part : (T,) float64
+        In 0..1; NaN where there are no errors.
+    """
+    if len(errors) == 0:
+        return np.full(len(thresholds), np.nan)
+    finite = np.sort(errors[~np.isnan(errors)])
+    return np.searchsorted(finite, thresholds, "right") / len(errors)
 
 
 def pose_errors(predicted_deg: np.ndarray, truth_deg: np.ndarray) -> dict[str, float]:

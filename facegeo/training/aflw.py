@@ -19,13 +19,14 @@ from facegeo.crop import (
     crop_to_photo,
     photo_to_crop,
 )
-from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
+from facegeo.errors import CorruptFileError, FacegeoError
+from facegeo.evaluation.aflw import AflwCrops
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
+from facegeo.pictures import Skipped, decode
 from facegeo.predictor import FaceGeometry
 from facegeo.training.augment import moved_picture
-from facegeo.training.datasets import Skipped, write_labels
-from facegeo.training.images import TarPictures, decode
+from facegeo.training.datasets import write_labels
 from facegeo.training.labels import (
     FaceModelRows,
     ManualPoints,
@@ -48,48 +49,6 @@ _LEAST_POINTS = 4
 #: AFLW2000-3D NME is 3.67 / 2.90 for the teacher (original / reannotated points), 3.01 / 2.92 fully
 #: corrected, 3.10 / 2.79 at 0.7.
 _TRUST = 0.7
-
-
-@dataclass(frozen=True, eq=False)
-class AflwCrops:
-    """A folder with ``crops.tar`` and ``annotations.npz``.
-
-    Attributes
-    ----------
-    pictures : TarPictures
-    points : (N, 21, 2) float32
-        Photo pixels.
-    visible : (N, 21) bool
-    rois : (N, 4) float32
-        ``xyxy`` of the crops in the photos.
-    """
-
-    pictures: TarPictures
-    points: np.ndarray
-    visible: np.ndarray
-    rois: np.ndarray
-
-    @classmethod
-    def open(cls, folder: str | Path) -> AflwCrops:
-        """Read the annotations. Raises UnreadableFileError, CorruptFileError."""
-        path = Path(folder) / "annotations.npz"
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                names = [str(name) for name in archive["names"]]
-                points = archive["pts21"].astype(np.float32).transpose(0, 2, 1)
-                # Kept as small unsigned numbers: their differences would wrap around.
-                rois = archive["roi_box"].astype(np.float32)
-        except FileNotFoundError as error:
-            raise UnreadableFileError(f"{path}: no such file") from error
-        except (KeyError, ValueError, OSError) as error:
-            raise CorruptFileError(f"{path}: {error}") from error
-        if points.shape != (len(names), 21, 2) or rois.shape != (len(names), 4):
-            raise CorruptFileError(f"{path}: pts21 or roi_box does not fit {len(names)} names")
-        pictures = TarPictures(Path(folder) / "crops.tar", names)
-        return cls(pictures, points, points[..., 0] != -1, rois)
-
-    def __len__(self) -> int:
-        return len(self.rois)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +169,7 @@ def _teacher_params(
         own = teacher.rows.landmarks(params[indices[:64]])[..., 0]
         sums.append(own + teacher.rows.landmarks(flipped)[:, LANDMARK_MIRROR, 0])
     if not sums:
-        raise CorruptFileError(f"{data.pictures.path}: holds no readable crop")
+        raise CorruptFileError(f"{data.folder}: holds no readable crop")
     params[~readable] = params[readable].mean(axis=0)
     return params, readable, float(CROP_SIZE - 1 - np.median(np.concatenate(sums))) / 2
 
@@ -231,7 +190,7 @@ def _annotators_offset(
 
 
 def _chunks(data: AflwCrops) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    skipped = Skipped(str(data.pictures.path))
+    skipped = Skipped(str(data.folder))
     for start in tqdm(range(0, len(data), _CHUNK), desc="teacher", disable=None):
         indices, crops = [], []
         for index in range(start, min(start + _CHUNK, len(data))):

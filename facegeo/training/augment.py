@@ -222,15 +222,3 @@ def misplaced(
     angle = rng.uniform(-30, 30, 1)
     matrix = similarities(angle, np.array([zoom]), shift[None])[0]
     return moved_picture(crop, matrix, size, _BORDERS[rng.integers(len(_BORDERS))])
-
-
-def background(picture: np.ndarray, rng: Rng, size: int = CROP_SIZE) -> np.ndarray:
-    """A random square of a picture without faces."""
-    height, width = picture.shape[:2]
-    side = int(rng.integers(min(40, height, width), min(height, width) + 1))
-    x, y = (int(rng.integers(0, extent - side + 1)) for extent in (width, height))
-    square = picture[y : y + side, x : x + side]
-    if rng.random() < 0.5:
-        square = square[:, ::-1]
-    method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(square, (size, size), interpolation=method))

@@ -30,7 +30,8 @@ class DataConfig:
     morphable_model : str
         ``generic``, or the file of the face model that the labels belong to.
     backgrounds : str
-        Folder or tar of photos without faces, for negatives; may be empty.
+        Folder or tar of photos without faces, for negatives; may be empty. The first of every
+        five, by file name, is held back for ``facegeo eval presence``.
     negatives : float
         Negatives an epoch, as a part of the number of faces.
     dev : str

@@ -6,7 +6,6 @@ of one face model.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,14 +31,9 @@ from facegeo.files import replacing
 from facegeo.fitting import fit_landmarks
 from facegeo.morphable import MorphableModel
 from facegeo.params import join, split
+from facegeo.pictures import Chosen, FolderPictures, Pictures, Skipped, decode, open_pictures
 from facegeo.pose import rotation_from_euler
 from facegeo.training.geometry import pose_from_crop
-from facegeo.training.images import FolderPictures, Pictures, decode, open_pictures
-
-_log = logging.getLogger(__name__)
-
-#: Bad samples that are named one by one; the rest are only counted.
-_NAMED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,25 +71,6 @@ class LabelledFaces:
         """Mean and standard deviation (62,) of the parameters, by which a network whitens."""
         params = self.params.astype(np.float64)
         return params.mean(axis=0), np.maximum(params.std(axis=0), 1e-8)
-
-
-class Skipped:
-    """Names bad samples as they come, and counts them."""
-
-    def __init__(self, what: str) -> None:
-        self.count = 0
-        self._what = what
-
-    def add(self, error: Exception) -> None:
-        """Leave one out."""
-        self.count += 1
-        if self.count <= _NAMED:
-            _log.warning("%s: left out: %s", self._what, error)
-
-    def report(self, kept: int) -> None:
-        """Say at the end how many there were."""
-        if self.count:
-            _log.warning("%s: %d samples left out, %d kept", self._what, self.count, kept)
 
 
 def write_labels(
@@ -323,18 +298,6 @@ def _check_sample(pictures: Pictures, index: int, params: np.ndarray) -> None:
     shape = decode(pictures.read(index), name).shape
     if shape != (CROP_SIZE, CROP_SIZE, 3):
         raise CorruptFileError(f"{name}: expected a crop of side {CROP_SIZE}, got {shape[:2]}")
-
-
-class Chosen:
-    """Some of a collection of pictures."""
-
-    def __init__(self, pictures: Pictures, indices: Iterable[int]) -> None:
-        self._pictures = pictures
-        self._indices = list(indices)
-        self.names = [pictures.names[index] for index in self._indices]
-
-    def read(self, index: int) -> bytes:
-        return self._pictures.read(self._indices[index])
 
 
 #: Label a folder of photos by another model: photo -> (K, 68, 3) landmarks in photo pixels and

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegeo import pose as pose_maths
-from facegeo.conventions import AFLW21_FROM_68, NUM_LANDMARKS, NUM_POSE
+from facegeo.conventions import AFLW21_FROM_68, NUM_POSE
 from facegeo.crop import CropConvention, pose_to_crop
+from facegeo.evaluation.measures import points_21
 from facegeo.fitting import FitResult, fit_landmarks
 from facegeo.morphable import MorphableModel
 from facegeo.params import join, split
@@ -100,14 +101,6 @@ def averaged_params(
         seen = predict(warp(crops, matrices))
         total += transform_params(seen.astype(np.float64), inverted(matrices), rule)
     return total / views
-
-
-def points_21(points: np.ndarray) -> np.ndarray:
-    """AFLW's 21 points of 68, along the last axis but one."""
-    mix = np.zeros((len(AFLW21_FROM_68), NUM_LANDMARKS))
-    for row, members in zip(mix, AFLW21_FROM_68, strict=True):
-        row[list(members)] = 1 / len(members)
-    return mix @ points
 
 
 def convention_offsets(params: np.ndarray, rows: FaceModelRows, manual: ManualPoints) -> np.ndarray:

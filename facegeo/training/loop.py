@@ -17,13 +17,14 @@ from tqdm import tqdm
 
 from facegeo.errors import BackendUnavailableError, InvalidInputError
 from facegeo.morphable import MorphableModel
+from facegeo.negatives import split_backgrounds
 from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy import SynergyNet
+from facegeo.pictures import Chosen, Pictures, open_pictures
 from facegeo.training import checkpoint
 from facegeo.training.checkpoint import Ema, Progress
 from facegeo.training.config import TrainConfig
 from facegeo.training.datasets import LabelledFaces, read_labelled
-from facegeo.training.images import open_pictures
 from facegeo.training.measure import DevSet
 from facegeo.training.run_folder import RunFolder
 from facegeo.training.sampling import RULE, EpochBatches, Negatives, RunBatches, TrainingSet
@@ -308,9 +309,15 @@ def _weights(path: str) -> SynergyNet:
 
 
 def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:
-    backgrounds = open_pictures(config.data.backgrounds) if config.data.backgrounds else None
+    backgrounds = training_backgrounds(config.data.backgrounds) if config.data.backgrounds else None
     negatives = Negatives(config.data.negatives, backgrounds)
     return TrainingSet(faces, model, config.augment, negatives, config.seed)
+
+
+def training_backgrounds(path: str) -> Pictures:
+    """The photos that are not held back for judging presence."""
+    pictures = open_pictures(path)
+    return Chosen(pictures, split_backgrounds(pictures.names).training)
 
 
 def _device(name: str, process: Process) -> torch.device:

@@ -14,10 +14,9 @@ from facegeo import pose
 from facegeo.crop import CROP_SIZE, crop_to_photo
 from facegeo.evaluation.aflw2000 import Aflw2000
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors, roc_area
+from facegeo.negatives import half_a_face, shifted_crops
 from facegeo.networks.synergy import SynergyNet
 from facegeo.params import split
-from facegeo.training.augment import moved_picture
-from facegeo.training.geometry import similarities
 from facegeo.training.sampling import RULE
 
 _BATCH = 125
@@ -62,22 +61,10 @@ class DevSet:
         exact = pose_errors(pose.euler_from_rotation(rotation), self.angles_deg)
         report["pose_mae_deg_exact"] = exact["mean"]
         if "presence" in outputs:
-            shifted = predict(network, self._half_a_face_off(), device, size)
+            off = shifted_crops(self.crops, half_a_face(self.data.original, self.data.rois))
+            shifted = predict(network, off, device, size)
             report["presence_auc_shifted"] = roc_area(outputs["presence"], shifted["presence"])
         return report
-
-    def _half_a_face_off(self) -> np.ndarray:
-        """The crops with their faces shifted by half their size, each in a direction of its own."""
-        rng = np.random.default_rng(0)
-        sides = np.ptp(self.data.original, axis=1)
-        face_px = (
-            CROP_SIZE * np.sqrt(sides.prod(axis=1)) / np.ptp(self.data.rois[:, [0, 2]], axis=1)
-        )
-        angle = rng.uniform(0, 2 * np.pi, len(self.crops))
-        shift = 0.5 * face_px[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        matrices = similarities(np.zeros(len(shift)), np.ones(len(shift)), shift)
-        pairs = zip(self.crops, matrices, strict=True)
-        return np.stack([moved_picture(crop, matrix, CROP_SIZE) for crop, matrix in pairs])
 
 
 def predict(

@@ -15,19 +15,19 @@ from torch.utils.data import Dataset, Sampler
 
 from facegeo.crop import convention
 from facegeo.morphable import MorphableModel
+from facegeo.negatives import background_crop
+from facegeo.pictures import Pictures, decode
 from facegeo.training.augment import (
     AugmentConfig,
     Rng,
     Sample,
     augmented,
-    background,
     degraded,
     misplaced,
     recoloured,
 )
 from facegeo.training.datasets import LabelledFaces
 from facegeo.training.face_swap import FaceSwap
-from facegeo.training.images import Pictures, decode
 
 #: The convention of every network that is trained here.
 RULE = convention("exact")
@@ -109,7 +109,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         backgrounds = self._negatives.backgrounds
         if backgrounds is not None and rng.random() < 0.5:
             index = int(rng.integers(len(backgrounds.names)))
-            crop = background(decode(backgrounds.read(index), backgrounds.names[index]), rng, size)
+            photo = decode(backgrounds.read(index), backgrounds.names[index])
+            crop = background_crop(photo, rng, size)
         else:
             face = self._labelled(int(rng.integers(len(self._faces))))
             crop = misplaced(face.crop, face.landmarks, rng, size)

@@ -104,6 +104,8 @@ def test_a_target_that_cannot_be_written_fails_that_photo_only(models, album, tm
         ["import", "3ddfa-v2", "somewhere"],
         ["fetch", "nothing"],
         ["eval", "aflw2000-3d"],
+        ["eval", "biwi", "--data", "x", "--every", "0"],
+        ["eval", "presence", "--data", "x"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
@@ -123,6 +125,9 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
         (["predict", "x.jpg", "--device", "cuda:77"], "cuda:77"),
         (["predict", "."], "holds no photos"),
         (["eval", "aflw2000-3d", "--data", "nowhere"], "annotations.npz"),
+        (["eval", "aflw21", "--data", "nowhere"], "AFLW_GT_crop.list"),
+        (["eval", "biwi", "--data", "nowhere"], "frame_*"),
+        (["eval", "300vw", "--data", "nowhere"], "vid.avi"),
         (["import", "faceboxes", "missing.pth"], "missing.pth"),
     ],
 )
@@ -135,15 +140,21 @@ def test_failures_are_one_line_and_exit_code_1(
     assert line.startswith("facegeo: error:") and message in line
 
 
-def test_the_evaluation_prints_the_keys_that_tables_are_made_from(models, shared, capsys):
+def test_the_evaluation_prints_the_keys_that_tables_are_made_from(models, shared, tmp_path, capsys):
     data = str(shared / "data/aflw2000_dev")
     assert main(["eval", "aflw2000-3d", "--data", data, "--model", "mb05", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["nme_percent"]["original"]["mean_of_bins"] == pytest.approx(3.709, abs=0.005)
     assert report["nme_percent"]["reannotated"]["60-90"] == pytest.approx(3.805, abs=0.005)
     assert report["pose_mae_deg"]["mean"] == pytest.approx(4.236, abs=0.005)
-    assert main(["eval", "aflw2000-3d", "--data", data]) == 0
-    assert "| original | 2.857 | 3.734 | 4.536 | 3.709 |" in capsys.readouterr().out
+    table, curve = tmp_path / "table.md", tmp_path / "curve.png"
+    written = ["--markdown", str(table), "--curve", str(curve)]
+    assert main(["eval", "aflw2000-3d", "--data", data, *written]) == 0
+    printed = capsys.readouterr().out
+    assert "| original | 2.857 | 3.734 | 4.536 | 3.709 |" in printed
+    assert "| original: SynergyNet | 2.65 | 3.30 | 4.27 | 3.41 |" in printed
+    assert table.read_text() == printed
+    assert cv2.imread(str(curve)).shape == (720, 960, 3)
 
 
 def test_import_models_and_demo_on_an_empty_cache(cache, shared, tmp_path, monkeypatch, capsys):

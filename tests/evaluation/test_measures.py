@@ -36,3 +36,30 @@ def test_roc_area_counts_pairs_in_order():
     # 3 > 1, 3 > 2, 2 > 1, and 2 = 2 as a half, of four pairs
     assert roc_area(np.array([3.0, 2.0]), np.array([1.0, 2.0])) == 3.5 / 4
     assert roc_area(np.array([0.0]), np.array([1.0, 2.0])) == 0.0
+
+
+def test_the_cumulative_distribution_counts_what_is_no_number_as_a_miss():
+    from facegeo.evaluation.measures import cumulative
+
+    errors = np.array([1.0, 3.0, np.nan, np.inf])
+    assert cumulative(errors, np.array([0.0, 1.0, 2.0, 3.0])).tolist() == [0, 0.25, 0.25, 0.5]
+    assert np.isnan(cumulative(np.zeros(0), np.array([1.0]))).all()
+
+
+def test_published_means_are_the_means_of_their_columns():
+    """A digit that was copied wrongly would show."""
+    from facegeo.evaluation import published
+
+    # As printed there; their columns do not give their means.
+    printed = {2.65: "SynergyNet", 6.01: "SSRNet-MD", 4.15: "QuatNet", 3.97: "TriNet"}
+    printed[4.65] = "SSR-Net-MD"
+    tables = (
+        published.AFLW2000_ORIGINAL,
+        published.AFLW2000_REANNOTATED,
+        published.AFLW2000_POSE,
+        published.AFLW21,
+        published.BIWI,
+    )
+    for name, (*parts, mean) in (row for table in tables for row in table.items()):
+        if printed.get(mean) != name:
+            assert mean == pytest.approx(np.mean(parts), abs=0.0101), name

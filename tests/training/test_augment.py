@@ -7,11 +7,11 @@ import pytest
 from training_data import RULE, painted, some_params
 
 from facegeo.morphable import MorphableModel
+from facegeo.negatives import background_crop
 from facegeo.training.augment import (
     AugmentConfig,
     Sample,
     augmented,
-    background,
     flipped,
     misplaced,
     moved_picture,
@@ -159,6 +159,6 @@ def test_negatives_have_the_face_elsewhere():
 
 def test_backgrounds_are_squares_of_the_photo():
     photo = np.full((50, 90, 3), 77, np.uint8)
-    crop = background(photo, np.random.default_rng(0), 64)
+    crop = background_crop(photo, np.random.default_rng(0), 64)
     assert crop.shape == (64, 64, 3)
     assert (crop == 77).all()

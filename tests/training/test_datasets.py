@@ -16,8 +16,9 @@ from training_data import RULE, painted, some_params, write_faces
 
 from facegeo.crop import convention, pose_to_crop
 from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.evaluation.aflw import AflwCrops
+from facegeo.pictures import TarPictures, decode
 from facegeo.pose import euler_from_rotation
-from facegeo.training.aflw import AflwCrops
 from facegeo.training.datasets import (
     label_photos,
     landmarks_of,
@@ -25,7 +26,6 @@ from facegeo.training.datasets import (
     read_300wlp_photos,
     read_labelled,
 )
-from facegeo.training.images import TarPictures, decode
 
 
 def test_a_labelled_folder_comes_back(faces, model):
@@ -188,6 +188,7 @@ def test_aflw_regions_do_not_wrap_around(tmp_path, model):
         names=np.array(["face00.png", "face01.png"]),
         pts21=points,
         roi_box=np.array([[60000, 10, 60200, 210], [5, 5, 105, 105]], np.uint16),
+        yaw_deg=np.zeros(2, np.float32),
     )
     data = AflwCrops.open(tmp_path)
     assert (data.rois[:, 2:] - data.rois[:, :2]).tolist() == [[200, 200], [100, 100]]

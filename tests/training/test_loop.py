@@ -14,6 +14,7 @@ from facegeo.crop import convention
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy_config import SynergyConfig
+from facegeo.pictures import FolderPictures
 from facegeo.training.augment import AugmentConfig
 from facegeo.training.config import (
     DataConfig,
@@ -23,8 +24,7 @@ from facegeo.training.config import (
     read_config,
 )
 from facegeo.training.datasets import landmarks_of
-from facegeo.training.images import FolderPictures
-from facegeo.training.loop import Trainer, train
+from facegeo.training.loop import Trainer, _training_set, train
 from facegeo.training.losses import LossConfig
 from facegeo.training.sampling import EpochBatches, Key, Negatives, TrainingSet
 from facegeo.training.step import rate_factor
@@ -172,6 +172,21 @@ def test_negatives_come_after_the_faces(faces, model):
     assert present == [1.0] * 16 + [0.0] * 8
     first, again = (data[Key(1, 20, 32)]["crop"] for _ in range(2))
     assert torch.equal(first, again)
+
+
+def test_held_back_backgrounds_are_not_trained_on(faces, model, tmp_path):
+    """Every background is a negative of its own colour; those of the held-back two never come."""
+    import cv2
+
+    for index in range(6):
+        photo = np.full((50, 50, 3), 255 if index % 5 == 0 else 100, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), photo)
+    plain = AugmentConfig(swap=0, blur=0, jpeg=0, brightness=0, contrast=0, tint=0)
+    sources = DataConfig("", "", backgrounds=str(tmp_path), negatives=4.0, workers=0)
+    data = _training_set(config_of("", data=sources, augment=plain), faces, model)
+    crops = [data[Key(0, index, 32)]["crop"].numpy() for index in range(16, len(data))]
+    flat = [crop.mean() for crop in crops if np.ptp(crop) == 0 and crop.mean() > 60]
+    assert len(flat) > 10 and set(np.rint(flat)) <= {99.0, 100.0}
 
 
 def test_the_annotators_offset_does_not_turn_with_the_picture(faces, model):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from facegeo import negatives
 from facegeo.detect.base import Detector
 from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.pictures import TarPictures, decode
 
 _log = logging.getLogger(__name__)
 
@@ -110,11 +111,8 @@ def split_backgrounds(all_photos: Backgrounds, held_back: int) -> tuple[Backgrou
             [all_photos.ignored[i] for i in rows],
         )
 
-    rows = range(len(all_photos.names))
-    return (
-        part([i for i in rows if i % held_back]),
-        part([i for i in rows if i % held_back == 0]),
-    )
+    chosen = negatives.split_backgrounds(all_photos.names, held_back)
+    return part(chosen.training), part(chosen.held_back)
 
 
 def point_features(points: np.ndarray, rois: np.ndarray, yaw_deg: np.ndarray) -> np.ndarray:
@@ -175,15 +173,6 @@ def _shown_to(teacher: Detector, crops: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _read_images(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                file = archive.extractfile(member)
-                if file is None:
-                    continue
-                image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
-                if image is None:
-                    raise CorruptFileError(f"{path}: {member.name} cannot be decoded")
-                yield Path(member.name).name, image
-    except (OSError, tarfile.TarError) as error:
-        raise UnreadableFileError(f"{path}: {error}") from error
+    pictures = TarPictures(path)
+    for index, name in enumerate(pictures.names):
+        yield Path(name).name, decode(pictures.read(index), f"{path}: {name}")

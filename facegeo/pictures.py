@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,11 @@ import cv2
 import numpy as np
 
 from facegeo.errors import CorruptFileError, UnreadableFileError
+
+_log = logging.getLogger(__name__)
+
+#: Bad samples that are named one by one; the rest are only counted.
+_NAMED = 20
 
 #: Endings of files that count as pictures.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -75,6 +81,18 @@ class TarPictures:
             raise UnreadableFileError(f"{self.path}: cannot be read ({error.strerror})") from error
 
 
+class Chosen:
+    """Some of a collection of pictures."""
+
+    def __init__(self, pictures: Pictures, indices: Iterable[int]) -> None:
+        self._pictures = pictures
+        self._indices = list(indices)
+        self.names = [pictures.names[index] for index in self._indices]
+
+    def read(self, index: int) -> bytes:
+        return self._pictures.read(self._indices[index])
+
+
 def open_pictures(path: str | Path, names: Sequence[str] | None = None) -> Pictures:
     """Pictures of a tar archive or of a folder."""
     path = Path(path)
@@ -95,6 +113,25 @@ def decoded(pictures: Pictures, indices: Sequence[int] | np.ndarray) -> Iterator
     """The pictures at these numbers."""
     for index in indices:
         yield decode(pictures.read(int(index)), pictures.names[int(index)])
+
+
+class Skipped:
+    """Names bad samples as they come, and counts them."""
+
+    def __init__(self, what: str) -> None:
+        self.count = 0
+        self._what = what
+
+    def add(self, error: Exception) -> None:
+        """Leave one out."""
+        self.count += 1
+        if self.count <= _NAMED:
+            _log.warning("%s: left out: %s", self._what, error)
+
+    def report(self, kept: int) -> None:
+        """Say at the end how many there were."""
+        if self.count:
+            _log.warning("%s: %d samples left out, %d kept", self._what, self.count, kept)
 
 
 def _positions(path: Path) -> dict[str, tuple[int, int]]:
