@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,9 +19,22 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw_curves(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     labels: tuple[str, str] = ("recall", "precision"),
+    *,
+    x_max: float = 1.0,
+    y_range: tuple[float, float] = (0.0, 1.0),
+    legend: Literal["left", "right"] = "left",
 ) -> np.ndarray:
-    """Curves of two quantities in 0..1, ``(720, 960, 3)`` uint8 BGR, with axes and a legend."""
+    """Curves of two quantities, ``(720, 960, 3)`` uint8 BGR, with axes and a legend.
+
+    Parameters
+    ----------
+    curves : mapping of str to pair of (K,) float
+        x in 0..``x_max``, y within ``y_range``; points that are no number are left out.
+    legend : {"left", "right"}
+        In which lower corner.
+    """
     height, width = _SIZE
+    low, high = y_range
     image = np.full((height, width, 3), 255, np.uint8)
 
     def at(x: float, y: float) -> tuple[int, int]:
@@ -33,19 +47,31 @@ def draw_curves(
         cv2.line(image, at(tick, 0), at(tick, 1), _GRID, 1)
         cv2.line(image, at(0, tick), at(1, tick), _GRID, 1)
         x, y = at(tick, 0)
-        cv2.putText(image, f"{tick:.1f}", (x - 14, y + 24), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+        shown = f"{tick * x_max:.1f}"
+        cv2.putText(image, shown, (x - 14, y + 24), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
         x, y = at(0, tick)
-        cv2.putText(image, f"{tick:.1f}", (x - 40, y + 5), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+        cv2.putText(
+            image,
+            f"{low + tick * (high - low):.1f}",
+            (x - 40, y + 5),
+            _FONT,
+            0.5,
+            _INK,
+            1,
+            cv2.LINE_AA,
+        )
     cv2.rectangle(image, at(0, 1), at(1, 0), _INK, 1)
     x, y = at(0.5, 0)
-    cv2.putText(image, labels[0], (x - 25, y + 52), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+    (wide, _), _ = cv2.getTextSize(labels[0], _FONT, 0.6, 1)
+    cv2.putText(image, labels[0], (x - wide // 2, y + 52), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     x, y = at(0, 1)
     cv2.putText(image, labels[1], (x - 20, y - 16), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     for row, (name, (xs, ys)) in enumerate(curves.items()):
         colour = _COLOURS[row % len(_COLOURS)]
-        points = np.array([at(a, b) for a, b in zip(xs, ys, strict=True)], np.int32)
+        pairs = [(a, b) for a, b in zip(xs, ys, strict=True) if np.isfinite(a + b)]
+        points = np.array([at(a / x_max, (b - low) / (high - low)) for a, b in pairs], np.int32)
         cv2.polylines(image, [points.reshape(-1, 1, 2)], False, colour, 2, cv2.LINE_AA)
-        x, y = at(0.04, 0.06 + 0.06 * row)
+        x, y = at(0.04 if legend == "left" else 0.55, 0.06 + 0.06 * row)
         cv2.line(image, (x, y), (x + 36, y), colour, 3)
         cv2.putText(image, name, (x + 46, y + 5), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     return image

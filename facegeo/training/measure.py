@@ -62,11 +62,11 @@ class DevSet:
         exact = pose_errors(pose.euler_from_rotation(rotation), self.angles_deg)
         report["pose_mae_deg_exact"] = exact["mean"]
         if "presence" in outputs:
-            shifted = predict(network, self._half_a_face_off(), device, size)
+            shifted = predict(network, self.half_a_face_off(), device, size)
             report["presence_auc_shifted"] = roc_area(outputs["presence"], shifted["presence"])
         return report
 
-    def _half_a_face_off(self) -> np.ndarray:
+    def half_a_face_off(self) -> np.ndarray:
         """The crops with their faces shifted by half their size, each in a direction of its own."""
         rng = np.random.default_rng(0)
         sides = np.ptp(self.data.original, axis=1)
