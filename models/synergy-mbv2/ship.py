@@ -205,12 +205,12 @@ def draw_history(history: Sequence[dict[str, Any]]) -> np.ndarray:
         errors[errors > 3 * errors.min(initial=np.inf)] = np.nan
         curves[f"{kind} points"] = (epochs, errors)
         values += errors[np.isfinite(errors)].tolist()
-    return draw_curves(
-        curves,
-        ("epoch", "NME on dev, percent"),
-        x_max=float(epochs.max(initial=1.0)),
-        y_range=(float(np.floor(min(values))), float(np.ceil(max(values)))),
-    )
+    # The plot has five intervals along each axis: ends that give round ticks.
+    low = float(np.floor(min(values)))
+    high = low + 2.5 * float(np.ceil((max(values) - low) / 2.5))
+    last = 5 * float(np.ceil(epochs.max(initial=1.0) / 5))
+    labels = ("epoch", "NME on dev, percent")
+    return draw_curves(curves, labels, x_max=last, y_range=(low, high))
 
 
 def read_config(run: Path) -> dict[str, Any]:
