@@ -40,6 +40,10 @@ def _add_import(subparsers: Any) -> None:
         "--weights", type=Path, metavar="FILE", help="which .pth, where DIR has several"
     )
     v2.set_defaults(run=run_import_3ddfa_v2)
+    synergynet = kinds.add_parser("synergynet", help="SynergyNet: best.pth.tar and 3dmm_data")
+    synergynet.add_argument("folder", type=Path, metavar="DIR", help="searched with sub-folders")
+    synergynet.add_argument("--name", default="synergynet", help="name of the installed model")
+    synergynet.set_defaults(run=run_import_synergynet)
     _add_import_face_model(kinds)
     faceboxes = kinds.add_parser("faceboxes", help="FaceBoxes: FaceBoxesProd.pth")
     faceboxes.add_argument("file", type=Path, metavar="FILE")
@@ -88,6 +92,13 @@ def run_import_3ddfa_v2(options: argparse.Namespace) -> int:
             weights=options.weights,
         )
     )
+
+
+def run_import_synergynet(options: argparse.Namespace) -> int:
+    """Import the weights that SynergyNet's authors released."""
+    from facegeo.zoo.upstream_synergynet import import_synergynet
+
+    return _report(import_synergynet(options.folder, options.name))
 
 
 def run_import_faceboxes(options: argparse.Namespace) -> int:

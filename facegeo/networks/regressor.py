@@ -17,9 +17,13 @@ from facegeo.networks.face_rows import FaceRows
 from facegeo.networks.mobilenet_v1 import MobileNetV1
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.synergy_config import SynergyConfig
+from facegeo.networks.synergy_released import ReleasedSynergyNet
 
 #: Architecture of a :class:`SynergyNet` in a model's card; its configuration is in the weights.
 SYNERGY: Final = "synergynet"
+
+#: Architecture of the weights that SynergyNet's authors published.
+RELEASED_SYNERGY: Final = "synergynet-released"
 
 #: Architectures of one plain head, as 3DDFA_V2 releases them -> width of MobileNetV1.
 _RELEASED_WIDTHS: Final = {"mobilenet_v1_x1": 1.0, "mobilenet_v1_x0.5": 0.5}
@@ -80,11 +84,13 @@ def build_regressor(
     if architecture == SYNERGY:
         network = _empty_synergy(rule, state)
         state = {key: value for key, value in state.items() if key not in STATE_TEXTS}
+    elif architecture == RELEASED_SYNERGY:
+        network = ReleasedSynergyNet(rule)
     elif architecture in _RELEASED_WIDTHS:
         backbone = MobileNetV1(_RELEASED_WIDTHS[architecture], NUM_PARAMS)
         network = ParameterRegressor(backbone, rule)
     else:
-        known = ", ".join(sorted([SYNERGY, *_RELEASED_WIDTHS]))
+        known = ", ".join(sorted([SYNERGY, RELEASED_SYNERGY, *_RELEASED_WIDTHS]))
         raise InvalidInputError(f"architecture: expected one of {known}, got {architecture!r}")
     load_state(network, state, architecture)
     return network.eval()

@@ -170,12 +170,12 @@ def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_
     from facegeo.zoo.cards import Card
     from facegeo.zoo.face_models import model_bytes
     from facegeo.zoo.store import install
-    from facegeo.zoo.upstream import _npz
+    from facegeo.zoo.upstream_files import npz_bytes
 
     network = small_network()
     onnx = exported(network)
     card = Card("tiny", "landmarks", SYNERGY, "test", "MIT", {}, crop_convention="exact")
-    contents = {"network": onnx, "weights": _npz(network_state(network))}
+    contents = {"network": onnx, "weights": npz_bytes(network_state(network))}
     install(card, contents | {"morphable": model_bytes(MorphableModel.generic())})
 
     (face,) = FaceGeometry("tiny", backend=backend)(sample_photo, boxes=[[180, 70, 270, 180]])
