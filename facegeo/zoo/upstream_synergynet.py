@@ -40,7 +40,8 @@ _BASES: Final = ("u_shp.npy", "u_exp.npy", "w_shp_sim.npy", "w_exp_sim.npy")
 _FLAT: Final = 3 * NUM_LANDMARKS
 
 LICENCE: Final = (
-    "MIT (weights, trained on 300W-LP: research); the Basel Face Model inside is for research only"
+    "as its authors state in their repository (trained on 300W-LP, for research); "
+    "the Basel Face Model inside is for research only"
 )
 
 #: Their modules -> ours; convN and bnN of the refinement are layers of one of our sequences.
