@@ -123,7 +123,20 @@ def _traced(
             external_data=False,
             verbose=False,
         )
-        return path.read_bytes()
+        return _without_traces(path)
+
+
+def _without_traces(path: Path) -> bytes:
+    """The file without the exporter's notes: source lines and paths of whoever exported it."""
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    data: bytes = model.SerializeToString()
+    return data
 
 
 @contextmanager

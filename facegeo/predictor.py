@@ -42,9 +42,9 @@ class FaceGeometry:
     Parameters
     ----------
     model : str
-        Name of an installed landmark model, or ``default``.
+        Name of a shipped or installed landmark model, or ``default``.
     detector : str
-        ``auto``, ``cascade``, or the name of an installed detection model.
+        ``auto``, ``default``, ``cascade``, or the name of a detection model.
     backend : str
         ``auto``, ``onnxruntime`` or ``pytorch``.
     device : str

@@ -65,6 +65,12 @@ def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchB
             "devices; see `facegeo doctor`"
         )
     card = model.card
+    if "weights" not in card.files:
+        raise BackendUnavailableError(
+            f'backend "pytorch": model {card.name!r} has its ONNX network only, without weights '
+            f"for PyTorch ({card.missing.get('weights', 'it was installed without them')}); "
+            "use backend='onnxruntime'"
+        )
     try:
         with np.load(io.BytesIO(model.read("weights")), allow_pickle=False) as archive:
             state = {key: archive[key] for key in archive.files}

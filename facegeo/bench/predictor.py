@@ -17,7 +17,7 @@ from facegeo.zoo.store import find
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``facegeo-bench crops`` and ``facegeo-bench photo``."""
-    parser.add_argument("--model", default="default", help="installed landmark model")
+    parser.add_argument("--model", default="default", help="shipped or installed landmark model")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each job")
 
 

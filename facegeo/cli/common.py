@@ -20,7 +20,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """``--model``, ``--backend``, ``--device``, ``--precision``."""
-    parser.add_argument("--model", default="default", help="installed landmark model")
+    parser.add_argument("--model", default="default", help="shipped or installed landmark model")
     parser.add_argument("--backend", default=AUTO, choices=[AUTO, *BACKENDS])
     parser.add_argument("--device", default=AUTO, help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", default=AUTO, help="auto or fp32")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from facegeo.cli.common import add_json_option, number, print_json
+from facegeo.zoo.cards import Card
 from facegeo.zoo.releases import RELEASES
 from facegeo.zoo.store import InstalledModel, cache_dir, find_any, list_models
 
@@ -38,6 +40,10 @@ def _add_import(subparsers: Any) -> None:
         "--weights", type=Path, metavar="FILE", help="which .pth, where DIR has several"
     )
     v2.set_defaults(run=run_import_3ddfa_v2)
+    synergynet = kinds.add_parser("synergynet", help="SynergyNet: best.pth.tar and 3dmm_data")
+    synergynet.add_argument("folder", type=Path, metavar="DIR", help="searched with sub-folders")
+    synergynet.add_argument("--name", default="synergynet", help="name of the installed model")
+    synergynet.set_defaults(run=run_import_synergynet)
     _add_import_face_model(kinds)
     faceboxes = kinds.add_parser("faceboxes", help="FaceBoxes: FaceBoxesProd.pth")
     faceboxes.add_argument("file", type=Path, metavar="FILE")
@@ -88,6 +94,13 @@ def run_import_3ddfa_v2(options: argparse.Namespace) -> int:
     )
 
 
+def run_import_synergynet(options: argparse.Namespace) -> int:
+    """Import the weights that SynergyNet's authors released."""
+    from facegeo.zoo.upstream_synergynet import import_synergynet
+
+    return _report(import_synergynet(options.folder, options.name))
+
+
 def run_import_faceboxes(options: argparse.Namespace) -> int:
     """Import FaceBoxes."""
     from facegeo.zoo.upstream import import_faceboxes
@@ -104,32 +117,42 @@ def run_fetch(options: argparse.Namespace) -> int:
 
 def run_models(options: argparse.Namespace) -> int:
     """List models."""
-    cards = [find_any(name).card for name in list_models()]
+    models = [find_any(name) for name in list_models()]
     if options.json:
         print_json(
             {
                 "cache": str(cache_dir()),
                 "installed": {
-                    card.name: {
-                        "task": card.task,
-                        "architecture": card.architecture,
-                        "source": card.source,
-                        "licence": card.licence,
-                        "mesh": "morphable" in card.files,
+                    model.card.name: {
+                        "task": model.card.task,
+                        "architecture": model.card.architecture,
+                        "source": model.card.source,
+                        "licence": model.card.licence,
+                        "mesh": "morphable" in model.card.files,
+                        "shipped": model.ships,
                     }
-                    for card in cards
+                    for model in models
                 },
                 "releases": {name: release.licence for name, release in RELEASES.items()},
             }
         )
         return 0
-    print(f"Installed in {cache_dir()}:" if cards else f"Nothing installed in {cache_dir()}.")
-    for card in cards:
-        print(f"  {card.name:16} {card.task:10} {card.architecture:18} {card.licence}")
+    shipped = [model.card for model in models if model.ships]
+    installed = [model.card for model in models if not model.ships]
+    if shipped:
+        print("In facegeo itself:")
+        _print_cards(shipped)
+    print(f"Installed in {cache_dir()}:" if installed else f"Nothing installed in {cache_dir()}.")
+    _print_cards(installed)
     print("Releases (facegeo fetch NAME):")
     for name, release in RELEASES.items():
         print(f"  {name:16} {'-> ' + release.model:29} {release.licence}")
     return 0
+
+
+def _print_cards(cards: Sequence[Card]) -> None:
+    for card in cards:
+        print(f"  {card.name:16} {card.task:10} {card.architecture:18} {card.licence}")
 
 
 def _report(model: InstalledModel) -> int:

@@ -58,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add_json_option(parser)
     add_engine_options(parser)
-    parser.add_argument("--detector", default="auto", help="auto, cascade or an installed model")
+    parser.add_argument("--detector", default="auto", help="auto, default, cascade or a model")
     parser.add_argument("--score", type=number(float, 0, 1), default=0.5, help="lowest confidence")
     parser.add_argument("--max-faces", type=number(int, 1), help="keep the best N a photo")
     parser.add_argument("--min-size", type=number(float, 0), default=0.0, help="pixels")

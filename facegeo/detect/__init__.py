@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from facegeo.backends import AUTO
+from facegeo.backends import AUTO, open_network
 from facegeo.detect.base import Detections, Detector, DetectorOptions
 from facegeo.errors import InvalidInputError, ModelNotFoundError
-from facegeo.zoo.releases import DEFAULT_DETECTOR
-from facegeo.zoo.store import find
+from facegeo.zoo.store import InstalledModel, find
 
 __all__ = ["Detections", "Detector", "DetectorOptions", "open_detector"]
 
@@ -27,8 +26,8 @@ def open_detector(
     Parameters
     ----------
     name : str
-        ``auto``, ``cascade``, or the name of an installed detection model. ``auto`` takes
-        FaceBoxes where it is installed, else the cascade with one warning.
+        ``auto``, ``default``, ``cascade``, or the name of a shipped or installed detection model.
+        ``auto`` takes the default where it is there, else the cascade with one warning.
 
     Raises
     ------
@@ -39,7 +38,7 @@ def open_detector(
     if name == CASCADE:
         return _cascade(options)
     try:
-        model = find(DEFAULT_DETECTOR if name == AUTO else name, task="detection")
+        model = find("default" if name == AUTO else name, task="detection")
     except ModelNotFoundError as error:
         if name != AUTO:
             raise
@@ -49,11 +48,23 @@ def open_detector(
             str(error).rsplit("; ", 1)[-1],
         )
         return _cascade(options)
-    if model.card.architecture != "faceboxes":
-        raise InvalidInputError(f"detector: unknown architecture {model.card.architecture!r}")
-    from facegeo.detect.faceboxes import FaceBoxesDetector
+    return _opened(model, options, device)
 
-    return FaceBoxesDetector(model, options, device)
+
+def _opened(model: InstalledModel, options: DetectorOptions, device: str) -> Detector:
+    architecture = model.card.architecture
+    if architecture == "faceboxes":
+        from facegeo.detect.faceboxes import FaceBoxesDetector
+
+        return FaceBoxesDetector(model, options, device)
+    if architecture == "one-stage":
+        from facegeo.detect.one_stage import OneStageFaces
+
+        network = open_network(model, "onnxruntime", device)
+        return OneStageFaces(network, options, name=model.card.name)
+    raise InvalidInputError(
+        f"detector: expected architecture faceboxes or one-stage, got {architecture!r}"
+    )
 
 
 def _cascade(options: DetectorOptions) -> Detector:

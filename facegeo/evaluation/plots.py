@@ -21,6 +21,7 @@ def draw_curves(
     labels: tuple[str, str] = ("recall", "precision"),
     *,
     x_max: float = 1.0,
+    y_range: tuple[float, float] = (0.0, 1.0),
     legend: Literal["left", "right"] = "left",
 ) -> np.ndarray:
     """Curves of two quantities, ``(720, 960, 3)`` uint8 BGR, with axes and a legend.
@@ -28,11 +29,12 @@ def draw_curves(
     Parameters
     ----------
     curves : mapping of str to pair of (K,) float
-        x in 0..``x_max``, y in 0..1; points that are no number are left out.
+        x in 0..``x_max``, y within ``y_range``; points that are no number are left out.
     legend : {"left", "right"}
         In which lower corner.
     """
     height, width = _SIZE
+    low, high = y_range
     image = np.full((height, width, 3), 255, np.uint8)
 
     def at(x: float, y: float) -> tuple[int, int]:
@@ -48,7 +50,16 @@ def draw_curves(
         shown = f"{tick * x_max:.1f}"
         cv2.putText(image, shown, (x - 14, y + 24), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
         x, y = at(0, tick)
-        cv2.putText(image, f"{tick:.1f}", (x - 40, y + 5), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
+        cv2.putText(
+            image,
+            f"{low + tick * (high - low):.1f}",
+            (x - 40, y + 5),
+            _FONT,
+            0.5,
+            _INK,
+            1,
+            cv2.LINE_AA,
+        )
     cv2.rectangle(image, at(0, 1), at(1, 0), _INK, 1)
     x, y = at(0.5, 0)
     (wide, _), _ = cv2.getTextSize(labels[0], _FONT, 0.6, 1)
@@ -57,8 +68,8 @@ def draw_curves(
     cv2.putText(image, labels[1], (x - 20, y - 16), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     for row, (name, (xs, ys)) in enumerate(curves.items()):
         colour = _COLOURS[row % len(_COLOURS)]
-        pairs = [(a / x_max, b) for a, b in zip(xs, ys, strict=True) if np.isfinite(a + b)]
-        points = np.array([at(a, b) for a, b in pairs], np.int32)
+        pairs = [(a, b) for a, b in zip(xs, ys, strict=True) if np.isfinite(a + b)]
+        points = np.array([at(a / x_max, (b - low) / (high - low)) for a, b in pairs], np.int32)
         cv2.polylines(image, [points.reshape(-1, 1, 2)], False, colour, 2, cv2.LINE_AA)
         x, y = at(0.04 if legend == "left" else 0.55, 0.06 + 0.06 * row)
         cv2.line(image, (x, y), (x + 36, y), colour, 3)

@@ -17,15 +17,23 @@ from facegeo.networks.face_rows import FaceRows
 from facegeo.networks.mobilenet_v1 import MobileNetV1
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.synergy_config import SynergyConfig
+from facegeo.networks.synergy_released import ReleasedSynergyNet
 
 #: Architecture of a :class:`SynergyNet` in a model's card; its configuration is in the weights.
 SYNERGY: Final = "synergynet"
 
+#: Architecture of the weights that SynergyNet's authors published.
+RELEASED_SYNERGY: Final = "synergynet-released"
+
 #: Architectures of one plain head, as 3DDFA_V2 releases them -> width of MobileNetV1.
 _RELEASED_WIDTHS: Final = {"mobilenet_v1_x1": 1.0, "mobilenet_v1_x0.5": 0.5}
 
+#: Weights by name, as NumPy arrays.
+State = dict[str, np.ndarray]
+
 #: Texts that travel with the weights of a SynergyNet.
-_CONFIG, _MORPHABLE = "config", "morphable_model"
+STATE_TEXTS: Final = ("config", "morphable_model")
+_CONFIG, _MORPHABLE = STATE_TEXTS
 
 
 class ParameterRegressor(FaceRows):
@@ -75,18 +83,20 @@ def build_regressor(
     network: FaceRows
     if architecture == SYNERGY:
         network = _empty_synergy(rule, state)
-        state = {key: value for key, value in state.items() if key not in (_CONFIG, _MORPHABLE)}
+        state = {key: value for key, value in state.items() if key not in STATE_TEXTS}
+    elif architecture == RELEASED_SYNERGY:
+        network = ReleasedSynergyNet(rule)
     elif architecture in _RELEASED_WIDTHS:
         backbone = MobileNetV1(_RELEASED_WIDTHS[architecture], NUM_PARAMS)
         network = ParameterRegressor(backbone, rule)
     else:
-        known = ", ".join(sorted([SYNERGY, *_RELEASED_WIDTHS]))
+        known = ", ".join(sorted([SYNERGY, RELEASED_SYNERGY, *_RELEASED_WIDTHS]))
         raise InvalidInputError(f"architecture: expected one of {known}, got {architecture!r}")
     load_state(network, state, architecture)
     return network.eval()
 
 
-def network_state(network: SynergyNet) -> dict[str, np.ndarray]:
+def network_state(network: SynergyNet) -> State:
     """Weights, configuration and face model's name, for :func:`build_regressor`."""
     state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
     state[_CONFIG] = np.array(network.config.to_json())

@@ -101,7 +101,7 @@ class TrainConfig:
     evaluate_epochs : int
         Epochs between measurements on ``data.dev``.
     initial : str
-        Weights to start from (``.npz`` of an earlier run); empty: random ones.
+        Weights to start from (``.npz`` of an earlier run, or ``.safetensors``); empty: random ones.
     teacher : str
         Weights of a network to distil from; empty: none.
     """

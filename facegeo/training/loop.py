@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -18,8 +17,8 @@ from tqdm import tqdm
 from facegeo.errors import BackendUnavailableError, InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.negatives import split_backgrounds
-from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy import SynergyNet
+from facegeo.networks.weights_file import read_weights
 from facegeo.pictures import Chosen, Pictures, open_pictures
 from facegeo.training import checkpoint
 from facegeo.training.checkpoint import Ema, Progress
@@ -280,7 +279,7 @@ def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -
     network = SynergyNet(config.network, RULE, model.name)
     network.speak(model, *faces.statistics())
     if config.initial:
-        earlier = _weights(config.initial)
+        earlier = read_weights(config.initial, RULE)
         own, given = network.state_dict(), earlier.state_dict()
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
         network.load_state_dict(own | fitting)
@@ -291,21 +290,7 @@ def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -
 def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:
     if not config.teacher:
         return None
-    return _weights(config.teacher).to(device).requires_grad_(False).eval()
-
-
-def _weights(path: str) -> SynergyNet:
-    """A network of an earlier run."""
-    from facegeo.errors import CorruptFileError
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            network = build_regressor(SYNERGY, RULE, {k: archive[k] for k in archive.files})
-    except (OSError, ValueError) as error:
-        raise CorruptFileError(f"{path}: not the weights of a training run ({error})") from error
-    if not isinstance(network, SynergyNet):
-        raise CorruptFileError(f"{path}: not a SynergyNet")
-    return network
+    return read_weights(config.teacher, RULE).to(device).requires_grad_(False).eval()
 
 
 def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:

@@ -8,8 +8,15 @@ from typing import Final
 #: What ``model="default"`` means.
 DEFAULT_MODEL: Final = "mb05"
 
-#: What ``detector="auto"`` looks for.
+#: What ``detector="default"`` means, and ``"auto"`` looks for.
 DEFAULT_DETECTOR: Final = "faceboxes"
+
+#: Task -> what ``default`` means.
+DEFAULTS: Final = {
+    "landmarks": DEFAULT_MODEL,
+    "detection": DEFAULT_DETECTOR,
+    "face-model": "facegeo-generic",
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""The folder of installed models. Files are verified against the card whenever they are read."""
+"""Models by name: those in the package, and the folder of installed ones.
+
+Files are verified against the card whenever they are read.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from pathlib import Path
 
 from facegeo import files
 from facegeo.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
+from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card, FileEntry, check_name, read_card
-from facegeo.zoo.releases import DEFAULT_MODEL, release_of
+from facegeo.zoo.releases import DEFAULTS, release_of
 
 #: Ending of the file of each role.
 _SUFFIX = {"network": ".onnx", "weights": ".npz", "morphable": ".npz"}
@@ -37,7 +41,7 @@ class InstalledModel:
     def path(self, role: str) -> Path:
         """The file of a role. Raises CorruptFileError where the card has none."""
         if role not in self.card.files:
-            raise CorruptFileError(f"{self.folder / 'card.json'}: no file for role {role!r}")
+            raise CorruptFileError(f"model {self.card.name!r}: its card has no file for {role!r}")
         return self.folder / self.card.files[role].file
 
     def read(self, role: str) -> bytes:
@@ -64,8 +68,14 @@ class InstalledModel:
         return data
 
     @property
+    def ships(self) -> bool:
+        """Whether it is in the package, rather than installed."""
+        return self.folder == shipped.ASSETS
+
+    @property
     def _hint(self) -> str:
-        return f"install the model {self.card.name!r} again"
+        what = "facegeo" if self.ships else f"the model {self.card.name!r}"
+        return f"install {what} again"
 
 
 def install(card: Card, contents: Mapping[str, bytes]) -> InstalledModel:
@@ -77,8 +87,17 @@ def install(card: Card, contents: Mapping[str, bytes]) -> InstalledModel:
         Its ``files`` are filled in here.
     contents : mapping of str to bytes
         Role -> content.
+
+    Raises
+    ------
+    InvalidInputError
+        If a model of that name ships with facegeo: two would hide each other.
     """
     folder = _folder(check_name(card.name))
+    if shipped.shipped_card(card.name) is not None:
+        raise InvalidInputError(
+            f"model name: {card.name!r} ships with facegeo; choose another (--name NAME)"
+        )
     entries = {}
     for role, data in contents.items():
         # The checksum in the name keeps an older card valid until the new one takes its place.
@@ -92,7 +111,7 @@ def install(card: Card, contents: Mapping[str, bytes]) -> InstalledModel:
 
 
 def find(name: str, task: str = "landmarks") -> InstalledModel:
-    """The installed model of that name; ``default`` means :data:`DEFAULT_MODEL`.
+    """The shipped or installed model of that name; ``default`` is the task's default model.
 
     Raises
     ------
@@ -101,7 +120,7 @@ def find(name: str, task: str = "landmarks") -> InstalledModel:
     InvalidInputError
         If the model does something else than ``task``.
     """
-    model = find_any(DEFAULT_MODEL if name == "default" else name)
+    model = find_any(DEFAULTS[task] if name == "default" else name)
     if model.card.task != task:
         raise InvalidInputError(
             f"model: expected one for {task}, but {name!r} is for {model.card.task}"
@@ -110,20 +129,25 @@ def find(name: str, task: str = "landmarks") -> InstalledModel:
 
 
 def find_any(name: str) -> InstalledModel:
-    """The installed model of that name, whatever it does. Raises ModelNotFoundError."""
-    folder = _folder(check_name(name))
+    """The model of that name, whatever it does. Raises ModelNotFoundError."""
+    card = shipped.shipped_card(check_name(name))
+    if card is not None:
+        return InstalledModel(read_card(card), shipped.ASSETS)
+    folder = _folder(name)
     if not (folder / "card.json").is_file():
         raise ModelNotFoundError(_how_to_get(name))
     return InstalledModel(read_card(folder / "card.json"), folder)
 
 
 def list_models(task: str | None = None) -> list[str]:
-    """Names of the installed models, of one task or of all, in alphabetical order."""
+    """Names of the shipped and installed models, of one task or of all, in alphabetical order."""
+    installed = (path.parent.name for path in (cache_dir() / "models").glob("*/card.json"))
     names = []
-    for path in sorted((cache_dir() / "models").glob("*/card.json")):
-        with suppress(CorruptFileError):  # a damaged card is reported when it is asked for
-            if task in (None, read_card(path).task):
-                names.append(path.parent.name)
+    for name in sorted({*shipped.shipped_names(), *installed}):
+        # A damaged card is reported when it is asked for; a folder of an odd name is not ours.
+        with suppress(CorruptFileError, InvalidInputError):
+            if task in (None, find_any(name).card.task):
+                names.append(name)
     return names
 
 

@@ -6,16 +6,13 @@ Layouts are those that 3DDFA, 3DDFA_V2 and FaceBoxes.PyTorch publish. Weights ar
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from facegeo import files, safe_pickle
+from facegeo import safe_pickle
 from facegeo.conventions import (
     NUM_EXPRESSION,
     NUM_LANDMARKS,
@@ -23,13 +20,23 @@ from facegeo.conventions import (
     NUM_SHAPE,
 )
 from facegeo.crop import convention
-from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError, UnsafeFileError
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 from facegeo.exporting import require_torch, to_onnx
 from facegeo.readers._arrays import BASEL_UNIT_MM
 from facegeo.zoo.cards import Card, check_name
 from facegeo.zoo.face_models import model_bytes
 from facegeo.zoo.releases import BASEL_LICENCE
 from facegeo.zoo.store import InstalledModel, install
+from facegeo.zoo.upstream_files import (
+    State,
+    checksums,
+    existing_folder,
+    find_below,
+    fitting,
+    npz_bytes,
+    search,
+    torch_state,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +44,6 @@ _STATISTICS = "param_mean_std_62d_120x120.pkl"
 _DENSE = "bfm_noneck_v3.pkl"
 _TRIANGLES = "tri.pkl"
 _FLAT_LANDMARKS = 3 * NUM_LANDMARKS
-
-State = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,15 @@ def import_3ddfa_v2(
     from facegeo.networks.regressor import build_regressor, input_example
 
     check_name(name)
-    folder = _existing_folder(folder)
+    folder = existing_folder(folder)
     weights = Path(weights) if weights else _only_weights(folder, name)
     sources = {weights.name: weights}
     state, architecture = _mobilenet_state(weights)
-    state |= _statistics(_find(folder, _STATISTICS, sources))
+    state |= _statistics(find_below(folder, _STATISTICS, sources))
     rows, morphable, missing = _face_model(folder, landmark_basis, sources)
     state |= {"landmark_mean": rows.mean, "landmark_basis": rows.basis}
 
-    network = _fitting(weights, build_regressor, architecture, convention("3ddfa"), state)
+    network = fitting(weights, build_regressor, architecture, convention("3ddfa"), state)
     onnx = to_onnx(
         network,
         input_example(2),
@@ -109,9 +114,9 @@ def import_3ddfa_v2(
         crop_convention="3ddfa",
         unit_mm=BASEL_UNIT_MM,
         missing=missing,
-        imported_from=_checksums(sources),
+        imported_from=checksums(sources),
     )
-    return install(card, {"network": onnx, "weights": _npz(state)} | morphable)
+    return install(card, {"network": onnx, "weights": npz_bytes(state)} | morphable)
 
 
 def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledModel:
@@ -131,9 +136,9 @@ def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledMode
     from facegeo.networks.regressor import load_state
 
     file = Path(file)
-    state = _torch_state(file)
+    state = torch_state(file)
     network = FaceBoxes().eval()
-    _fitting(file, load_state, network, state, "FaceBoxes")
+    fitting(file, load_state, network, state, "FaceBoxes")
 
     def photos(batch: int, height: int, width: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)
@@ -155,14 +160,14 @@ def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledMode
         source=f"FaceBoxes.PyTorch, https://github.com/zisianw/FaceBoxes.PyTorch, {file.name}",
         licence="MIT",
         files={},
-        imported_from=_checksums({file.name: file}),
+        imported_from=checksums({file.name: file}),
     )
-    return install(card, {"network": onnx, "weights": _npz(state)})
+    return install(card, {"network": onnx, "weights": npz_bytes(state)})
 
 
 def read_landmark_rows(folder: str | Path) -> LandmarkRows:
     """3DDFA's 68 landmark rows: ``u_base.txt``, ``w_shp_base.txt``, ``w_exp_base.txt``."""
-    folder = _existing_folder(folder)
+    folder = existing_folder(folder)
     mean = _text_matrix(folder / "u_base.txt", (_FLAT_LANDMARKS,))
     shape = _text_matrix(folder / "w_shp_base.txt", (_FLAT_LANDMARKS, NUM_SHAPE))
     expression = _text_matrix(folder / "w_exp_base.txt", (_FLAT_LANDMARKS, NUM_EXPRESSION))
@@ -174,7 +179,7 @@ def _face_model(
     folder: Path, landmark_basis: str | Path | None, sources: dict[str, Path]
 ) -> tuple[LandmarkRows, dict[str, bytes], dict[str, str]]:
     """Landmark rows, the morphable model's file if there is one, and what is missing."""
-    dense = _search(folder, _DENSE)
+    dense = search(folder, _DENSE)
     if dense is not None:
         rows, morphable = _dense_model(dense)
         sources[dense.name] = dense
@@ -195,7 +200,7 @@ def _dense_model(path: Path) -> tuple[LandmarkRows, dict[str, bytes]]:
     """Landmark rows of a dense model, and the model as facegeo's own file."""
     from facegeo.readers.threeddfa_v2 import read_3ddfa_v2
 
-    model = _fitting(path, read_3ddfa_v2, path).truncated(NUM_SHAPE, NUM_EXPRESSION)
+    model = fitting(path, read_3ddfa_v2, path).truncated(NUM_SHAPE, NUM_EXPRESSION)
     cut = model.landmark_basis
     basis = np.concatenate([cut.shape_basis, cut.expression_basis]).reshape(-1, _FLAT_LANDMARKS)
     return LandmarkRows(cut.mean.reshape(-1), basis), {"morphable": model_bytes(model)}
@@ -203,7 +208,7 @@ def _dense_model(path: Path) -> tuple[LandmarkRows, dict[str, bytes]]:
 
 def _mobilenet_state(path: Path) -> tuple[State, str]:
     """Backbone weights under our names, and which architecture their sizes mean."""
-    state = _torch_state(path)
+    state = torch_state(path)
     # The second head, fc_lm, was used in training only; older files call the first one fc_param.
     renamed = {
         f"backbone.{key.replace('fc_param.', 'fc.')}": value
@@ -234,38 +239,6 @@ def _statistics(path: Path) -> State:
     return statistics
 
 
-def _torch_state(path: Path) -> State:
-    """The tensors of a ``.pth`` file as NumPy arrays, without the prefix of ``DataParallel``."""
-    import pickle
-
-    import torch
-
-    if not path.is_file():
-        raise UnreadableFileError(f"{path}: no such file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise UnsafeFileError(
-                f"{path}: asks for code to be executed while it is read; refused, nothing ran"
-            ) from error
-        raise CorruptFileError(f"{path}: not a PyTorch weights file ({error})") from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise CorruptFileError(f"{path}: not a PyTorch weights file ({error})") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CorruptFileError(f"{path}: holds no state dict of tensors")
-    return {key.removeprefix("module."): value.numpy() for key, value in state.items()}
-
-
-def _fitting(path: Path, build: Callable[..., Any], *arguments: Any) -> Any:
-    """Call ``build``; weights that do not fit are the file's fault, so name it."""
-    try:
-        return build(*arguments)
-    except InvalidInputError as error:
-        raise CorruptFileError(f"{path}: {error}") from error
-
-
 def _text_matrix(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     try:
         matrix = np.loadtxt(path, dtype=np.float32)
@@ -289,32 +262,3 @@ def _only_weights(folder: Path, name: str) -> Path:
     raise InvalidInputError(
         f"{folder}: holds several weights ({listed}); choose with --weights FILE"
     )
-
-
-def _existing_folder(folder: str | Path) -> Path:
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UnreadableFileError(f"{folder}: no such folder")
-    return folder
-
-
-def _search(folder: Path, name: str) -> Path | None:
-    return next(iter(sorted(folder.rglob(name))), None)
-
-
-def _find(folder: Path, name: str, sources: dict[str, Path]) -> Path:
-    path = _search(folder, name)
-    if path is None:
-        raise UnreadableFileError(f"{folder}: the file {name} is missing in it and its sub-folders")
-    sources[name] = path
-    return path
-
-
-def _checksums(sources: Mapping[str, Path]) -> dict[str, str]:
-    return {name: files.sha256(path.read_bytes()) for name, path in sorted(sources.items())}
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()

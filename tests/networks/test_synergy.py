@@ -9,7 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facegeo.crop import CROP_SIZE, convention  # noqa: E402
+from synergy_networks import RULE, exported, small_network  # noqa: E402
+
+from facegeo.crop import CROP_SIZE  # noqa: E402
 from facegeo.errors import InvalidInputError  # noqa: E402
 from facegeo.morphable import MorphableModel  # noqa: E402
 from facegeo.networks.backbones import BACKBONES, build_backbone  # noqa: E402
@@ -23,27 +25,9 @@ from facegeo.networks.regressor import (  # noqa: E402
 from facegeo.networks.synergy import SynergyNet  # noqa: E402
 from facegeo.networks.synergy_config import ABLATIONS, SynergyConfig  # noqa: E402
 
-RULE = convention("exact")
-
 
 def size_of(module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def network_of(**changes) -> SynergyNet:
-    """A small SynergyNet of facegeo-generic, with weights that move every output."""
-    torch.manual_seed(0)
-    config = SynergyConfig(**({"backbone": "mobilenet_v1_x0.5"} | changes))
-    network = SynergyNet(config, RULE, "facegeo-generic")
-    std = np.full(62, 0.3)
-    mean = np.zeros(62)
-    mean[:12] = [0.5, 0, 0, 60, 0, 0.5, 0, 60, 0, 0, 0.5, 0]
-    std[[3, 7, 11]] = 5
-    std[[0, 1, 2, 4, 5, 6, 8, 9, 10]] = 0.02
-    network.speak(MorphableModel.generic(), mean, std)
-    if network.refinement is not None:
-        torch.nn.init.normal_(network.refinement.last.weight, std=0.05)
-    return network.eval()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +107,7 @@ def test_every_ablation_regresses(row):
 
 
 def test_coarse_landmarks_are_rows_of_the_mesh():
-    network = network_of()
+    network = small_network()
     model = MorphableModel.generic()
     with torch.inference_mode():
         params, _, coarse, _ = (value.numpy() for value in network(input_example(3)))
@@ -138,7 +122,7 @@ def test_weights_make_the_round_trip_and_onnx_agrees():
 
     from facegeo.exporting import to_onnx
 
-    network = network_of(adaptation=(64, 16, 8))
+    network = small_network(adaptation=(64, 16, 8))
     again = build_regressor(SYNERGY, RULE, network_state(network))
     assert again.config == network.config
     assert again.morphable_model == "facegeo-generic"
@@ -155,10 +139,11 @@ def test_weights_make_the_round_trip_and_onnx_agrees():
     )
     stored = onnx_package.load_from_string(onnx).graph.initializer
     assert not [tensor.name for tensor in stored if "inverse" in tensor.name]
+    assert b".py" not in onnx  # the exporter's notes name files of the machine
 
 
 def test_weights_without_their_configuration_are_refused():
-    state = network_state(network_of())
+    state = network_state(small_network())
     del state["config"]
     with pytest.raises(InvalidInputError, match="config"):
         build_regressor(SYNERGY, RULE, state)
@@ -182,23 +167,15 @@ def test_a_wrong_configuration_is_refused(settings):
 @pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
 def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_photo):
     from facegeo import FaceGeometry
-    from facegeo.exporting import to_onnx
     from facegeo.zoo.cards import Card
     from facegeo.zoo.face_models import model_bytes
     from facegeo.zoo.store import install
-    from facegeo.zoo.upstream import _npz
+    from facegeo.zoo.upstream_files import npz_bytes
 
-    network = network_of()
-    onnx = to_onnx(
-        network,
-        input_example(),
-        input_name="crops",
-        output_names=network.output_names,
-        dynamic={0: "N"},
-        checks=[],
-    )
+    network = small_network()
+    onnx = exported(network)
     card = Card("tiny", "landmarks", SYNERGY, "test", "MIT", {}, crop_convention="exact")
-    contents = {"network": onnx, "weights": _npz(network_state(network))}
+    contents = {"network": onnx, "weights": npz_bytes(network_state(network))}
     install(card, contents | {"morphable": model_bytes(MorphableModel.generic())})
 
     (face,) = FaceGeometry("tiny", backend=backend)(sample_photo, boxes=[[180, 70, 270, 180]])

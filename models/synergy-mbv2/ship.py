@@ -1,0 +1,312 @@
+"""A training run becomes the model that ships: network into the package, its record beside this.
+
+python models/synergy-mbv2/ship.py runs/last [--earlier runs/first --earlier runs/second]
+    --dev data/aflw2000_dev --backgrounds data/backgrounds/bsds500.tar
+
+Writes facegeo/assets/synergy-mbv2.onnx and .json, and into this folder card.md, config.yaml,
+metrics.json, curve.png and checkpoint.safetensors. Every figure is measured with the shipped
+ONNX file, by the code of ``facegeo eval``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from facegeo import FaceGeometry, MorphableModel, files
+from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.evaluation import aflw2000
+from facegeo.evaluation import presence as evaluation_presence
+from facegeo.evaluation.measures import by_yaw, normalised_mean_error
+from facegeo.evaluation.plots import draw_curves
+from facegeo.exporting import parity, to_onnx
+from facegeo.images import encode_photo
+from facegeo.networks.regressor import SYNERGY, input_example
+from facegeo.networks.synergy import SynergyNet
+from facegeo.networks.weights_file import read_weights, to_safetensors
+from facegeo.training.measure import DevSet
+from facegeo.training.sampling import RULE
+from facegeo.training.yaml_files import require_yaml
+from facegeo.zoo.cards import Card
+from facegeo.zoo.shipped import write_shipped
+
+NAME = "synergy-mbv2"
+FOLDER = Path(__file__).resolve().parent
+GENERIC = "facegeo-generic"
+
+#: Largest difference of ONNX from PyTorch on the dev crops, as a part of each output's range.
+TOLERANCE = 1e-4
+
+LICENCE = "non-commercial research only, as AFLW, whose photos it was trained on"
+
+_log = logging.getLogger("facegeo.ship")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ship a run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of the run whose weights ship")
+    parser.add_argument(
+        "--earlier", type=Path, action="append", default=[], help="runs before it, first to last"
+    )
+    parser.add_argument(
+        "--dev", type=Path, required=True, help="folder of AFLW2000-3D's dev photos"
+    )
+    parser.add_argument("--backgrounds", type=Path, required=True, help="photos without faces")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
+    options = parser.parse_args(arguments)
+    ship([*options.earlier, options.run], options.dev, options.backgrounds, options.out)
+
+
+def ship(runs: Sequence[Path], dev: Path, backgrounds: Path, out: Path) -> dict[str, Any]:
+    """Export, prove, measure and write; the figures of ``metrics.json``.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Run folders in the order in which they were trained; the last one ships.
+
+    Raises
+    ------
+    CorruptFileError
+        If the ONNX file differs from PyTorch by more than :data:`TOLERANCE`; nothing was written.
+    InvalidInputError
+        If the network speaks another face model than the one in the package.
+    """
+    network = read_weights(runs[-1] / "weights.npz", RULE)
+    if network.morphable_model != GENERIC:
+        raise InvalidInputError(
+            f"{runs[-1]}: expected a network that speaks {GENERIC}, got {network.morphable_model!r}"
+        )
+    history = read_history(runs)
+    config = portable(read_config(runs[-1]))
+    data = DevSet.open(dev)
+    onnx, difference = proven_onnx(network, data.crops)
+    weights = to_safetensors(network)
+    write_shipped(_card(weights), onnx, {"morphable": f"{GENERIC}.npz"})
+
+    predictor = FaceGeometry(NAME, backend="onnxruntime", device="cpu")
+    figures = {
+        "model": NAME,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "epochs": history[-1]["epoch"] if history else 0,
+        "onnx": {
+            "bytes": len(onnx),
+            "sha256": files.sha256(onnx),
+            "largest_relative_difference_from_pytorch": difference,
+            "tolerance": TOLERANCE,
+        },
+        "aflw2000_3d_dev": {
+            source: accuracy(predictor, data.data, source) for source in ("crops", "photos")
+        },
+        "presence_roc_area": presence(predictor, data.data, backgrounds)
+        if network.config.presence
+        else {},
+        "environment": json.loads((runs[-1] / "environment.json").read_text(encoding="utf-8")),
+    }
+    files.write_bytes(out / "checkpoint.safetensors", weights)
+    text = require_yaml().safe_dump(config, sort_keys=False)
+    files.write_bytes(out / "config.yaml", text.encode())
+    files.write_bytes(out / "metrics.json", (json.dumps(figures, indent=2) + "\n").encode())
+    files.write_bytes(out / "curve.png", encode_photo(draw_history(history), ".png"))
+    files.write_bytes(out / "card.md", card_text(figures, config, network).encode())
+    return figures
+
+
+def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:
+    """The ONNX file, and its largest relative difference from PyTorch on real crops."""
+    onnx = to_onnx(
+        network,
+        input_example(2),
+        input_name="crops",
+        output_names=network.output_names,
+        dynamic={0: "N"},
+        checks=[input_example(batch) for batch in (1, 3, 64)],
+        tolerance=TOLERANCE,
+    )
+    batches = torch.from_numpy(crops).split(100)
+    difference = max(parity(network, onnx, batch) for batch in batches)
+    if difference > TOLERANCE:
+        raise CorruptFileError(
+            f"the exported network differs from PyTorch by {difference:.1e} of the output's range "
+            f"on the dev crops; at most {TOLERANCE:.0e} is allowed; nothing was written"
+        )
+    return onnx, difference
+
+
+def accuracy(
+    predictor: FaceGeometry, data: aflw2000.Aflw2000, source: aflw2000.InputKind
+) -> dict[str, Any]:
+    """What ``facegeo eval`` reports, and the same NME of the coarse landmarks."""
+    coarse = aflw2000.predict(predictor, data, source).coarse_landmarks[..., :2]
+    annotations = {"original": data.original, "reannotated": data.reannotated}
+    return aflw2000.evaluate(predictor, data, source) | {
+        "nme_percent_coarse": {
+            name: by_yaw(normalised_mean_error(coarse, points), data.yaw_deg)
+            for name, points in annotations.items()
+        }
+    }
+
+
+def presence(predictor: FaceGeometry, data: aflw2000.Aflw2000, backgrounds: Path) -> Any:
+    """ROC areas of the presence output by source, as ``facegeo eval presence`` reports them."""
+    negatives = evaluation_presence.Backgrounds.open(backgrounds)
+    sources: tuple[aflw2000.InputKind, ...] = ("crops", "photos")
+    return {
+        source: evaluation_presence.evaluate(predictor, data, negatives, source)["roc_area"]
+        for source in sources
+    }
+
+
+def read_history(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Epochs of all runs that were measured on dev, numbered through, and the last epoch."""
+    history: list[dict[str, Any]] = []
+    before = 0
+    for run in runs:
+        path = run / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        epochs = [json.loads(line) for line in lines]
+        history += [entry | {"epoch": before + entry["epoch"]} for entry in epochs]
+        before += max((entry["epoch"] for entry in epochs), default=0)
+    return history
+
+
+def draw_history(history: Sequence[dict[str, Any]]) -> np.ndarray:
+    """NME on dev over the epochs of all runs."""
+    measured = [entry for entry in history if "dev" in entry]
+    epochs = np.array([entry["epoch"] for entry in measured], np.float64)
+    curves, values = {}, [2.0, 5.0]
+    for kind in ("original", "reannotated"):
+        errors = np.array([entry["dev"][f"nme_{kind}_refined"] for entry in measured], np.float64)
+        # The first epochs are far off; they would flatten the rest.
+        errors[errors > 3 * errors.min(initial=np.inf)] = np.nan
+        curves[f"{kind} points"] = (epochs, errors)
+        values += errors[np.isfinite(errors)].tolist()
+    # The plot has five intervals along each axis: ends that give round ticks.
+    low = float(np.floor(min(values)))
+    high = low + 2.5 * float(np.ceil((max(values) - low) / 2.5))
+    last = 5 * float(np.ceil(epochs.max(initial=1.0) / 5))
+    labels = ("epoch", "NME on dev, percent")
+    return draw_curves(curves, labels, x_max=last, y_range=(low, high))
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run, as it was written."""
+    config = require_yaml().safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    return dict(config)
+
+
+def portable(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the paths of the machine that trained made relative."""
+    changed = dict(config)
+    changed["run"] = f"runs/{Path(config['run']).name}"
+    for name in ("initial", "teacher"):
+        if config.get(name):
+            path = Path(config[name])
+            changed[name] = f"runs/{path.parent.name}/{path.name}"
+    changed["data"] = {
+        name: _in_data(value) if name in ("labels", "pictures", "backgrounds", "dev") else value
+        for name, value in config["data"].items()
+    }
+    return changed
+
+
+def _in_data(path: str) -> str:
+    """What follows the last folder ``data``, or else the file's name, below ``data``."""
+    if not path:
+        return path
+    parts = Path(path).parts
+    last = max((k for k, part in enumerate(parts[:-1]) if part == "data"), default=len(parts) - 2)
+    return "/".join(("data", *parts[last + 1 :]))
+
+
+def _card(weights: bytes) -> Card:
+    return Card(
+        name=NAME,
+        task="landmarks",
+        architecture=SYNERGY,
+        source=f"facegeo, models/{NAME}",
+        licence=LICENCE,
+        files={},
+        crop_convention=RULE.name,
+        unit_mm=MorphableModel.generic().unit_mm,
+        missing={
+            "weights": f"models/{NAME}/checkpoint.safetensors in facegeo's repository holds them"
+        },
+        imported_from={"checkpoint.safetensors": files.sha256(weights)},
+    )
+
+
+def card_text(figures: dict[str, Any], config: dict[str, Any], network: SynergyNet) -> str:
+    """``card.md``."""
+    template = (FOLDER / "card.template.md").read_text(encoding="utf-8")
+    values = {
+        "name": NAME,
+        "architecture": json.dumps(json.loads(network.config.to_json())),
+        "parameters": f"{figures['parameters'] / 1e6:.3f}",
+        "megabytes": f"{figures['onnx']['bytes'] / 1e6:.1f}",
+        "difference": f"{figures['onnx']['largest_relative_difference_from_pytorch']:.1e}",
+        "tolerance": f"{TOLERANCE:.0e}",
+        "epochs": str(figures["epochs"]),
+        "seed": str(config.get("seed")),
+        "nme": _nme_table(figures["aflw2000_3d_dev"]),
+        "orientation": _orientation_table(figures["aflw2000_3d_dev"]),
+        "presence": _presence_table(figures["presence_roc_area"]),
+        "licence": LICENCE,
+    }
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", value)
+    return template
+
+
+def _nme_table(reports: dict[str, Any]) -> str:
+    bins = list(reports["crops"]["nme_percent"]["original"])
+    lines = [
+        "| from | landmarks | points | " + " | ".join(bins).replace("_", " ") + " |",
+        "|---|---|---|" + "---|" * len(bins),
+    ]
+    for source, report in reports.items():
+        for kind, key in (("refined", "nme_percent"), ("coarse", "nme_percent_coarse")):
+            for points, values in report[key].items():
+                cells = " | ".join(f"{values[b]:.3f}" for b in bins)
+                lines.append(f"| {source} | {kind} | {points} | {cells} |")
+    return "\n".join(lines)
+
+
+def _orientation_table(reports: dict[str, Any]) -> str:
+    lines = [
+        "| from | angles | photos | yaw | pitch | roll | mean |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for source, report in reports.items():
+        for key, label in (
+            ("pose_mae_deg", "published protocol"),
+            ("pose_mae_deg_exact", "those that facegeo returns"),
+        ):
+            values = report[key]
+            cells = " | ".join(f"{values[a]:.3f}" for a in ("yaw", "pitch", "roll", "mean"))
+            lines.append(f"| {source} | {label} | {values['n']} | {cells} |")
+    return "\n".join(lines)
+
+
+def _presence_table(areas: dict[str, dict[str, float]]) -> str:
+    if not areas:
+        return "This network has no presence output."
+    names = list(areas["crops"])
+    lines = ["| faces from | " + " | ".join(f"against {n}" for n in names) + " |"]
+    lines.append("|---|" + "---|" * len(names))
+    for source, values in areas.items():
+        lines.append(f"| {source} | " + " | ".join(f"{values[n]:.4f}" for n in names) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    main()

@@ -1,0 +1,43 @@
+"""Small SynergyNets with random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from facegeo.crop import convention
+from facegeo.exporting import to_onnx
+from facegeo.morphable import MorphableModel
+from facegeo.networks.regressor import input_example
+from facegeo.networks.synergy import SynergyNet
+from facegeo.networks.synergy_config import SynergyConfig
+
+RULE = convention("exact")
+
+
+def small_network(**changes) -> SynergyNet:
+    """A small SynergyNet of facegeo-generic, with weights that move every output."""
+    torch.manual_seed(0)
+    config = SynergyConfig(**({"backbone": "mobilenet_v1_x0.5"} | changes))
+    network = SynergyNet(config, RULE, "facegeo-generic")
+    std = np.full(62, 0.3)
+    mean = np.zeros(62)
+    mean[:12] = [0.5, 0, 0, 60, 0, 0.5, 0, 60, 0, 0, 0.5, 0]
+    std[[3, 7, 11]] = 5
+    std[[0, 1, 2, 4, 5, 6, 8, 9, 10]] = 0.02
+    network.speak(MorphableModel.generic(), mean, std)
+    if network.refinement is not None:
+        torch.nn.init.normal_(network.refinement.last.weight, std=0.05)
+    return network.eval()
+
+
+def exported(network: SynergyNet) -> bytes:
+    """Its ONNX file."""
+    return to_onnx(
+        network,
+        input_example(),
+        input_name="crops",
+        output_names=network.output_names,
+        dynamic={0: "N"},
+        checks=[],
+    )

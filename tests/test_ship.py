@@ -1,0 +1,182 @@
+"""A run folder becomes the files that ship, with figures of the shipped file itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from shared_material import REPOSITORY
+
+torch = pytest.importorskip("torch")
+yaml = pytest.importorskip("yaml")
+
+from synergy_networks import RULE, exported, small_network  # noqa: E402
+
+from facegeo import FaceGeometry  # noqa: E402
+from facegeo.cli import main  # noqa: E402
+from facegeo.errors import CorruptFileError, InvalidInputError  # noqa: E402
+from facegeo.networks.regressor import network_state  # noqa: E402
+from facegeo.networks.weights_file import read_weights  # noqa: E402
+from facegeo.zoo import shipped  # noqa: E402
+
+FACES = 24
+
+
+@pytest.fixture(scope="module")
+def script():
+    """``models/synergy-mbv2/ship.py`` as a module."""
+    path = REPOSITORY / "models/synergy-mbv2/ship.py"
+    spec = importlib.util.spec_from_file_location("ship", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def assets(tmp_path, monkeypatch, cache) -> Path:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    shutil.copy(shipped.ASSETS / "facegeo-generic.npz", folder)
+    monkeypatch.setattr(shipped, "ASSETS", folder)
+    return folder
+
+
+@pytest.fixture
+def few(dev, shared, tmp_path) -> Path:
+    """Some dev photos, spread over the yaw ranges, in a folder of the data set's layout."""
+    folder = tmp_path / "dev"
+    folder.mkdir()
+    chosen = np.argsort(np.abs(dev.yaw_deg))[:: len(dev) // FACES][:FACES]
+    names = [dev.names[k] for k in chosen]
+    source = shared / "data/aflw2000_dev"
+    with np.load(source / "annotations.npz") as archive:
+        cut = {key: archive[key] for key in archive.files}
+    cut = {key: value[chosen] for key, value in cut.items()}
+    np.savez(folder / "annotations.npz", **cut)
+    members = {"crops.tar": names, "images.tar": [*names]}
+    members["images.tar"] += [f"{Path(name).stem}.mat" for name in names]
+    for archive, wanted in members.items():
+        with tarfile.open(source / archive) as old, tarfile.open(folder / archive, "w") as new:
+            for name in wanted:
+                member = old.getmember(name)
+                new.addfile(member, old.extractfile(member))
+    return folder
+
+
+@pytest.fixture
+def backgrounds(tmp_path) -> Path:
+    path = tmp_path / "noise.tar"
+    rng = np.random.default_rng(0)
+    with tarfile.open(path, "w") as archive:
+        for k in range(6):
+            noise = cv2.resize(rng.integers(0, 256, (9, 12, 3), np.uint8), (160, 120))
+            data = cv2.imencode(".png", noise)[1].tobytes()
+            info = tarfile.TarInfo(f"{k}.png")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def run_folder(path: Path, network, errors: list[float]) -> Path:
+    """What ``facegeo train`` leaves behind."""
+    path.mkdir()
+    np.savez(path / "weights.npz", **network_state(network))
+    data = {
+        "labels": "/tmp/work/labels_a.npz",
+        "pictures": "/srv/shared/data/aflw/crops.tar",
+        "backgrounds": "/srv/noise.tar",
+        "dev": "",
+        "negatives": 0.1,
+    }
+    config = {"run": str(path), "data": data, "seed": 3, "initial": "/x/runs/first/weights.npz"}
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    (path / "environment.json").write_text('{"torch": "2"}')
+    lines = []
+    for epoch, error in enumerate(errors, 1):
+        entry = {"epoch": epoch}
+        if epoch % 2:
+            entry["dev"] = {"nme_original_refined": error, "nme_reannotated_refined": error - 0.5}
+        lines.append(json.dumps(entry) + "\n")
+    (path / "metrics.jsonl").write_text("".join(lines))
+    return path
+
+
+def test_a_run_becomes_the_shipped_model(script, assets, few, backgrounds, tmp_path, capsys):
+    network = small_network()
+    first = run_folder(tmp_path / "first", network, [9, 7, 5])
+    last = run_folder(tmp_path / "last", network, [4.5, 4, 3.5, 3.4])
+    out = tmp_path / "model"
+    earlier = ["--earlier", str(first)]
+    places = ["--dev", str(few), "--backgrounds", str(backgrounds), "--out", str(out)]
+    script.main([str(last), *earlier, *places])
+
+    assert {p.name for p in assets.iterdir()} == {
+        "facegeo-generic.npz",
+        "synergy-mbv2.onnx",
+        "synergy-mbv2.json",
+    }
+    card = FaceGeometry("synergy-mbv2").card
+    assert "non-commercial" in card.licence and card.crop_convention == "exact"
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["epochs"] == 7
+    assert figures["onnx"]["largest_relative_difference_from_pytorch"] < 1e-4
+    assert figures["onnx"]["sha256"] == card.files["network"].sha256
+    areas = figures["presence_roc_area"]
+    assert set(areas) == {"crops", "photos"} and set(areas["crops"]) == {"backgrounds", "shifted"}
+
+    capsys.readouterr()
+    command = ["eval", "aflw2000-3d", "--data", str(few), "--model", "synergy-mbv2", "--json"]
+    assert main(command) == 0
+    theirs = json.loads(capsys.readouterr().out)
+    ours = figures["aflw2000_3d_dev"]["crops"]
+    assert ours["nme_percent"]["original"] == theirs["nme_percent"]["original"]
+    assert ours["pose_mae_deg_exact"] == theirs["pose_mae_deg_exact"]
+    assert ours["nme_percent_coarse"] != ours["nme_percent"]
+
+    text = (out / "card.md").read_text()
+    assert f"{ours['nme_percent']['original']['mean_of_bins']:.3f}" in text
+    assert "{" not in text.replace(json.dumps(json.loads(network.config.to_json())), "")
+    everything = text + (out / "config.yaml").read_text() + (out / "metrics.json").read_text()
+    assert "/tmp" not in everything and "/srv" not in everything and "/x/" not in everything
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["data"]["pictures"] == "data/aflw/crops.tar"
+    assert config["data"]["labels"] == "data/labels_a.npz"
+    assert config["initial"] == "runs/first/weights.npz"
+    assert cv2.imread(str(out / "curve.png")).shape == (720, 960, 3)
+    again = read_weights(out / "checkpoint.safetensors", RULE).state_dict()
+    assert all(torch.equal(v, again[name]) for name, v in network.state_dict().items())
+
+
+def test_runs_in_sequence_are_numbered_through(script, tmp_path):
+    network = small_network()
+    runs = [run_folder(tmp_path / name, network, [5, 4, 3]) for name in ("a", "b")]
+    assert [entry["epoch"] for entry in script.read_history(runs)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_network_that_onnx_changes_is_refused(script, assets, few, backgrounds, tmp_path):
+    """Refused before anything is written."""
+    network = small_network()
+    run = run_folder(tmp_path / "run", network, [5])
+    with torch.no_grad():
+        network.heads["pose"].bias += 1e-2
+    other = exported(network)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "to_onnx", lambda *_, **__: other)
+        with pytest.raises(CorruptFileError, match="differs from PyTorch"):
+            script.ship([run], few, backgrounds, tmp_path / "model")
+    assert not (tmp_path / "model").exists() and len(list(assets.iterdir())) == 1
+
+
+def test_a_network_of_another_face_model_is_refused(script, assets, tmp_path):
+    network = small_network()
+    network.morphable_model = "another"
+    run = run_folder(tmp_path / "run", network, [5])
+    with pytest.raises(InvalidInputError, match="another"):
+        script.ship([run], tmp_path, tmp_path, tmp_path)

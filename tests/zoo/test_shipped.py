@@ -1,0 +1,199 @@
+"""Models inside the package behave as installed ones, with no cache, no download, no setting."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shared_material import REPOSITORY
+
+import facegeo
+from facegeo import FaceGeometry, files
+from facegeo.cli import main
+from facegeo.detect import open_detector
+from facegeo.errors import BackendUnavailableError, CorruptFileError, InvalidInputError
+from facegeo.zoo import Card, cache_dir, find, list_models, releases, shipped
+from facegeo.zoo.cards import read_card
+from facegeo.zoo.store import install
+
+GENERIC = "facegeo-generic.npz"
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
+    """A package with the generic face model only, and an environment with nothing."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    shutil.copy(shipped.ASSETS / GENERIC, folder)
+    monkeypatch.setattr(shipped, "ASSETS", folder)
+    monkeypatch.delenv("FACEGEO_SHARED", raising=False)
+    monkeypatch.setenv("FACEGEO_OFFLINE", "1")
+    return folder
+
+
+def tiny_card(name: str = "tiny", task: str = "landmarks", **facts) -> Card:
+    plain = Card(name, task, "synergynet", "a test", "MIT", {}, crop_convention="exact")
+    return replace(plain, **facts)
+
+
+def is_default(monkeypatch: pytest.MonkeyPatch, task: str, name: str) -> None:
+    monkeypatch.setitem(releases.DEFAULTS, task, name)
+
+
+@pytest.fixture(scope="module")
+def network_bytes() -> bytes:
+    """A small SynergyNet of the generic face model, exported."""
+    pytest.importorskip("torch")
+    from synergy_networks import exported, small_network
+
+    return exported(small_network())
+
+
+@pytest.fixture
+def tiny(assets: Path, network_bytes: bytes) -> Card:
+    card = tiny_card(missing={"weights": "they are in the repository"})
+    return shipped.write_shipped(card, network_bytes, {"morphable": GENERIC})
+
+
+@pytest.mark.parametrize("name", ["tiny", "default"])
+def test_a_shipped_network_gives_landmarks_and_its_own_mesh(tiny, name, monkeypatch, sample_photo):
+    from facegeo.dense import dense_faces
+    from facegeo.morphable import MorphableModel
+
+    is_default(monkeypatch, "landmarks", "tiny")
+    predictor = FaceGeometry(name, detector="cascade", backend="onnxruntime")
+    assert predictor.info()["model"] == "tiny" and not cache_dir().exists()
+    (face,) = predictor(sample_photo, boxes=[[180, 70, 270, 180]])
+    rows = MorphableModel.generic().landmark_rows
+    assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
+    dense = dense_faces([face])
+    assert not dense.fitted
+    assert np.abs(dense.vertices[0] - face.mesh.vertices).max() < 0.01
+
+
+def test_the_commands_know_it(tiny, monkeypatch, tmp_path, sample_photo, capsys):
+    import json
+
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    is_default(monkeypatch, "landmarks", "tiny")
+    photo = str(tmp_path / "photo.png")
+    command = ["predict", photo, "--detector", "cascade", "--json"]
+    assert main([*command, "--model", "default"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert len(result["faces"]) >= 1
+    assert main(["models", "--json"]) == 0
+    entry = json.loads(capsys.readouterr().out)["installed"]["tiny"]
+    assert entry["shipped"] and entry["mesh"]
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    assert text.index("In facegeo itself") < text.index("tiny") < text.index("Nothing installed")
+
+
+def test_shipped_and_installed_models_are_listed_together(tiny):
+    install(tiny_card("other", "detection"), {"network": b"onnx"})
+    assert list_models() == ["other", "tiny"]
+    assert list_models("landmarks") == ["tiny"] and list_models("detection") == ["other"]
+    assert find("tiny").ships and not find("other", "detection").ships
+
+
+def test_the_name_of_a_shipped_model_cannot_be_installed(tiny, cache):
+    with pytest.raises(InvalidInputError, match="ships with facegeo"):
+        install(tiny_card(), {"network": b"onnx"})
+    assert not cache.exists()
+
+
+def test_a_damaged_shipped_file_is_noticed(tiny, assets):
+    (assets / "tiny.onnx").write_bytes(b"onnx")
+    with pytest.raises(CorruptFileError, match=r"tiny\.onnx.*install facegeo again"):
+        FaceGeometry("tiny")
+
+
+def test_pytorch_says_that_the_wheel_has_no_weights(tiny):
+    with pytest.raises(BackendUnavailableError, match=r"they are in the repository.*onnxruntime"):
+        FaceGeometry("tiny", backend="pytorch")
+
+
+def test_a_network_that_would_swell_the_wheel_is_refused(assets):
+    with pytest.raises(InvalidInputError, match="4000001 bytes"):
+        shipped.write_shipped(tiny_card("detector", "detection"), bytes(4_000_001))
+    assert list_models() == []
+
+
+def test_a_shipped_detector_is_opened(assets, monkeypatch, sample_photo):
+    torch = pytest.importorskip("torch")
+    from facegeo.exporting import to_onnx
+    from facegeo.networks.one_stage import OneStageDetector
+
+    torch.manual_seed(0)
+    onnx = to_onnx(
+        OneStageDetector().eval(),
+        torch.zeros(2, 64, 96, 3, dtype=torch.uint8),
+        input_name="photos",
+        output_names=("scores", "distances"),
+        dynamic={0: "N", 1: "H", 2: "W"},
+        checks=[],
+    )
+    shipped.write_shipped(tiny_card("detector", "detection", architecture="one-stage"), onnx)
+    is_default(monkeypatch, "detection", "detector")
+    for name in ("detector", "default", "auto"):
+        assert open_detector(name).name == "detector"
+    assert open_detector("default")(sample_photo).boxes.shape[1] == 4
+
+
+def test_a_detector_of_an_unknown_kind_is_refused(assets):
+    shipped.write_shipped(tiny_card("detector", "detection", architecture="crystal-ball"), b"onnx")
+    with pytest.raises(InvalidInputError, match="crystal-ball"):
+        open_detector("detector")
+
+
+REAL = Path(facegeo.__file__).parent / "assets"
+
+
+@pytest.mark.parametrize("path", sorted(REAL.glob("*.json")), ids=lambda path: path.stem)
+def test_what_really_ships_is_whole_and_small(path):
+    card = read_card(path)
+    assert card.name == path.stem
+    for entry in card.files.values():
+        assert files.sha256((REAL / entry.file).read_bytes()) == entry.sha256
+    network = (REAL / card.files["network"].file).read_bytes()
+    assert len(network) <= shipped.LARGEST[card.task]
+    assert b"/work" not in network and b"/tmp" not in network and b"/home" not in network
+
+
+def test_every_asset_is_in_the_package():
+    """In a test run of the installed package this looks into the wheel."""
+    ours = {path.name for path in (REPOSITORY / "facegeo/assets").iterdir()}
+    assert GENERIC in ours and {path.name for path in REAL.iterdir()} == ours
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["facegeo"]
+    assert all(any(fnmatch.fnmatch(f"assets/{name}", p) for p in patterns) for name in ours)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("build") is None, reason="needs the package build")
+def test_the_wheel_holds_every_asset(tmp_path):
+    pytest.importorskip("setuptools", minversion="77")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE.md"):
+        shutil.copy(REPOSITORY / name, source)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "facegeo", source / "facegeo", ignore=ignored)
+    (source / "facegeo/assets/another.json").write_text("{}")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "."]
+    run = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    (wheel,) = source.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.startswith("facegeo/assets/")}
+    assert held == {f"facegeo/assets/{p.name}" for p in (source / "facegeo/assets").iterdir()}
