@@ -50,9 +50,7 @@ def open_network(model: InstalledModel, device: str, precision: str) -> OnnxRunt
             return _open_auto(onnx, precision)
         return OnnxRuntimeBackend(onnx, device, precision)
     except (_InvalidGraph, _Fail) as error:
-        raise CorruptFileError(
-            f"{model.path(role)}: not a usable network ({error})"
-        ) from error
+        raise CorruptFileError(f"{model.path(role)}: not a usable network ({error})") from error
 
 
 def _open_auto(onnx: bytes, precision: str) -> OnnxRuntimeBackend:

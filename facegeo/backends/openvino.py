@@ -70,7 +70,9 @@ class OpenVinoBackend(Backend):
         self._outputs = [output.any_name for output in self._model.outputs]
         shape = self._model.inputs[0].partial_shape
         fixed = [shape[axis].is_static for axis in range(1, len(shape))]
-        self._crop = tuple(shape[a].get_length() for a in range(1, len(shape))) if all(fixed) else ()
+        self._crop = (
+            tuple(shape[a].get_length() for a in range(1, len(shape))) if all(fixed) else ()
+        )
         self._hints: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
         if threads:
             self._hints["INFERENCE_NUM_THREADS"] = threads

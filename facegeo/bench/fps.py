@@ -43,7 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=9, help="turns of each engine")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="faces a second by batch")
     parser.add_argument(
-        "--compare", type=Path, metavar="JSON", help="an earlier report; adds fps_before, over_before"
+        "--compare",
+        type=Path,
+        metavar="JSON",
+        help="an earlier report; adds fps_before, over_before",
     )
 
 

@@ -70,7 +70,7 @@ def _draw_axes(
             if rate <= 10.0 ** decades[1]:
                 y = at(batches[0], rate)[1]
                 cv2.line(image, (_LEFT, y), (at(last, rate)[0], y), _GRID, 1)
-                _write(image, f"{rate:>9,.0f}", (18, y + 5))
+                _write(image, f"{rate:>9,.6g}", (18, y + 5))
     for batch in batches:
         x, bottom = at(batch, 10.0 ** decades[0])
         cv2.line(image, (x, bottom), (x, _TOP), _GRID, 1)

@@ -84,9 +84,7 @@ def run_raster_benchmark(
             "pncc": lambda: pncc_image(raster, corners, vertices, engine=engine),
             "visibility": lambda: visible_vertices(raster, vertices, corners),
             "draw_mesh": lambda: draw_mesh(photo, vertices, corners, engine=engine),
-            "draw_mesh_fast": lambda: draw_mesh(
-                photo, vertices, corners, samples=1, engine=engine
-            ),
+            "draw_mesh_fast": lambda: draw_mesh(photo, vertices, corners, samples=1, engine=engine),
             "draw_wireframe": lambda: draw_wireframe(photo, vertices, corners, engine=engine),
         }
     )
