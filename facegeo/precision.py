@@ -27,7 +27,7 @@ PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8")
 #: of the landmarks among it, stays in float32: a landmark at pixel 120 has steps of 0.06 px in fp16.
 _HALVED: Final = {"Conv", "Clip", "Relu", "Add", "BatchNormalization", "ReduceMax"}
 
-#: Convolutions with so few channels in or out stay in float32: coordinates go in or come out there.
+#: Convolutions with so few channels in or out stay in float32: points go in or come out there.
 _FEW_CHANNELS: Final = 4
 
 #: Crops that pass the network together while ranges are collected.
@@ -85,8 +85,8 @@ def to_half(graph: bytes, precision: str) -> bytes:
 def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
     """Convolutions in 8 bits: Q/DQ pairs around them, weights per channel.
 
-    The sums of residual blocks, the heads and the geometry stay in float32. The crops' bytes go into
-    the first convolution as they are.
+    The sums of residual blocks, the heads and the geometry stay in float32. The crops' bytes go
+    into the first convolution as they are.
 
     Parameters
     ----------
@@ -206,9 +206,10 @@ class _Entry:
             else:
                 sub, div, conv = chain[1:]
                 constants = [values.get(sub.input[1]), values.get(div.input[1])]
-                if [None if c is None else c.tolist() for c in constants] == [127.5, 128.0]:
-                    if len(conv.input) == 3 and conv.input[1] in values:
-                        return cls(model, sub, div, conv)
+                numbers = [None if c is None else c.tolist() for c in constants]
+                whole = len(conv.input) == 3 and conv.input[1] in values
+                if numbers == [127.5, 128.0] and whole:
+                    return cls(model, sub, div, conv)
         return None
 
     def centre(self) -> None:

@@ -77,7 +77,7 @@ def test_differences_are_in_pixels_and_degrees():
     turned[:, [0, 1, 4, 5]] = [np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)]
     points = np.zeros((2, 68, 3), np.float32)
     found = publishing.difference(
-        {"params": turned, "landmarks": points + [3, 4, 100]},
+        {"params": turned, "landmarks": points + np.array([3, 4, 100])},
         {"params": params, "landmarks": points},
     )
     assert found["landmarks_px_mean"] == pytest.approx(5)

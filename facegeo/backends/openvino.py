@@ -1,10 +1,10 @@
 """OpenVINO, on the CPU. Needs the extra ``[openvino]``.
 
-Reads the same ONNX file. What is asked for is looked up in the compiled network afterwards: OpenVINO
-takes wishes for a precision, and says nothing where it does not follow them.
+Reads the same ONNX file. What is asked for is looked up in the compiled network afterwards:
+OpenVINO takes wishes for a precision, and says nothing where it does not follow them.
 
 A batch is cut into pieces of eight: eight crops' activations stay in the processor's cache (in
-float32 a quarter less time than 64 at once), their shape is fixed, and pieces run beside each other,
+float32 a fifth less time than 64 at once), their shape is fixed, and pieces run beside each other,
 one a core, so that no core waits for another after every layer. One crop, and what is left over,
 runs on all cores together.
 """
