@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 #: Every precision that an exported graph can have.
 PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8")
 
-#: Where these stand between convolutions, 16 bits are enough. All else, the heads and the geometry
-#: of the landmarks among it, stays in float32: a landmark at pixel 120 has steps of 0.06 px in fp16.
+#: Where these stand between convolutions, 16 bits are enough. All else, heads and geometry among
+#: it, stays in float32: a landmark at pixel 120 has steps of 0.06 px in fp16.
 _HALVED: Final = {"Conv", "Clip", "Relu", "Add", "BatchNormalization", "ReduceMax"}
 
 #: Convolutions with so few channels in or out stay in float32: points go in or come out there.
