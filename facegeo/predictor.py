@@ -46,12 +46,12 @@ class FaceGeometry:
     detector : str
         ``auto``, ``default``, ``cascade``, or the name of a detection model.
     backend : str
-        ``auto``, ``onnxruntime`` or ``pytorch``.
+        ``auto``, ``onnxruntime``, ``openvino`` or ``pytorch``.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. A device that was named and is not there is an
         error; only ``auto`` chooses.
     precision : str
-        ``auto`` or ``fp32``.
+        ``auto``, ``fp32``, ``fp16``, ``bf16`` or ``int8``, as far as engine and model have it.
     score_threshold : float
         Lowest detector confidence, 0..1.
     max_faces : int or None
@@ -256,13 +256,14 @@ class FaceGeometry:
         return self._detector
 
     def info(self) -> dict[str, str]:
-        """What really runs: model, detector, backend, device, precision."""
+        """What really runs: model, detector, backend, device, precision; and why."""
         return {
             "model": self.card.name,
             "detector": self.detector.name,
             "backend": self.network.name,
             "device": self.network.device,
             "precision": self.network.precision,
+            "picked": self.network.picked,
         }
 
     def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:

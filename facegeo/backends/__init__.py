@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 from facegeo.backends.base import Backend
 from facegeo.errors import BackendUnavailableError
-from facegeo.zoo.store import InstalledModel
+from facegeo.zoo.store import InstalledModel, role_of
 
 __all__ = ["AUTO", "BACKENDS", "Backend", "open_network"]
 
@@ -20,11 +21,9 @@ AUTO: Final = "auto"
 #: Backend name -> module with a function ``open_network(model, device, precision)``.
 BACKENDS: Final = {
     "onnxruntime": "facegeo.backends.onnxrt",
+    "openvino": "facegeo.backends.openvino",
     "pytorch": "facegeo.backends.pytorch",
 }
-
-#: What ``auto`` takes: ONNX Runtime is a base dependency, so it is always there.
-_AUTO_CHOICE: Final = "onnxruntime"
 
 
 def open_network(
@@ -39,7 +38,13 @@ def open_network(
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Only ``auto`` may choose.
     precision : str
-        ``auto`` or ``fp32``.
+        ``auto``, ``fp32``, ``fp16``, ``bf16`` or ``int8``. ``auto`` takes the model's int8 graph
+        where it has one and the CPU runs it, else float32.
+
+    Returns
+    -------
+    network : Backend
+        Its ``picked`` says what ``auto`` took, and why.
 
     Raises
     ------
@@ -48,12 +53,51 @@ def open_network(
     DependencyMissingError
         If the engine is not installed.
     """
-    name = _AUTO_CHOICE if backend == AUTO else backend
-    if name not in BACKENDS:
+    if backend not in (AUTO, *BACKENDS):
         known = ", ".join([AUTO, *BACKENDS])
         raise BackendUnavailableError(f"backend: expected one of {known}, got {backend!r}")
+    name, why = (backend, []) if backend != AUTO else _pick_backend(device, precision)
+    if precision == AUTO:
+        precision, reason = _pick_precision(model, name, device)
+        why.append(reason)
     opener: Callable[[InstalledModel, str, str], Backend]
     opener = import_module(BACKENDS[name]).open_network
-    network = opener(model, device, "fp32" if precision == AUTO else precision)
-    _log.info("%s runs on %s, %s", model.card.name, network.name, network.device)
+    network = opener(model, device, precision)
+    network.picked = "; ".join(why) or network.picked
+    _log.info(
+        "%s runs on %s, %s, %s (%s)",
+        model.card.name,
+        network.name,
+        network.device,
+        network.precision,
+        network.picked,
+    )
     return network
+
+
+def _pick_backend(device: str, precision: str) -> tuple[str, list[str]]:
+    """The fastest engine that is installed for a device, and why."""
+    if device not in (AUTO, "cpu"):
+        return "onnxruntime", [f"backend: ONNX Runtime runs on {device}"]
+    if device == AUTO and _has_cuda():
+        return "onnxruntime", ["backend: ONNX Runtime has a CUDA provider"]
+    if precision == "fp16":
+        return "onnxruntime", ["backend: ONNX Runtime runs fp16 graphs"]
+    if find_spec("openvino") is None:
+        return "onnxruntime", ["backend: OpenVINO, faster on CPUs, is not installed"]
+    return "openvino", ["backend: OpenVINO is installed and the fastest on CPUs"]
+
+
+def _pick_precision(model: InstalledModel, backend: str, device: str) -> tuple[str, str]:
+    on_cpu = device == "cpu" or (device == AUTO and not _has_cuda())
+    if backend == "pytorch" or not on_cpu:
+        return "fp32", "precision: fp32 unless asked for"
+    if role_of("int8") in model.card.files:
+        return "int8", "precision: the model has an int8 graph, compared with float32"
+    return "fp32", "precision: the model has no int8 graph"
+
+
+def _has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()

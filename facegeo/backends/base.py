@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from facegeo.errors import BackendUnavailableError
+from facegeo.zoo.store import InstalledModel, role_of
 
 
 class Backend(ABC):
@@ -22,11 +23,14 @@ class Backend(ABC):
         Where it really runs: ``cpu``, ``cuda:0`` ...
     precision : str
         ``fp32`` ...
+    picked : str
+        Why this engine runs, where something was ``auto``.
     """
 
     name: str
     device: str
     precision: str
+    picked: str = "as asked for"
 
     @abstractmethod
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -67,3 +71,23 @@ def check_precision(precision: str, backend: str, supported: tuple[str, ...] = (
             f"precision: {backend} here runs {', '.join(supported)}, got {precision!r}"
         )
     return precision
+
+
+def network_file(model: InstalledModel, precision: str) -> tuple[str, bytes]:
+    """Role and content of the model's graph in a precision.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If the model has no graph of that precision.
+    CorruptFileError
+        If the file is damaged.
+    """
+    role = role_of(precision)
+    if role != "network" and role not in model.card.files:
+        name = model.card.name
+        raise BackendUnavailableError(
+            f"precision {precision!r}: model {name!r} has no graph of it; make one: "
+            f"facegeo export {name} --precision {precision} --calibration DIR_OR_TAR --install"
+        )
+    return role, model.read(role)

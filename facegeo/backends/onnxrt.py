@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from facegeo.backends.base import Backend, check_precision, cuda_index
+from facegeo.backends.base import Backend, check_precision, cuda_index, network_file
 from facegeo.errors import BackendUnavailableError, CorruptFileError
 from facegeo.zoo.store import InstalledModel
 
@@ -43,16 +43,14 @@ class OnnxRuntimeBackend(Backend):
 
 def open_network(model: InstalledModel, device: str, precision: str) -> OnnxRuntimeBackend:
     """The model's ONNX file in a session; ``auto`` takes CUDA where it works, else the CPU."""
-    check_precision(precision, OnnxRuntimeBackend.name)
-    onnx = model.read("network")
+    check_precision(precision, OnnxRuntimeBackend.name, ("fp32", "fp16", "int8"))
+    role, onnx = network_file(model, precision)
     try:
         if device == "auto":
             return _open_auto(onnx, precision)
         return OnnxRuntimeBackend(onnx, device, precision)
     except (_InvalidGraph, _Fail) as error:
-        raise CorruptFileError(
-            f"{model.path('network')}: not a usable network ({error})"
-        ) from error
+        raise CorruptFileError(f"{model.path(role)}: not a usable network ({error})") from error
 
 
 def _open_auto(onnx: bytes, precision: str) -> OnnxRuntimeBackend:

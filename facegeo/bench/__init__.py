@@ -7,13 +7,17 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from facegeo.bench.timing import as_text, machine
 from facegeo.errors import FacegeoError
+from facegeo.files import write_bytes
 
 #: Benchmark -> module, function in it, help. Modules are imported when they are asked for.
 _BENCHMARKS = {
+    "fps": ("fps", "main", "faces a second of every engine and precision that works here"),
+    "accuracy": ("accuracy", "main", "what each engine and precision costs in accuracy"),
     "crops": ("predictor", "main_crops", "predict_crops against a bare ONNX Runtime call"),
     "photo": ("predictor", "main_photo", "a photo end to end against its parts"),
     "mesh": ("mesh", "main", "the mesh kernel against NumPy and against a copy"),
@@ -33,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     report = {"benchmark": options.benchmark, "machine": machine(), "results": results}
+    if options.out is not None:
+        write_bytes(options.out, (json.dumps(report, indent=2) + "\n").encode())
     print(json.dumps(report, indent=2) if options.json else as_text(report))
     return 0
 
@@ -45,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         added = subparsers.add_parser(name, help=text)
         import_module(f"facegeo.bench.{module}").add_arguments(added)
         added.add_argument("--json", action="store_true", help="print JSON on standard output")
+        added.add_argument("--out", type=Path, metavar="JSON", help="also write it to a file")
     return parser
 
 

@@ -1,6 +1,6 @@
 """Speed and accuracy of the mesh kernel beside NumPy and beside a copy of its output.
 
-All three run in one process on the same random model, each warm and into buffers that exist
+All three take turns in one process on the same random model, each warm and into buffers that exist
 already. The copy is the least that any code which writes N meshes can cost.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from facegeo.bench.timing import medians
 from facegeo.ops.mesh import MeshKernel
 from facegeo.ops.reference import build_meshes
 
@@ -67,17 +69,6 @@ def random_faces(
     shift = rng.uniform(0.0, 500.0, (faces, 3, 1))
     pose = np.concatenate([scale * rotation, shift], axis=2).astype(np.float32)
     return rng.standard_normal((faces, coefficients), dtype=np.float32), pose
-
-
-def median_seconds(function: Callable[[], object], *, least: int = 5, budget: float = 1.0) -> float:
-    """Median duration of a call over ``least`` calls or ``budget`` seconds, whichever is more."""
-    function()
-    durations: list[float] = []
-    while len(durations) < least or (sum(durations) < budget and len(durations) < 500):
-        start = time.perf_counter()
-        function()
-        durations.append(time.perf_counter() - start)
-    return float(np.median(durations))
 
 
 def numpy_baseline(
@@ -149,19 +140,23 @@ def run_mesh_benchmark(
     for batch in batches:
         weights, pose = random_faces(rng, batch, coefficients)
         out = np.zeros((batch, vertices, 3), np.float32)
-        numpy_s = median_seconds(numpy_baseline(mean, bases, weights, pose, out))
-        ours_s = median_seconds(lambda: kernel(weights, pose, out))  # noqa: B023
-        error = _largest_error(mean, bases, weights, pose, out)
         copy = np.zeros_like(out)
-        copy_s = median_seconds(lambda: np.copyto(copy, out))  # noqa: B023
+        seconds = medians(
+            {
+                "numpy": numpy_baseline(mean, bases, weights, pose, out),
+                "copy": partial(np.copyto, copy, out),
+                "ours": partial(kernel, weights, pose, out),
+            }
+        )
+        error = _largest_error(mean, bases, weights, pose, out)  # ours was the last to write
         rows.append(
             {
                 "batch": batch,
                 "engine": kernel.engine,
-                "faces_per_s": batch / ours_s,
-                "ms_per_face": 1e3 * ours_s / batch,
-                "speedup_over_numpy": numpy_s / ours_s,
-                "time_over_copy": ours_s / copy_s,
+                "faces_per_s": batch / seconds["ours"],
+                "ms_per_face": 1e3 * seconds["ours"] / batch,
+                "speedup_over_numpy": seconds["numpy"] / seconds["ours"],
+                "time_over_copy": seconds["ours"] / seconds["copy"],
                 "max_error_px": error,
                 "first_call_s": first_call,
             }

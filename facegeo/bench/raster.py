@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.bench.mesh import median_seconds
+from facegeo.bench.timing import medians
 from facegeo.raster import draw_mesh, draw_wireframe, pncc_image, rasterize, visible_vertices
 
 # Semi-axes of a head in parts of the photo's height.
@@ -78,22 +78,20 @@ def run_raster_benchmark(
     how = {"threads": threads, "engine": engine}
     raster = rasterize(vertices, corners, height, width, **how)
 
-    def milliseconds(function: Any) -> float:
-        return 1e3 * median_seconds(function, budget=0.5)
-
+    seconds = medians(
+        {
+            "rasterize": lambda: rasterize(vertices, corners, height, width, **how),
+            "pncc": lambda: pncc_image(raster, corners, vertices, engine=engine),
+            "visibility": lambda: visible_vertices(raster, vertices, corners),
+            "draw_mesh": lambda: draw_mesh(photo, vertices, corners, engine=engine),
+            "draw_mesh_fast": lambda: draw_mesh(photo, vertices, corners, samples=1, engine=engine),
+            "draw_wireframe": lambda: draw_wireframe(photo, vertices, corners, engine=engine),
+        }
+    )
     return {
         "triangles": len(corners),
         "height": height,
         "width": width,
         "covered": float(raster.covered.mean()),
-        "rasterize_ms": milliseconds(lambda: rasterize(vertices, corners, height, width, **how)),
-        "pncc_ms": milliseconds(lambda: pncc_image(raster, corners, vertices, engine=engine)),
-        "visibility_ms": milliseconds(lambda: visible_vertices(raster, vertices, corners)),
-        "draw_mesh_ms": milliseconds(lambda: draw_mesh(photo, vertices, corners, engine=engine)),
-        "draw_mesh_fast_ms": milliseconds(
-            lambda: draw_mesh(photo, vertices, corners, samples=1, engine=engine)
-        ),
-        "draw_wireframe_ms": milliseconds(
-            lambda: draw_wireframe(photo, vertices, corners, engine=engine)
-        ),
+        **{f"{name}_ms": 1e3 * value for name, value in seconds.items()},
     }

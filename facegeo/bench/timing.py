@@ -22,24 +22,37 @@ Job = Callable[[], object]
 #: Each turn of a job takes at least this long, so that the clock's resolution does not matter.
 _TURN_S = 0.02
 
+_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
 #: Pause before each turn: idle threads of ONNX Runtime stay awake for tens of milliseconds.
 _SETTLE_S = 0.1
 
 
 def in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray]:
     """Seconds a call of each job, ``(rounds,)``, measured in turns after a warm-up."""
+    return {name: calls.mean(axis=1) for name, calls in calls_in_turns(jobs, rounds).items()}
+
+
+def medians(jobs: Mapping[str, Job], rounds: int = 5) -> dict[str, float]:
+    """Median seconds a call of each job, measured in turns."""
+    return {name: float(np.median(turns)) for name, turns in in_turns(jobs, rounds).items()}
+
+
+def calls_in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds of every call of each job, ``(rounds, calls in a turn)``, after a warm-up."""
     repeats = {name: _repeats(job) for name, job in jobs.items()}
-    times: dict[str, list[float]] = {name: [] for name in jobs}
+    times: dict[str, list[list[float]]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
             # The engine that ran before leaves its threads spinning on the cores for a moment, and
             # the caches hold its data: neither is this job's cost.
             time.sleep(_SETTLE_S)
             job()
-            start = time.perf_counter()
+            stamps = [time.perf_counter()]
             for _ in range(repeats[name]):
                 job()
-            times[name].append((time.perf_counter() - start) / repeats[name])
+                stamps.append(time.perf_counter())
+            times[name].append(np.diff(stamps).tolist())
     return {name: np.array(values) for name, values in times.items()}
 
 
@@ -51,9 +64,10 @@ def summary(seconds: np.ndarray) -> dict[str, float]:
 
 def machine() -> dict[str, Any]:
     """Hardware and versions, for the record."""
-    packages = ("facegeo", "numpy", "opencv-python", "onnxruntime", "torch")
+    packages = ("facegeo", "numpy", "opencv-python", "onnxruntime", "openvino", "torch")
     return {
-        "cpu": _cpu_name(),
+        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
+        "cpu_features": _cpu_features(),
         "cpus": os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -95,12 +109,18 @@ def _repeats(job: Job) -> int:
     return max(1, round(_TURN_S / max(time.perf_counter() - start, 1e-6)))
 
 
-def _cpu_name() -> str:
+def _cpu_features() -> list[str]:
+    """Instructions that decide how fast low precision is."""
+    flags = (_cpu_fact("flags") or "").split()
+    return [flag for flag in _FEATURES if flag in flags]
+
+
+def _cpu_fact(key: str) -> str | None:
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             for line in file:
-                if line.startswith("model name"):
+                if line.startswith(key):
                     return line.split(":", 1)[1].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return None

@@ -14,7 +14,17 @@ from importlib import import_module
 from facegeo.errors import FacegeoError
 
 #: Modules with ``add_parser(subparsers)``, in the order of the help text.
-_COMMANDS = ("predict", "demo", "models", "face_model", "label", "train", "evaluate", "doctor")
+_COMMANDS = (
+    "predict",
+    "demo",
+    "models",
+    "face_model",
+    "label",
+    "train",
+    "evaluate",
+    "export",
+    "doctor",
+)
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 

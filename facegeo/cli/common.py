@@ -23,7 +23,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", help="shipped or installed landmark model")
     parser.add_argument("--backend", default=AUTO, choices=[AUTO, *BACKENDS])
     parser.add_argument("--device", default=AUTO, help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--precision", default=AUTO, help="auto or fp32")
+    parser.add_argument("--precision", default=AUTO, help="auto, fp32, fp16, bf16 or int8")
 
 
 def engine_options(options: argparse.Namespace) -> dict[str, Any]:

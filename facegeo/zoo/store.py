@@ -102,12 +102,23 @@ def install(card: Card, contents: Mapping[str, bytes]) -> InstalledModel:
     for role, data in contents.items():
         # The checksum in the name keeps an older card valid until the new one takes its place.
         digest = files.sha256(data)
-        entries[role] = FileEntry(f"{role}-{digest[:8]}{_SUFFIX[role]}", digest)
+        entries[role] = FileEntry(f"{role}-{digest[:8]}{_suffix(role)}", digest)
         files.write_bytes(folder / entries[role].file, data)
     card = replace(card, files=entries)
     files.write_bytes(folder / "card.json", card.to_json().encode())
     _remove_orphans(folder, {entry.file for entry in entries.values()})
     return InstalledModel(card, folder)
+
+
+def role_of(precision: str) -> str:
+    """The role of the network's graph in a precision: ``network``, ``network-int8`` ..."""
+    return "network" if precision == "fp32" else f"network-{precision}"
+
+
+def add_files(model: InstalledModel, contents: Mapping[str, bytes]) -> InstalledModel:
+    """Install the model again with further files, or newer ones in place of its own."""
+    present = {role: model.read(role) for role in model.card.files}
+    return install(model.card, present | dict(contents))
 
 
 def find(name: str, task: str = "landmarks") -> InstalledModel:
@@ -149,6 +160,10 @@ def list_models(task: str | None = None) -> list[str]:
             if task in (None, find_any(name).card.task):
                 names.append(name)
     return names
+
+
+def _suffix(role: str) -> str:
+    return _SUFFIX[role.split("-")[0]]
 
 
 def _folder(name: str) -> Path:

@@ -1,0 +1,65 @@
+"""Every engine and precision in which a model runs here, for the benchmarks that compare them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from facegeo.backends import BACKENDS
+from facegeo.errors import BackendUnavailableError, DependencyMissingError
+from facegeo.precision import PRECISIONS
+from facegeo.predictor import FaceGeometry
+
+#: What everything is compared with: always there, and there without further packages.
+BASELINE = ("onnxruntime", "fp32")
+
+Key = tuple[str, str]
+
+
+@dataclass
+class Engines:
+    """Predictors of one model.
+
+    Attributes
+    ----------
+    running : dict of (str, str) to FaceGeometry
+        By backend and precision; the baseline is the first.
+    not_measured : dict of str to str
+        What does not run here, and why.
+    """
+
+    running: dict[Key, FaceGeometry] = field(default_factory=dict)
+    not_measured: dict[str, str] = field(default_factory=dict)
+
+
+def add_engine_choice(parser: argparse.ArgumentParser) -> None:
+    """``--model``, ``--backends``, ``--precisions``, ``--device``."""
+    parser.add_argument("--model", default="default", help="landmark model")
+    parser.add_argument("--backends", nargs="+", choices=[*BACKENDS], default=[*BACKENDS])
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=[*PRECISIONS])
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def open_engines(
+    model: str, backends: Sequence[str], precisions: Sequence[str], device: str = "auto"
+) -> Engines:
+    """All that work here; the baseline is always among them.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If the model is not installed.
+    """
+    engines = Engines()
+    wanted = [BASELINE, *((b, p) for b in backends for p in precisions if (b, p) != BASELINE)]
+    for backend, precision in wanted:
+        try:
+            predictor = FaceGeometry(model, backend=backend, precision=precision, device=device)
+        except (BackendUnavailableError, DependencyMissingError) as error:
+            if (backend, precision) == BASELINE:
+                raise
+            engines.not_measured[f"{backend} {precision}"] = str(error)
+        else:
+            engines.running[backend, precision] = predictor
+    return engines

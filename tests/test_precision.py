@@ -1,0 +1,268 @@
+"""Export, precisions and the engines that run them, on a tiny network with random weights."""
+
+import json
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+from facegeo import backends, precision, publishing  # noqa: E402
+from facegeo.backends import open_network  # noqa: E402
+from facegeo.backends.openvino import OpenVinoBackend  # noqa: E402
+from facegeo.bench import engines, fps  # noqa: E402
+from facegeo.bench import main as bench_main  # noqa: E402
+from facegeo.cli import main  # noqa: E402
+from facegeo.errors import (  # noqa: E402
+    BackendUnavailableError,
+    CorruptFileError,
+    DependencyMissingError,
+    InvalidInputError,
+)
+from facegeo.publishing import Tolerance, publish, sample_crops  # noqa: E402
+from facegeo.zoo.store import add_files, find  # noqa: E402
+
+CROPS = sample_crops(24)
+
+
+@pytest.fixture(scope="module")
+def tiny_cache(tmp_path_factory):
+    """A cache with the tiny model, which has an int8 graph."""
+    from tiny_model import install_tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGEO_CACHE_DIR", str(folder))
+        model = install_tiny()
+        add_files(model, {"network-int8": precision.to_int8(model.read("network"), CROPS)})
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_cache, monkeypatch):
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(tiny_cache))
+    return find("tiny")
+
+
+@pytest.mark.parametrize("name", precision.PRECISIONS)
+def test_every_precision_is_published_with_its_parity(tiny, tmp_path, name):
+    if name == "bf16":
+        pytest.importorskip("openvino")
+    target = tmp_path / "x.onnx"
+    report = publish(tiny, name, target, CROPS, Tolerance(2.0, 2.0))
+    assert report == json.loads((tmp_path / "x.json").read_text())
+    assert precision.precision_of(target.read_bytes()) == report["precision"] == name
+    assert report["reference"] == "pytorch fp32"
+    model = onnx.load(target)
+    types = {t.name: t.type.tensor_type.elem_type for t in model.graph.output}
+    assert set(types) == {"params", "landmarks", "coarse_landmarks", "presence"}
+    assert set(types.values()) == {onnx.TensorProto.FLOAT}
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+
+
+def test_nothing_is_published_beyond_the_tolerance(tiny, tmp_path):
+    with pytest.raises(CorruptFileError, match=r"not published.*landmarks_px"):
+        publish(tiny, "fp16", tmp_path / "x.onnx", CROPS, Tolerance(1e-7, 1.0))
+    assert not list(tmp_path.iterdir())
+
+
+def test_differences_are_in_pixels_and_degrees():
+    params = np.zeros((2, 62), np.float32)
+    params[:, :12] = np.eye(3, 4).reshape(-1)
+    turned = params.copy()
+    angle = np.radians(3.0)
+    turned[:, [0, 1, 4, 5]] = [np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)]
+    points = np.zeros((2, 68, 3), np.float32)
+    found = publishing.difference(
+        {"params": turned, "landmarks": points + np.array([3, 4, 100])},
+        {"params": params, "landmarks": points},
+    )
+    assert found["landmarks_px_mean"] == pytest.approx(5)
+    assert found["rotation_deg_max"] == pytest.approx(3, abs=1e-4)
+    with pytest.raises(CorruptFileError, match="shape"):
+        publishing.difference({"landmarks": points[:1]}, {"landmarks": points})
+
+
+def test_bytes_enter_the_int8_graph_exactly_and_points_stay_float(tiny):
+    graph = onnx.load_from_string(tiny.read("network-int8")).graph
+    values = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    makers = {out: node for node in graph.node for out in node.output}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    first = makers[makers[convolutions[0].input[0]].input[0]]
+    assert first.op_type == "QuantizeLinear"
+    scale, zero = (values[name] for name in first.input[1:])
+    every = np.arange(256)
+    assert (np.rint((every - 128) / 128 / scale) + zero == every).all()
+    quantised = {
+        node.name
+        for node in convolutions
+        if makers.get(node.input[0]) and makers[node.input[0]].op_type == "DequantizeLinear"
+    }
+    assert len(convolutions) - len(quantised) == 2  # points in, and their shifts out
+
+
+def test_bfloat16_is_rounded_as_pytorch_rounds():
+    import torch
+
+    values = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+    bits = precision._sixteen_bits(values, brain=True)
+    theirs = torch.from_numpy(values).bfloat16().view(torch.int16).numpy().view(np.uint16)
+    assert (bits == theirs).all()
+
+
+def test_calibration_needs_crops(tiny, tmp_path, capsys):
+    with pytest.raises(InvalidInputError, match="calibration"):
+        precision.to_int8(tiny.read("network"), CROPS[:0])
+    assert main(["export", "tiny", "--precision", "int8", "--out", str(tmp_path / "a.onnx")]) == 1
+    assert "--calibration" in capsys.readouterr().err
+
+
+def test_the_command_exports_and_installs(tiny, tmp_path, capsys):
+    import cv2
+
+    for number, crop in enumerate(CROPS):
+        cv2.imwrite(str(tmp_path / f"{number:02}.png"), crop)
+    command = ["export", "tiny", "--precision", "fp16", "--calibration", str(tmp_path)]
+    options = ["--out", str(tmp_path / "out/t.onnx"), "--install", "--tolerance-px", "2"]
+    assert main([*command, *options, "--tolerance-deg", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["crops"] == len(CROPS)
+    network = open_network(find("tiny"), "onnxruntime", "cpu", "fp16")
+    assert network.run({"crops": CROPS[:1]})["landmarks"].dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["fp32", "int8"])
+@pytest.mark.parametrize("batch", [0, 1, 3, 8, 9, 19])
+def test_openvino_agrees_at_every_batch_size(tiny, openvino_of, name, batch):
+    expected = open_network(tiny, "onnxruntime", "cpu", name).run({"crops": CROPS})
+    found = openvino_of(name).run({"crops": CROPS[:batch]})
+    assert set(found) == set(expected)
+    limit = {"fp32": 0.01, "int8": 1.0}[name]
+    for key, value in expected.items():
+        assert found[key].shape == (batch, *value.shape[1:])
+    assert np.abs(found["landmarks"] - expected["landmarks"][:batch]).mean(initial=0) < limit
+
+
+@pytest.fixture(scope="module")
+def openvino_of(tiny_cache):
+    pytest.importorskip("openvino")
+    opened = {}
+
+    def open_in(name):
+        if name not in opened:
+            opened[name] = open_network(find("tiny"), "openvino", "cpu", name)
+        return opened[name]
+
+    return open_in
+
+
+def test_openvino_really_runs_what_was_asked_for(tiny, openvino_of):
+    assert openvino_of("int8").convolution_precisions() & {"i8", "u8"}
+    assert openvino_of("fp32").convolution_precisions() == {"f32"}
+    with pytest.raises(BackendUnavailableError, match="in f32"):
+        OpenVinoBackend(tiny.read("network"), "cpu", "int8")  # a graph without Q/DQ pairs
+    with pytest.raises(BackendUnavailableError, match="device"):
+        open_network(tiny, "openvino", "cuda")
+
+
+def test_openvino_outputs_belong_to_the_caller_also_between_threads(tiny, openvino_of):
+    network = openvino_of("fp32")
+    expected = {n: network.run({"crops": CROPS[:n]})["landmarks"] for n in (1, 9)}
+    kept = {n: value.copy() for n, value in expected.items()}
+    failures = []
+
+    def work(n):
+        for _ in range(4):
+            if not np.array_equal(network.run({"crops": CROPS[:n]})["landmarks"], kept[n]):
+                failures.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert all(np.array_equal(expected[n], kept[n]) for n in kept)
+
+
+def test_auto_takes_the_fastest_and_says_so(tiny, monkeypatch, caplog):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(backends, "_has_cuda", lambda: False)
+    with caplog.at_level(logging.INFO, "facegeo"):
+        network = open_network(tiny)
+    assert (network.name, network.precision) == ("openvino", "int8")
+    assert "OpenVINO is installed" in network.picked and network.picked in caplog.text
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    network = open_network(tiny)
+    assert (network.name, network.precision) == ("onnxruntime", "int8")
+    assert "not installed" in network.picked
+
+
+def test_openvino_that_is_missing_names_the_extra(tiny, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(DependencyMissingError, match=r"facegeo\[openvino\]"):
+        open_network(tiny, "openvino")
+
+
+def test_a_precision_that_the_model_lacks_says_how_to_get_it(tiny, tmp_path, monkeypatch):
+    from tiny_model import NAME
+
+    bare = add_files(tiny, {})
+    files = {k: v for k, v in bare.card.files.items() if k == "network"}
+    object.__setattr__(bare.card, "files", files)
+    with pytest.raises(BackendUnavailableError, match=f"facegeo export {NAME} --precision int8"):
+        open_network(bare, "onnxruntime", "cpu", "int8")
+
+
+def test_fps_compares_with_float32_and_with_an_earlier_report(tiny, tmp_path, capsys):
+    import cv2
+
+    plot, report = tmp_path / "p.png", tmp_path / "r.json"
+    command = ["fps", "--model", "tiny", "--backends", "onnxruntime", "--rounds", "1"]
+    command += ["--tasks", "landmarks", "dense", "--batches", "1", "2", "--json"]
+    assert bench_main([*command, "--plot", str(plot), "--out", str(report)]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    rows = results["rows"]
+    assert {(r["task"], r["precision"], r["batch"]) for r in rows} >= {
+        (task, kind, batch)
+        for task in ("landmarks", "dense")
+        for kind in ("fp32", "int8")
+        for batch in (1, 2)
+    }
+    for row in rows:
+        assert row["fps"] == pytest.approx(row["batch"] / row["p50_ms"] * 1e3)
+        assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
+        if row["precision"] == "fp32":
+            assert row["speedup_over_fp32_onnxruntime"] == pytest.approx(1)
+    assert "onnxruntime bf16" in results["not_measured"]
+    assert cv2.imread(str(plot)).std() > 10
+    before = fps.read_rows(report)
+    fps.compare(rows, before)
+    assert all(row["over_before"] == pytest.approx(1) for row in rows)
+    report.write_text("{}")
+    with pytest.raises(CorruptFileError, match="fps"):
+        fps.read_rows(report)
+
+
+def test_accuracy_is_given_beside_float32(tiny, dev):
+    import dataclasses
+
+    from facegeo.bench.accuracy import accuracy_rows
+
+    few = slice(0, 500, 25)
+    part = dataclasses.replace(
+        dev,
+        names=dev.names[few],
+        original=dev.original[few],
+        reannotated=dev.reannotated[few],
+        rois=dev.rois[few],
+        yaw_deg=dev.yaw_deg[few],
+    )
+    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32", "int8"])
+    first, second = accuracy_rows(opened, part)
+    assert (first["precision"], second["precision"]) == ("fp32", "int8")
+    assert first["nme_original_over_fp32"] == 0
+    difference = second["nme_original"] - first["nme_original"]
+    assert second["nme_original_over_fp32"] == pytest.approx(difference) and difference != 0
