@@ -21,6 +21,7 @@ AUTO: Final = "auto"
 BACKENDS: Final = {
     "onnxruntime": "facegeo.backends.onnxrt",
     "pytorch": "facegeo.backends.pytorch",
+    "tensorrt": "facegeo.backends.trt",
 }
 
 #: What ``auto`` takes: ONNX Runtime is a base dependency, so it is always there.

@@ -344,7 +344,7 @@ class CudaMeshKernel:
         return out
 
     def _rows(self, name: str, tensor: Any, shape: tuple[int, ...]) -> int:
-        """Distance of a tensor's rows in floats, after checking that it is what ``launch`` reads."""
+        """Distance of a tensor's rows in floats, after checking that ``launch`` can read it."""
         wanted = f"{name}: expected a float32 tensor of shape {shape} on {self.device}, got "
         if not hasattr(tensor, "data_ptr"):
             raise InvalidInputError(wanted + describe(tensor))

@@ -203,7 +203,7 @@ def arguments(
     if rule is not None:
         args["frame"] = 2 if pointers.rois else 1
         args["shift"], args["centre"], args["size"] = rule.shift, rule.centre, size
-    record: np.void = args[()]
+    record: np.void = args.reshape(1)[0]
     return record
 
 

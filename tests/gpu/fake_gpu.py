@@ -40,7 +40,7 @@ class Error(Exception):
     """``pycuda.driver.Error``."""
 
 
-class MemoryError(Error):  # noqa: A001 - PyCUDA's name
+class MemoryError(Error):
     """``pycuda.driver.MemoryError``."""
 
 

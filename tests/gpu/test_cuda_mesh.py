@@ -353,7 +353,7 @@ class Tensor:
     def stride(self, axis: int) -> int:
         return self.array.strides[axis] // 4
 
-    def flatten(self, axis: int) -> "Tensor":
+    def flatten(self, axis: int) -> Tensor:
         return Tensor(self.array.reshape(len(self.array), -1))
 
 
