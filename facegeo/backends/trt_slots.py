@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from facegeo.backends.recorded import RecordedSizes
 from facegeo.errors import BackendUnavailableError
 from facegeo.gpu import libcuda
 from facegeo.gpu.device import Gpu
-
-#: Batch sizes whose work is recorded as a CUDA graph; each keeps a context of its own.
-_GRAPHS: Final = 4
 
 #: A batch is halved between two slots from here on; below, one copy costs less than two launches.
 _WORTH_HALVING: Final = 32
@@ -82,21 +79,17 @@ class Slot:
         self._host = {t.name: gpu.pinned((largest, *t.shape), t.dtype) for t in tensors}
         self._device = {t.name: gpu.allocate(t.nbytes(largest)) for t in tensors}
         self._context = self._new_context()
-        self._seen: set[int] = set()
-        self._graphs: OrderedDict[int, tuple[libcuda.Graph, Any]] = OrderedDict()
+        # Each recorded size keeps a context of its own, whose shapes do not change any more.
+        self._graphs = RecordedSizes(self._record, self._forget)
 
     def submit(self, inputs: dict[str, np.ndarray], batch: int) -> None:
         """Start a piece; ``inputs`` are copied before this returns, the rest goes on by itself."""
         for name, array in inputs.items():
             self._host[name][:batch] = array
-        if batch in self._graphs:
-            self._graphs.move_to_end(batch)
-            self._graphs[batch][0].replay(self.stream.handle)
-        elif batch in self._seen:
-            self._record(batch)
-            self._graphs[batch][0].replay(self.stream.handle)
+        recorded = self._graphs.get(batch)
+        if recorded is not None:
+            recorded[0].replay(self.stream.handle)
         else:
-            self._seen.add(batch)
             self._set_batch(self._context, batch)
             self._enqueue(self._context, batch)
 
@@ -110,19 +103,17 @@ class Slot:
         """Addresses of the last piece's outputs."""
         return {t.name: int(self._device[t.name]) for t in self._tensors if not t.is_input}
 
-    def _record(self, batch: int) -> None:
-        """Record a batch size that came twice, in a context that keeps this size."""
-        while len(self._graphs) >= _GRAPHS:
-            _, (old, _) = self._graphs.popitem(last=False)
-            self.stream.synchronize()
-            old.close()
+    def _record(self, batch: int) -> tuple[libcuda.Graph, Any]:
         context = self._new_context()
         self._set_batch(context, batch)
         # The first run after a change of shape does work that must not be recorded.
         self._enqueue(context, batch)
         self.stream.synchronize()
-        graph = libcuda.Graph(self.stream.handle, lambda: self._enqueue(context, batch))
-        self._graphs[batch] = graph, context
+        return libcuda.Graph(self.stream.handle, lambda: self._enqueue(context, batch)), context
+
+    def _forget(self, recorded: tuple[libcuda.Graph, Any]) -> None:
+        self.stream.synchronize()
+        recorded[0].close()
 
     def _new_context(self) -> Any:
         context = self._engine.create_execution_context()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import operator
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -13,6 +12,7 @@ from facegeo.crop import CROP_SIZE, CropConvention
 from facegeo.errors import BackendUnavailableError, InvalidInputError, OutOfMemoryError
 from facegeo.gpu import libcuda
 from facegeo.gpu.device import Gpu, open_gpu
+from facegeo.gpu.split import BatchSplitter
 from facegeo.ops import fatbin
 from facegeo.ops.mesh_pack import (
     THREADS,
@@ -26,8 +26,6 @@ from facegeo.ops.mesh_pack import (
 
 if TYPE_CHECKING:
     import torch
-
-_log = logging.getLogger(__name__)
 
 _KERNELS: Final = ("facegeo_mesh_scalar", "facegeo_mesh_tensor4", "facegeo_mesh_tensor")
 _OLDEST: Final = (7, 5)
@@ -86,7 +84,7 @@ class CudaMeshKernel:
             self._module = module
             self._basis = self._gpu.upload(self._model.words)
             self._scale = self._gpu.upload(self._model.scale)
-        self._has_split = False
+        self._splitter = BatchSplitter(self.device)
 
     def __repr__(self) -> str:
         return (
@@ -222,44 +220,13 @@ class CudaMeshKernel:
                 f"out: expected a writeable, C-contiguous {output} array of shape {shape}, "
                 f"got {describe(out)}"
             )
-        self._in_parts(coefficients, pose, rois, out, rule, size, output)
-        return out
 
-    def _in_parts(
-        self,
-        coefficients: np.ndarray,
-        pose: np.ndarray,
-        rois: np.ndarray | None,
-        out: np.ndarray,
-        rule: CropConvention | None,
-        size: int,
-        output: OutputName,
-    ) -> None:
-        first, step = 0, len(out)
-        while first < len(out):
-            part = slice(first, min(first + step, len(out)))
+        def work(part: slice) -> None:
             some = None if rois is None else rois[part]
-            try:
-                self._on_arrays(coefficients[part], pose[part], some, out[part], rule, size, output)
-            except OutOfMemoryError:
-                faces = part.stop - part.start
-                if faces == 1:
-                    raise
-                step = -(-faces // 2)
-                self._warn_of_split(faces, step)
-            else:
-                first = part.stop
+            self._on_arrays(coefficients[part], pose[part], some, out[part], rule, size, output)
 
-    def _warn_of_split(self, faces: int, step: int) -> None:
-        if not self._has_split:
-            self._has_split = True
-            _log.warning(
-                "%s: out of memory with %d faces of %d vertices; working on %d at a time",
-                self.device,
-                faces,
-                self.num_vertices,
-                step,
-            )
+        self._splitter.run(len(out), work)
+        return out
 
     def _on_arrays(
         self,
