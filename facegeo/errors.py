@@ -47,6 +47,10 @@ class BackendUnavailableError(FacegeoError):
     """The engine, device or precision that was asked for does not exist on this machine."""
 
 
+class OutOfMemoryError(FacegeoError, MemoryError):
+    """A GPU's memory does not suffice, not even for a single face."""
+
+
 class DependencyMissingError(FacegeoError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 

@@ -23,6 +23,7 @@ BACKENDS: Final = {
     "onnxruntime": "facegeo.backends.onnxrt",
     "openvino": "facegeo.backends.openvino",
     "pytorch": "facegeo.backends.pytorch",
+    "tensorrt": "facegeo.backends.trt",
 }
 
 

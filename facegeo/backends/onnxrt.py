@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 
 from facegeo.backends.base import Backend, check_precision, cuda_index, network_file
+from facegeo.backends.onnxrt_cuda import BoundSession
 from facegeo.errors import BackendUnavailableError, CorruptFileError
 from facegeo.zoo.store import InstalledModel
 
@@ -35,8 +36,12 @@ class OnnxRuntimeBackend(Backend):
         self.device = device
         self._session = _session(onnx, cuda_index(device))
         self._outputs = [output.name for output in self._session.get_outputs()]
+        index = cuda_index(device)
+        self._bound = None if index is None else BoundSession(self._session, "cuda", index)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self._bound is not None:
+            return self._bound.run(inputs)
         values = self._session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, values, strict=True))
 

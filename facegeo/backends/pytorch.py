@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -24,25 +24,45 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+#: On the CPU -> what runs there.
+_PRECISIONS: Final = {True: ("fp32",), False: ("fp32", "fp16", "bf16")}
+
 
 class PyTorchBackend(Backend):
-    """A regressor module in evaluation mode."""
+    """A regressor module in evaluation mode.
+
+    On a GPU it runs channels last, in half precision where that was asked for, and replays recorded
+    CUDA graphs; see :mod:`facegeo.backends.torch_cuda`.
+    """
 
     name = "pytorch"
 
     def __init__(self, network: FaceRows, device: str, precision: str = "fp32") -> None:
         self.precision = precision
         self.device = device
-        self._network = network.to(device)
+        self._names = network.output_names
+        self._call: Callable[[np.ndarray], list[np.ndarray]]
+        if device == "cpu":
+            self._call = _CpuCall(network)
+        else:
+            from facegeo.backends.torch_cuda import CudaCall
+
+            self._call = CudaCall(network, device, precision)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        (crops,) = inputs.values()
+        return dict(zip(self._names, self._call(crops), strict=True))
+
+
+class _CpuCall:
+    def __init__(self, network: FaceRows) -> None:
+        self._network = network.to("cpu")
+
+    def __call__(self, crops: np.ndarray) -> list[np.ndarray]:
         import torch
 
-        (crops,) = inputs.values()
         with torch.inference_mode():
-            values = self._network(torch.from_numpy(crops).to(self.device))
-        pairs = zip(self._network.output_names, values, strict=True)
-        return {name: value.cpu().numpy() for name, value in pairs}
+            return [value.numpy() for value in self._network(torch.from_numpy(crops))]
 
 
 def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchBackend:
@@ -55,10 +75,10 @@ def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchB
         ) from error
     from facegeo.networks.regressor import build_regressor
 
-    check_precision(precision, PyTorchBackend.name)
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
     index = cuda_index(device)
+    check_precision(precision, f"{PyTorchBackend.name} on {device}", _PRECISIONS[index is None])
     if index is not None and index >= torch.cuda.device_count():
         raise BackendUnavailableError(
             f"device {device!r}: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA "

@@ -12,10 +12,12 @@ from facegeo.backends import BACKENDS, onnxrt, open_network
 from facegeo.errors import BackendUnavailableError, CorruptFileError, DependencyMissingError
 from facegeo.zoo import find
 
+#: TensorRT runs on GPUs only; its tests are in tests/gpu.
+CPU_BACKENDS = [name for name in BACKENDS if name != "tensorrt"]
 CROPS = np.random.default_rng(0).integers(0, 256, (5, 120, 120, 3), np.uint8)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_backends_agree_at_every_batch_size(models, backend, batch):
     expected = open_network(find("mb05"), "onnxruntime", "cpu").run({"crops": CROPS})
@@ -25,7 +27,7 @@ def test_backends_agree_at_every_batch_size(models, backend, batch):
     assert np.abs(found["landmarks"] - expected["landmarks"][:batch]).max() < 0.01
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_a_device_that_is_not_there_is_an_error(models, backend):
     if (
         backend == "onnxruntime"
@@ -79,7 +81,7 @@ def test_the_pytorch_backend_without_pytorch_names_the_extra(models, monkeypatch
         open_network(find("mb05"), "pytorch")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_a_file_that_is_no_network_is_corrupt(cache, backend):
     if backend == "pytorch":
         pytest.importorskip("torch")

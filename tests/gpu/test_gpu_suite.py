@@ -1,0 +1,87 @@
+"""The GPU suite's own logic: deadlines, refusals, targets, the exit code."""
+
+import json
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from shared_material import REPOSITORY
+
+from facegeo.errors import BackendUnavailableError
+
+
+@pytest.fixture
+def suite(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    sys.modules.pop("gpu_suite", None)
+    import gpu_suite
+
+    return gpu_suite
+
+
+def test_what_cannot_run_is_not_measured_and_the_deadline_holds(suite):
+    now = iter([0.0, 1.0, 2.0, 10.0])
+
+    def refused():
+        raise BackendUnavailableError("no NVIDIA driver")
+
+    jobs = {"a": lambda: {"landmarks_per_s": 5.0}, "b": refused, "c": lambda: {"never": 1}}
+    results = suite.run_jobs(jobs, deadline=9.0, clock=lambda: next(now))
+    assert results["a"] == {"landmarks_per_s": 5.0, "seconds": 1.0}
+    assert "no NVIDIA driver" in results["b"]["not_measured"]
+    assert results["c"] == {"not_measured": "the time was spent"}
+
+
+def test_targets(suite):
+    results = {
+        "x": {"landmarks_per_s": 61_000.0},
+        "y": {"landmarks_per_s": 10.0, "mesh_over_copy": 0.5},
+        "z": {"not_measured": "no GPU"},
+    }
+    found = suite.compare(results)
+    assert found["landmarks_per_s"]["reached"] and not found["mesh_over_copy"]["reached"]
+    assert found["dense_per_s"] == {"least": 40_000.0, "value": "not measured"}
+
+
+@pytest.mark.parametrize(
+    ("results", "code"),
+    [
+        ({"a": {"right": True}, "b": {"not_measured": ""}}, 0),
+        ({"a": {"right": False}, "b": {"right": True}}, 1),
+        ({"a": {"not_measured": ""}}, 3),
+    ],
+)
+def test_exit_code(suite, results, code):
+    assert suite.exit_code(results) == code
+
+
+def test_correctness_runs_the_kernel(suite, gpu, monkeypatch):
+    monkeypatch.setattr(suite, "VERTICES", (1, 50))
+    monkeypatch.setattr(suite, "BATCHES", (1, 9))
+    found = suite.check_mesh()
+    assert found["right"] and len(found["max_error_px"]) == 4
+    monkeypatch.setattr(suite, "build_meshes", lambda *_: np.full((1, 1, 3), 1e3))
+    assert not suite.check_mesh()["right"]
+    assert suite.max_error(None, None, None, None, np.array([np.nan])) == float("inf")
+
+
+def test_the_sanitizer_runs_a_program_that_works(suite, gpu, tmp_path):
+    command = suite.sanitizer_command("compute-sanitizer")
+    assert command[:3] == ["compute-sanitizer", "--error-exitcode", "9"]
+    program = tmp_path / "program.py"
+    program.write_text(command[-1])
+    runpy.run_path(str(program))
+
+
+def test_a_machine_without_a_gpu_writes_what_it_is(suite, monkeypatch, tmp_path, cache, capsys):
+    def refused(*_):
+        raise BackendUnavailableError("no NVIDIA driver")
+
+    for name in ("check_mesh", "time_mesh", "run_sanitizer", "open_on_gpu"):
+        monkeypatch.setattr(suite, name, refused)
+    out = tmp_path / "gpu.json"
+    assert suite.main(["--out", str(out)]) == 3
+    report = json.loads(out.read_text())
+    assert all("not_measured" in result for result in report["results"].values())
+    assert report["targets"]["mesh_over_cublas"]["value"] == "not measured"
