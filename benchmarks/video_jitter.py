@@ -71,9 +71,7 @@ def smooth_landmarks(values: np.ndarray, fps: float, how: Smoothing) -> np.ndarr
 
 def smooth_rotations(values: np.ndarray, fps: float, how: Smoothing) -> np.ndarray:
     """(F, 3, 3) through the filter of the rotation."""
-    one_euro = OneEuro(
-        how.filter, how.rotation_noise, difference=rotation_difference, move=rotated
-    )
+    one_euro = OneEuro(how.filter, how.rotation_noise, difference=rotation_difference, move=rotated)
     return np.array([one_euro(value, 1 / fps)[0] for value in values])
 
 
@@ -97,7 +95,7 @@ def blinking(still: Still, fps: float, at: int = 100) -> tuple[np.ndarray, np.nd
     time = (np.arange(len(still.landmarks)) - at) / fps
     closed = np.where((time > 0) & (time < BLINK_S), np.sin(np.pi * time / BLINK_S), 0)
     values = still.landmarks.copy()
-    gap = (still.landmarks.mean(axis=0)[list(LOWER)] - still.landmarks.mean(axis=0)[list(UPPER)])
+    gap = still.landmarks.mean(axis=0)[list(LOWER)] - still.landmarks.mean(axis=0)[list(UPPER)]
     values[:, UPPER] += closed[:, None, None] * gap
     return values, closed
 
@@ -106,7 +104,9 @@ def delay_frames(truth: np.ndarray, signal: np.ndarray) -> float:
     """Shift in frames by which ``truth``, delayed, fits ``signal`` best."""
     frames = np.arange(len(truth), dtype=float)
     shifts = np.arange(-2, 12, 0.05)
-    errors = [np.square(np.interp(frames - shift, frames, truth) - signal).sum() for shift in shifts]
+    errors = [
+        np.square(np.interp(frames - shift, frames, truth) - signal).sum() for shift in shifts
+    ]
     return float(shifts[int(np.argmin(errors))])
 
 
@@ -121,6 +121,13 @@ def std(values: np.ndarray) -> float:
     return float(settled.std(axis=0).mean())
 
 
+def spread(rotations: np.ndarray) -> float:
+    """Root mean square angle from the mean rotation, after the filter has settled."""
+    settled = rotations[FRAMES // 4 :]
+    vectors = np.array([rotation_difference(r, settled[0])[0] for r in settled])
+    return float(np.sqrt(vectors.var(axis=0).sum()))
+
+
 def evaluate(still: Still, fps: float, how: Smoothing) -> tuple[dict[str, float], dict[str, tuple]]:
     """The figures, and the curves that show them."""
     at_rest = smooth_landmarks(still.landmarks, fps, how)
@@ -129,19 +136,19 @@ def evaluate(still: Still, fps: float, how: Smoothing) -> tuple[dict[str, float]
         "smoothed_std_px": std(at_rest),
         "reduction": std(still.landmarks) / std(at_rest),
     }
-    angles = [
-        np.linalg.norm([rotation_difference(r, rs.mean(axis=0)) for r in rs[50:]], axis=(1, 2)).std()
-        for rs in (still.rotations, smooth_rotations(still.rotations, fps, how))
-    ]
-    figures["rotation_reduction"] = float(angles[0] / angles[1])
+    turned = smooth_rotations(still.rotations, fps, how)
+    figures["rotation_reduction"] = spread(still.rotations) / spread(turned)
     curves = {"still": (still.landmarks[:, 37, 1], at_rest[:, 37, 1])}
     for speed in (5.0, 90.0):
         moved, truth = turning(still, speed, fps)
         yaw = euler_from_rotation(smooth_rotations(moved.rotations, fps, how))[:, 0]
         base = euler_from_rotation(still.rotations).mean(axis=0)[0]
         nose = smooth_landmarks(moved.landmarks, fps, how)[:, 30, 0]
-        clean, _ = turning(Still(np.repeat(still.landmarks.mean(axis=0)[None], FRAMES, 0),
-                                 still.rotations), speed, fps)
+        clean, _ = turning(
+            Still(np.repeat(still.landmarks.mean(axis=0)[None], FRAMES, 0), still.rotations),
+            speed,
+            fps,
+        )
         clean_yaw = euler_from_rotation(
             rotation_from_euler(np.stack([truth, 0 * truth, 0 * truth], axis=1))
             @ still.rotations.mean(axis=0)
@@ -151,7 +158,8 @@ def evaluate(still: Still, fps: float, how: Smoothing) -> tuple[dict[str, float]
             clean.landmarks[:, 30, 0], nose
         )
         curves[f"yaw, {speed:.0f} deg/s"] = (
-            euler_from_rotation(moved.rotations)[:, 0] - base, yaw - base
+            euler_from_rotation(moved.rotations)[:, 0] - base,
+            yaw - base,
         )
     raw, closed = blinking(still, fps)
     smoothed = smooth_landmarks(raw, fps, how)
@@ -178,7 +186,9 @@ def draw(curves: dict[str, tuple]) -> np.ndarray:
             points = np.rint(np.stack([x, y], axis=1) * 16).astype(np.int32)
             cv2.polylines(row, [points], False, colour, thick, cv2.LINE_AA, 4)
         text = f"{name}: {low:.2f} to {high:.2f}"
-        cv2.putText(row, text, (pad, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
+        cv2.putText(
+            row, text, (pad, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA
+        )
         rows.append(row)
     return np.concatenate(rows)
 

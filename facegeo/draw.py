@@ -31,6 +31,8 @@ _REGION_COLOURS = {
     "inner_lips": (190, 180, 255),
 }
 _WHITE = (255, 255, 255)
+#: BGR, for neighbouring numbers as different as can be.
+_ID_COLOURS = ((120, 230, 255), (255, 200, 90), (140, 255, 140), (200, 140, 255), (110, 150, 255))
 _BOX_FRONT = (90, 220, 255)
 _BOX_BACK = (200, 160, 60)
 
@@ -112,11 +114,27 @@ def draw_box(photo: np.ndarray, face: Face) -> None:
     cv2.rectangle(photo, low, high, _WHITE, line, cv2.LINE_AA, _SHIFT)
 
 
+def draw_id(photo: np.ndarray, face: Face) -> None:
+    """The track's number above the face; nothing on photos, where faces have none."""
+    if face.track_id is None:
+        return
+    points = face.landmarks[:, :2]
+    unit = _unit(points)
+    scale = float(np.clip(0.4 * unit, 0.5, 2.5))
+    x, y = points.min(axis=0) - [0, 10 * unit]
+    colour = _ID_COLOURS[face.track_id % len(_ID_COLOURS)]
+    place, font = (round(float(x)), round(float(y))), cv2.FONT_HERSHEY_SIMPLEX
+    for paint, thick in (((0, 0, 0), 4), (colour, 2)):
+        width = max(1, round(scale * thick))
+        cv2.putText(photo, f"#{face.track_id}", place, font, scale, paint, width, cv2.LINE_AA)
+
+
 #: Style name -> annotator.
 ANNOTATORS: dict[str, Callable[[np.ndarray, Face], None]] = {
     "box": draw_box,
     "landmarks": draw_landmarks,
     "pose": draw_pose,
+    "id": draw_id,
 }
 
 

@@ -9,8 +9,9 @@ rotation), and the speed is told from noise on two time scales:
 - fast: how far the newest value is from the filter's own, by which a blink of four frames is
   followed from its first frame.
 
-Both count only from where noise ends. All is measured in units of the noise to be expected, so the
-same settings serve landmarks and rotations, and in seconds, so they do not depend on the frame rate.
+Both count only from where noise ends. All is measured in units of the noise to be expected, so that
+the same settings serve landmarks and rotations, and in seconds, so that they hardly depend on the
+frame rate.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ class OneEuroSettings:
         The same for the distance of the newest value from the filtered one, in noise.
     """
 
-    cutoff_hz: float = 0.45
+    cutoff_hz: float = 0.35
     slow_hz: float = 1.0
-    slow_floor: float = 9.0
-    slow_gain: float = 1.0
-    fast_floor: float = 2.5
+    slow_floor: float = 15.0
+    slow_gain: float = 3.0
+    fast_floor: float = 4.0
     fast_gain: float = 8.0
 
     def __post_init__(self) -> None:
@@ -71,7 +72,8 @@ class OneEuro:
     groups : sequence of int
         First row of each group, ascending, the first of them 0.
     difference, move : callable
-        ``difference(a, b)`` is the tangent vector from ``b`` to ``a``; ``move(b, v)`` goes along it.
+        ``difference(a, b)`` is the tangent vector from ``b`` to ``a``, ``move(b, v)`` goes along
+        it.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 
 def rotation_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The rotation vector, as one row (1, 3) in radians, that takes ``b`` to ``a`` ((3, 3) each)."""
+    """The rotation vector that takes ``b`` to ``a`` ((3, 3) each): a row (1, 3), radians."""
     return Rotation.from_matrix(b.T @ a).as_rotvec()[None]
 
 

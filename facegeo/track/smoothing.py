@@ -50,7 +50,7 @@ class Smoothing:
 
     filter: OneEuroSettings = field(default_factory=OneEuroSettings)
     landmark_noise: float = 0.0012
-    rotation_noise: float = 0.0025
+    rotation_noise: float = 0.0022
     placement_noise: float = 0.001
     share_shape: bool = True
 
