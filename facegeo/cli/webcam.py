@@ -13,6 +13,7 @@ import numpy as np
 
 from facegeo.cli.outputs import PhotoOutputs, Wanted
 from facegeo.cli.video import VIDEO_STYLES, add_stream_options, open_stream, parse_source
+from facegeo.draw import draw_text
 from facegeo.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def show(frames: Iterable[StreamFrame], window: Window, styles: Iterable[str]) -
         drawn = [style for style in VIDEO_STYLES if style in wanted]
         image = PhotoOutputs(frame.image, frame.faces, Wanted(drawn)).annotated()
         meter.add(time.perf_counter(), frame.latency_s)
-        _write(image, meter.text(len(frame.faces), frame.dropped), 1)
+        draw_text(image, meter.text(len(frame.faces), frame.dropped), (10, 30), 0.6)
         if helping:
-            _write(image, _HELP, 2)
+            draw_text(image, _HELP, (10, 64), 0.6)
         key = window.show(image)
         if key in _QUIT:
             return
@@ -141,9 +142,3 @@ class Meter:
             f"{self.fps:.0f} frames/s  latency {self.latency_ms:.0f} ms  faces {faces}  "
             f"dropped {dropped}"
         )
-
-
-def _write(image: np.ndarray, text: str, line: int) -> None:
-    place, font = (10, 26 * line), cv2.FONT_HERSHEY_SIMPLEX
-    for colour, thick in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(image, text, place, font, 0.6, colour, thick, cv2.LINE_AA)
