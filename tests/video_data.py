@@ -21,7 +21,7 @@ TEMPLATE[:2, :2] = [[0, 0], [1, 1]]
 
 def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
     """A frame whose number can be read back: its brightness, with a bright top left corner."""
-    image = np.full((height, width, 3), 10 + 3 * index, np.uint8)
+    image = np.full((height, width, 3), 40 + 4 * index, np.uint8)
     image[: height // 3, : width // 3] = 250
     return image
 
@@ -39,7 +39,9 @@ def write_clip(
     import av
 
     with av.open(str(path), "w", format=format, options=options or {}) as container:
-        stream = container.add_stream("libx264", rate=fps, options={"g": "5", "preset": "fast"})
+        stream = container.add_stream(
+            "libx264", rate=fps, options={"g": "5", "preset": "fast", "crf": "4"}
+        )
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for index in range(count):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from pathlib import Path
@@ -16,9 +15,9 @@ pytest.importorskip("av", reason="video needs the extra [video]")
 def _open() -> tuple[int, int]:
     """Threads and file handles of this process; threads of decoders are no Python threads."""
     tasks = Path("/proc/self/task")
-    threads = len(os.listdir(tasks)) if tasks.exists() else threading.active_count()
+    threads = len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
     handles = Path("/proc/self/fd")
-    return threads, len(os.listdir(handles)) if handles.exists() else 0
+    return threads, len(list(handles.iterdir())) if handles.exists() else 0
 
 
 @pytest.fixture

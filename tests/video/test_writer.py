@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_an_interrupt_leaves_good_files(tmp_path):
         video.open_stream = opened
         sys.exit(cli.main(["video", "x", "--out", "a.mp4", "--json", "a.jsonl", "--csv", "a.csv"]))
     """
-    here = os.path.dirname(os.path.dirname(__file__))
+    here = str(Path(__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)],
