@@ -131,6 +131,20 @@ def pose_to_crop(pose: np.ndarray, rule: CropConvention, size: int = CROP_SIZE) 
     return affine
 
 
+def pose_from_photo(
+    affine: np.ndarray, rois: np.ndarray, rule: CropConvention, size: int = CROP_SIZE
+) -> np.ndarray:
+    """The exact inverse of :func:`pose_to_photo`: ``(N, 3, 4)`` float32."""
+    scale, offset = _photo_scale_offset(rois, rule, size)
+    pose = np.array(affine, np.float32)
+    pose[:, :, 3] -= offset
+    pose /= scale[:, :, None]
+    to_crop = crop_from_pose_frame(rule, size).astype(np.float32)
+    pose[:, :, 3] -= to_crop[:, 3]
+    # The axes are only mirrored, so the matrix is its own inverse.
+    return to_crop[:, :3] @ pose
+
+
 def rois_from_boxes(boxes: np.ndarray) -> np.ndarray:
     """ROIs of detector boxes, by the rule of 3DDFA_V2, rounded to whole pixels.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from facegeo.results import Face
 
 #: What turns millimetres into a mesh file's unit: GLB is in metres by its standard.
 _FILE_UNIT = {"obj": 1.0, "ply": 1.0, "glb": 1e-3}
+
+#: Coarse meshes of models in use: finding one takes as long as drawing twenty.
+_coarse: WeakKeyDictionary[MorphableModel, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,9 @@ class DenseFaces:
     @property
     def coarse(self) -> tuple[np.ndarray, np.ndarray]:
         """Vertex rows and triangles of a mesh that is coarse enough to draw its edges."""
-        return coarse_mesh(self.model.mean, self.model.triangles)
+        if self.model not in _coarse:
+            _coarse[self.model] = coarse_mesh(self.model.mean, self.model.triangles)
+        return _coarse[self.model]
 
     def raster(self, height: int, width: int) -> Raster:
         """All faces in one z-buffer, so that they hide each other."""

@@ -31,6 +31,9 @@ _REGION_COLOURS = {
     "inner_lips": (190, 180, 255),
 }
 _WHITE = (255, 255, 255)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+#: BGR, for neighbouring numbers as different as can be.
+_ID_COLOURS = ((120, 230, 255), (255, 200, 90), (140, 255, 140), (200, 140, 255), (110, 150, 255))
 _BOX_FRONT = (90, 220, 255)
 _BOX_BACK = (200, 160, 60)
 
@@ -112,11 +115,23 @@ def draw_box(photo: np.ndarray, face: Face) -> None:
     cv2.rectangle(photo, low, high, _WHITE, line, cv2.LINE_AA, _SHIFT)
 
 
+def draw_id(photo: np.ndarray, face: Face) -> None:
+    """The track's number above the face; nothing on photos, where faces have none."""
+    if face.track_id is None:
+        return
+    points = face.landmarks[:, :2]
+    unit = _unit(points)
+    x, y = points.min(axis=0) - [0, 12 * unit]
+    colour = _ID_COLOURS[face.track_id % len(_ID_COLOURS)]
+    draw_text(photo, f"#{face.track_id}", (x, y), float(np.clip(0.35 * unit, 0.5, 2.5)), colour)
+
+
 #: Style name -> annotator.
 ANNOTATORS: dict[str, Callable[[np.ndarray, Face], None]] = {
     "box": draw_box,
     "landmarks": draw_landmarks,
     "pose": draw_pose,
+    "id": draw_id,
 }
 
 
@@ -150,16 +165,42 @@ def head_box(landmarks: np.ndarray, pose: Pose) -> np.ndarray:
 def _label(photo: np.ndarray, pose: Pose, corners: np.ndarray, unit: float) -> None:
     text = f"yaw {pose.yaw:+.0f}  pitch {pose.pitch:+.0f}  roll {pose.roll:+.0f}"
     scale = float(np.clip(0.28 * unit, 0.38, 2.0))
-    thick = max(1, round(scale * 1.6))
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    (width, height), _ = cv2.getTextSize(text, font, scale, thick)
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, _thickness(scale))
+    place = corners[:, 0].mean() - width / 2, corners[:, 1].max() + 2.2 * height
+    draw_text(photo, text, place, scale)
+
+
+def draw_text(
+    photo: np.ndarray,
+    text: str,
+    place: tuple[float, float],
+    scale: float,
+    colour: tuple[int, int, int] = _WHITE,
+) -> None:
+    """Text on a dark plate, moved into the photo.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8
+        BGR, drawn on in place.
+    place : (x, y)
+        Lower left corner of the text, pixels.
+    scale : float
+        Of OpenCV's font.
+    """
+    thick = _thickness(scale)
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, thick)
     pad = height // 2
-    x = int(np.clip(corners[:, 0].mean() - width / 2, pad, max(photo.shape[1] - width - pad, pad)))
-    y = int(np.clip(corners[:, 1].max() + 2.2 * height, height + pad, photo.shape[0] - pad - 1))
+    x = int(np.clip(place[0], pad, max(photo.shape[1] - width - pad, pad)))
+    y = int(np.clip(place[1], height + pad, photo.shape[0] - pad - 1))
     # A plate, not an outline: text of another weight has another width in newer OpenCV.
     plate = photo[max(y - height - pad, 0) : y + pad, max(x - pad, 0) : x + width + pad]
     plate[:] = plate // 3
-    cv2.putText(photo, text, (x, y), font, scale, _WHITE, thick, cv2.LINE_AA)
+    cv2.putText(photo, text, (x, y), _FONT, scale, colour, thick, cv2.LINE_AA)
+
+
+def _thickness(scale: float) -> int:
+    return max(1, round(scale * 1.6))
 
 
 def _unit(points: np.ndarray) -> float:

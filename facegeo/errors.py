@@ -59,6 +59,10 @@ class DownloadError(FacegeoError):
     """A file could not be downloaded, or what arrived is not the file that was promised."""
 
 
+class StreamError(FacegeoError, OSError):
+    """A camera or a network stream cannot be opened, was lost, or sends no more frames."""
+
+
 class OutputError(FacegeoError, OSError):
     """A result could not be written; a file that was there before is unchanged."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from facegeo.meshing import ModelMesh
 from facegeo.params import split
 from facegeo.results import Face, FaceBatch, PhotoResult
 from facegeo.zoo.store import find
+
+if TYPE_CHECKING:
+    from facegeo.track import Smoothing, TrackerOptions
+    from facegeo.video.stream import FaceStream
 
 #: Photos whose faces share a network call; more would only hold more photos in memory.
 _PHOTOS_TOGETHER = 16
@@ -248,12 +252,81 @@ class FaceGeometry:
             affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
         return self.mesh_source.vertices(params, affine)
 
+    def stream(
+        self,
+        source: Any,
+        *,
+        mode: Literal["offline", "live"] = "offline",
+        smooth: bool | Smoothing = True,
+        tracking: TrackerOptions | None = None,
+        fps: float | None = None,
+        timeout_s: float | None = 30.0,
+        color: Color = "bgr",
+    ) -> FaceStream:
+        """Faces of a video, each with a number that it keeps.
+
+        >>> with predictor.stream("clip.mp4") as stream:
+        ...     for frame in stream:
+        ...         frame.timestamp_s, [(face.track_id, face.pose.yaw) for face in frame.faces]
+
+        Parameters
+        ----------
+        source : int, str, path or iterable
+            A camera's index, an RTSP or HTTP URL, a video file, a folder of pictures, or pictures:
+            arrays, or tuples ``(seconds, array)``.
+        mode : {"offline", "live"}
+            Every frame in order; or always the newest, while those that nobody had time for are
+            dropped and counted. A file is then played at the speed of its timestamps.
+        smooth : bool or Smoothing
+            Off: exactly what the network says of each frame. On: as described in
+            :mod:`facegeo.track.smoothing`; at rest changes arrive a third of a second late, motion
+            at most one frame.
+        tracking : TrackerOptions, optional
+            When faces are looked for, believed and forgotten.
+        fps : float, optional
+            Of folders, and of pictures without timestamps (default: 30).
+        timeout_s : float or None
+            Seconds without a frame after which the stream is given up. Until then a network stream
+            that was lost is opened again and again, after ever longer waits.
+        color : {"bgr", "rgb"}
+            Channel order of the caller's arrays.
+
+        Returns
+        -------
+        stream : FaceStream
+            An iterator over :class:`~facegeo.video.stream.StreamFrame`, and a context manager.
+
+        Raises
+        ------
+        UnreadableFileError, CorruptFileError, StreamError
+            If the source cannot be opened; also while frames are read, after the last good one.
+        DependencyMissingError
+            If PyAV is needed and missing: the extra ``[video]``.
+        """
+        from facegeo.video.stream import open_stream
+
+        return open_stream(
+            self,
+            source,
+            mode=mode,
+            smooth=smooth,
+            tracking=tracking,
+            fps=fps,
+            timeout_s=timeout_s,
+            color=color,
+        )
+
     @property
     def detector(self) -> Detector:
         """The face detector. ``auto`` opens it here: callers with boxes of their own need none."""
         if self._detector is None:
             self._detector = open_detector(self._detector_name, self._options, self._device)
         return self._detector
+
+    @property
+    def max_faces(self) -> int | None:
+        """Most faces that are reported of a photo."""
+        return self._options.max_faces
 
     def info(self) -> dict[str, str]:
         """What really runs: model, detector, backend, device, precision; and why."""

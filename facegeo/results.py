@@ -153,6 +153,8 @@ class Face:
         The nearest similarity to ``affine``, with Euler angles.
     mesh : Mesh
         Built when first asked for. Raises MissingBasisError where the model has no dense bases.
+    track_id : int or None
+        In video: the person's number, the same in every frame; None on photos.
     """
 
     box: np.ndarray
@@ -165,6 +167,7 @@ class Face:
     affine: np.ndarray
     pose: Pose
     mesh_source: MeshSource = field(repr=False)
+    track_id: int | None = None
 
     @cached_property
     def mesh(self) -> Mesh:
@@ -173,6 +176,7 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the mesh as plain numbers and lists; what is not known is None."""
         return {
+            "track_id": self.track_id,
             "box": self.box.tolist(),
             "score": _known(self.score),
             "presence": _known(self.presence),

@@ -16,6 +16,8 @@ from facegeo.errors import FacegeoError
 #: Modules with ``add_parser(subparsers)``, in the order of the help text.
 _COMMANDS = (
     "predict",
+    "video",
+    "webcam",
     "demo",
     "models",
     "face_model",
@@ -33,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all sub-commands."""
     parser = argparse.ArgumentParser(
         prog="facegeo",
-        description="Complete 3D face geometry from photos.",
+        description="Complete 3D face geometry from photos and video.",
         epilog="Example: facegeo predict photo.jpg --draw landmarks,pose",
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")

@@ -46,6 +46,21 @@ def number(
     return parse
 
 
+def some_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """An argparse type: comma-separated names out of some."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(
+                f"expected some of {', '.join(known)}, got {unknown[0]!r}"
+            )
+        return names
+
+    return parse
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output; numbers that are none become null."""
     json.dump(_with_nulls(value), sys.stdout, indent=2, allow_nan=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from facegeo.cli.common import (
     add_json_option,
     engine_options,
     number,
+    some_of,
 )
 from facegeo.cli.outputs import FORMATS, STYLES, PhotoOutputs, Wanted
 from facegeo.errors import FacegeoError, UnreadableFileError
@@ -37,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--out", type=Path, help=f"output folder (default: {_DEFAULT_OUT})")
     parser.add_argument(
         "--draw",
-        type=_some_of(STYLES),
+        type=some_of(STYLES),
         default=("landmarks", "pose"),
         metavar="STYLES",
         help=f"comma-separated: {', '.join(STYLES)} (default: landmarks,pose); depth, pncc and uv "
@@ -45,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--save",
-        type=_some_of(FORMATS),
+        type=some_of(FORMATS),
         default=(),
         metavar="FORMATS",
         help=f"comma-separated: {', '.join(FORMATS)}; a textured mesh of each face",
@@ -190,18 +191,3 @@ def _progress(total: int) -> Any:
 
     # disable=None: no bar where standard error is not a terminal
     return tqdm(total=total, unit="photo", disable=True if total < 2 else None)
-
-
-def _some_of(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    """An argparse type: comma-separated names out of some."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(name.strip() for name in text.split(",") if name.strip())
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(
-                f"expected some of {', '.join(known)}, got {unknown[0]!r}"
-            )
-        return names
-
-    return parse

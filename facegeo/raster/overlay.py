@@ -10,10 +10,11 @@ import numpy as np
 
 from facegeo.checks import array_of, describe
 from facegeo.errors import InvalidImageError, InvalidInputError
-from facegeo.ops.engines import Engine
+from facegeo.ops.engines import Engine, choose_engine
+from facegeo.ops.threads import default_threads, run_parallel, split_range
 from facegeo.raster.normals import signed_areas, vertex_normals
 from facegeo.raster.products import interpolate
-from facegeo.raster.zbuffer import Raster, check_mesh, rasterize
+from facegeo.raster.zbuffer import Raster, check_mesh, joined, rasterize
 
 # Directions to the lights in the y-up frame and their strengths: a key light from the upper left,
 # a weak one from the lower right, and the rest from everywhere.
@@ -57,6 +58,7 @@ class _Canvas:
         flat = meshes[..., :2].reshape(-1, 2) if meshes.size else np.zeros((1, 2), np.float32)
         first = np.floor(np.clip(flat.min(axis=0) - _MARGIN, 0, limit)).astype(int)
         last = np.ceil(np.clip(flat.max(axis=0) + _MARGIN, 0, limit)).astype(int)
+        self.samples, self.top, self.left = samples, int(first[1]), int(first[0])
         self.empty = bool((last <= first).any()) or meshes.size == 0 or len(triangles) == 0
         self.rows, self.columns = slice(first[1], last[1]), slice(first[0], last[0])
         if self.empty:
@@ -74,6 +76,18 @@ class _Canvas:
             **how,
         )
 
+    def blend_compiled(self, photo: np.ndarray, blend: Any, *arguments: Any) -> np.ndarray:
+        """A copy of the photo with a compiled blend run over the rows that are covered."""
+        result = np.array(photo, order="C")
+        threads = default_threads()
+        how = (self.samples, result, self.top, self.left)
+        calls = [
+            (self.raster.triangle, self.raster.barycentric, *arguments, *how, *rows)
+            for rows in split_range(self.size_wh[1], 4 * threads if threads > 1 else 1)
+        ]
+        run_parallel(blend, calls, threads)
+        return result
+
     def blend(self, photo: np.ndarray, layer: np.ndarray) -> np.ndarray:
         """A copy of the photo under samples ``(h, w, 4)``: colour times opacity, and opacity."""
         if layer.shape[:2] != self.size_wh[::-1]:
@@ -86,21 +100,43 @@ class _Canvas:
         return result
 
 
+def _lights() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors to the lights and halfway to the viewer, photo frame, and their strengths."""
+    towards = np.array([direction for direction, _ in _LIGHTS]) * (1, -1, 1)
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    half = towards + np.array([0, 0, 1])
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    strength = np.array([strength for _, strength in _LIGHTS])
+    return towards.astype(np.float32), half.astype(np.float32), strength.astype(np.float32)
+
+
 def _shade(normals: np.ndarray, color: np.ndarray) -> np.ndarray:
     """Colours 0..255 of a matt, slightly shiny surface with photo-frame unit normals (..., 3)."""
     # The inner side of an open surface is lit as well, from the same lights.
     normals = normals * np.where(normals[..., 2:] < 0, np.float32(-1), np.float32(1))
     light = np.full(normals.shape[:-1], _AMBIENT, np.float32)
     shine = np.zeros_like(light)
-    for direction, strength in _LIGHTS:
-        towards = np.array(direction) * (1, -1, 1)  # to the photo frame
-        towards = (towards / np.linalg.norm(towards)).astype(np.float32)
-        light += np.float32(strength) * np.maximum(normals @ towards, 0)
-        half = towards + np.array([0, 0, 1], np.float32)
-        half /= np.linalg.norm(half)
-        shine += np.float32(strength) * np.maximum(normals @ half, 0) ** _SHININESS
+    for towards, half, strength in zip(*_lights(), strict=True):
+        light += strength * np.maximum(normals @ towards, 0)
+        shine += strength * np.maximum(normals @ half, 0) ** _SHININESS
     shaded: np.ndarray = color * light[..., None] + np.float32(255 * _SHINE) * shine[..., None]
     return np.clip(shaded, 0, 255)
+
+
+def _shade_compiled(points: np.ndarray, corners: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """:func:`_shade` of the vertices' own normals: (V, 3)."""
+    from facegeo.raster.overlay_numba import add_normals, shade_rows
+
+    normals = np.zeros((len(points), 3), np.float32)
+    add_normals(points, corners, 0, len(corners), normals)
+    paint = np.empty((len(points), 3), np.float32)
+    look = np.float32(_AMBIENT), np.float32(255 * _SHINE), color
+    threads = default_threads()
+    calls = [
+        (normals, *_lights(), *look, paint, *rows) for rows in split_range(len(points), threads)
+    ]
+    run_parallel(shade_rows, calls, threads)
+    return paint
 
 
 def draw_mesh(
@@ -147,19 +183,30 @@ def draw_mesh(
     if canvas.empty:
         return photo.copy()
     # Lit at the vertices: on a dense mesh this looks like lighting each pixel, and is far cheaper.
+    if choose_engine(engine) == "numba":
+        from facegeo.raster.overlay_numba import blend_surface
+
+        points, corners = joined(meshes, triangles)
+        shaded = _shade_compiled(points, corners, surface)
+        return canvas.blend_compiled(photo, blend_surface, corners, shaded, np.float32(opacity))
     normals = np.stack([vertex_normals(mesh, triangles) for mesh in meshes])
     paint = np.full((*normals.shape[:2], 4), opacity, np.float32)
     paint[..., :3] *= _shade(normals, surface)
     return canvas.blend(photo, interpolate(canvas.raster, triangles, paint, engine=engine))
 
 
-def _edge_distance(raster: Raster, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Distance in samples from each covered sample to the nearest edge of its triangle, (P,)."""
+def _heights(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Heights of the triangles of all meshes in the picture, (N * F, 3) float32."""
     xy = vertices[:, triangles, :2]  # (N, F, 3, 2)
     opposite = np.roll(xy, -1, axis=2) - np.roll(xy, -2, axis=2)
     area = np.stack([np.abs(signed_areas(mesh, triangles)) for mesh in vertices])
     heights = area[..., None] / np.maximum(np.linalg.norm(opposite, axis=3), 1e-6)
-    heights = heights.reshape(-1, 3).astype(np.float32)
+    result: np.ndarray = heights.reshape(-1, 3).astype(np.float32)
+    return result
+
+
+def _edge_distance(raster: Raster, heights: np.ndarray) -> np.ndarray:
+    """Distance in samples from each covered sample to the nearest edge of its triangle, (P,)."""
     seen = raster.covered
     # A weight is the distance to the opposite edge in heights of the triangle.
     distance: np.ndarray = (raster.barycentric[seen] * heights[raster.triangle[seen]]).min(axis=1)
@@ -212,9 +259,15 @@ def draw_wireframe(
     canvas = _Canvas(photo, meshes, triangles, samples, engine=engine)
     if canvas.empty:
         return photo.copy()
+    heights = _heights(canvas.vertices, triangles)
+    reach = 0.5 * thickness * samples + 0.5
+    if choose_engine(engine) == "numba":
+        from facegeo.raster.overlay_numba import blend_edges
+
+        how = np.float32(reach), paint, np.float32(opacity)
+        return canvas.blend_compiled(photo, blend_edges, heights, *how)
     seen = canvas.raster.covered
-    distance = _edge_distance(canvas.raster, canvas.vertices, triangles)
-    strength = opacity * np.clip(0.5 * thickness * samples + 0.5 - distance, 0, 1)
+    strength = opacity * np.clip(reach - _edge_distance(canvas.raster, heights), 0, 1)
     layer = np.zeros((*seen.shape, 4), np.float32)
     layer[seen] = strength[:, None] * np.append(paint, np.float32(1))
     return canvas.blend(photo, layer)

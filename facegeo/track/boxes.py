@@ -1,0 +1,92 @@
+"""Boxes of one frame against boxes of the next. Pure functions on ``(N, 4)`` ``xyxy`` arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+
+def landmark_boxes(landmarks: np.ndarray) -> np.ndarray:
+    """Boxes around landmarks (N, K, 2 or 3): (N, 4) float32."""
+    points = landmarks[..., :2]
+    return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1).astype(np.float32)
+
+
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union.
+
+    Parameters
+    ----------
+    a : (N, 4) float
+    b : (M, 4) float
+
+    Returns
+    -------
+    iou : (N, M) float64
+        0..1.
+    """
+    a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(axis=2) for x in (a, b))
+    return shared / np.maximum(area_a + area_b - shared, 1e-9)
+
+
+def assign(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int]]:
+    """Pairs of boxes with the largest sum of overlaps, each box in one pair at most.
+
+    Parameters
+    ----------
+    least : float
+        Pairs that overlap less are no pairs.
+
+    Returns
+    -------
+    pairs : list of (index into a, index into b)
+    """
+    if len(a) == 0 or len(b) == 0:
+        return []
+    iou = overlaps(a, b)
+    iou[iou < least] = 0  # else a hopeless pair could cost a good one
+    rows, columns = linear_sum_assignment(-iou)
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if iou[i, j] >= least > 0]
+
+
+def grow(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Boxes scaled about their centres."""
+    boxes = np.asarray(boxes, np.float32)
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2 * factor
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def steady(new: np.ndarray, old: np.ndarray, slack: float) -> np.ndarray:
+    """Regions that move only when they must.
+
+    A region that follows its own landmarks feeds their noise back into the next crop: on a still
+    photo it triples the jitter. The old region is kept while the new one differs little.
+
+    Parameters
+    ----------
+    new, old : (N, 4) float
+    slack : float
+        Largest difference of a corner, as a part of the old region's side.
+
+    Returns
+    -------
+    regions : (N, 4) float
+    """
+    side = (old[:, 2:] - old[:, :2]).max(axis=1, keepdims=True)
+    keep = (np.abs(new - old) <= slack * side).all(axis=1, keepdims=True)
+    return np.where(keep, old, new)
+
+
+def sizes(boxes: np.ndarray) -> np.ndarray:
+    """Mean of width and height, (N,)."""
+    boxes = np.asarray(boxes)
+    return (boxes[:, 2:] - boxes[:, :2]).mean(axis=1)
+
+
+def centres(boxes: np.ndarray) -> np.ndarray:
+    """(N, 2)."""
+    boxes = np.asarray(boxes)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -1,0 +1,156 @@
+"""One person's face from frame to frame, steady at rest and quick in motion.
+
+What is filtered, and how:
+
+- landmarks: One-Euro, one gain for each region, so that a blink does not shake the jaw;
+- rotation: One-Euro on the manifold, along geodesics;
+- size, position and what is not a rotation in the network's matrix: One-Euro;
+- expression: with the gain of the quickest of the landmarks' regions;
+- shape: the robust mean over the track. It is one person, so it converges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from facegeo import params as parameters
+from facegeo.crop import CropConvention, pose_from_photo
+from facegeo.errors import MissingBasisError
+from facegeo.pose import euler_from_rotation, nearest_rotation
+from facegeo.results import Face, MeshSource, Pose
+from facegeo.track.filters import OneEuro, OneEuroSettings, RunningMean
+from facegeo.track.rotations import rotated, rotation_difference
+
+#: First landmarks of jaw, brows, nose, the eyes, mouth.
+REGIONS = (0, 17, 27, 36, 42, 48)
+
+#: Seconds after which a face that returns is filtered afresh; its shape is kept.
+_BREAK_S = 0.25
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """How faces are smoothed. The noises are what a sensor with a standard deviation of 3 of 255
+    gives on a face of 120 pixels in the crop.
+
+    Attributes
+    ----------
+    filter : OneEuroSettings
+    landmark_noise : float
+        In sizes of the face (the larger side of the landmarks' box).
+    rotation_noise : float
+        Radians.
+    placement_noise : float
+        Of position, in sizes of the face, and of the matrix, in scales.
+    share_shape : bool
+        One shape for the track; else each frame's own.
+    """
+
+    filter: OneEuroSettings = field(default_factory=OneEuroSettings)
+    landmark_noise: float = 0.0012
+    rotation_noise: float = 0.0022
+    placement_noise: float = 0.001
+    share_shape: bool = True
+
+
+class FaceSmoother:
+    """The filters of one track."""
+
+    def __init__(self, settings: Smoothing | None = None) -> None:
+        self.settings = settings or Smoothing()
+        self._shape = RunningMean()
+        self._last_s: float | None = None
+        self._restart()
+
+    def _restart(self) -> None:
+        settings, how = self.settings, self.settings.filter
+        self._landmarks = OneEuro(how, settings.landmark_noise, REGIONS)
+        self._rotation = OneEuro(
+            how, settings.rotation_noise, difference=rotation_difference, move=rotated
+        )
+        self._stretch = OneEuro(how, settings.placement_noise)
+        self._place = OneEuro(how, settings.placement_noise)
+        self._expression: np.ndarray | None = None
+
+    def __call__(self, face: Face, now_s: float, rule: CropConvention) -> Face:
+        """The next frame's face, smoothed.
+
+        Landmarks, pose, parameters and mesh belong together as before; ``roi``, ``box`` and the
+        scores are the frame's own.
+        """
+        if self._last_s is not None and now_s - self._last_s > _BREAK_S:
+            self._restart()
+            self._last_s = None
+        passed = 1.0 if self._last_s is None else max(now_s - self._last_s, 1e-3)
+        self._last_s = now_s
+        size = float(np.ptp(face.landmarks[:, :2], axis=0).max())
+        landmarks, gain = self._landmarks(face.landmarks, passed, size)
+        affine, pose = self._placed(face, passed, size)
+        _, shape, expression = (part[0] for part in parameters.split(face.params[None]))
+        mean_shape = self._shape(shape)
+        if self._expression is None:
+            self._expression = expression.astype(np.float64)
+        self._expression = self._expression + gain * (expression - self._expression)
+        coefficients = parameters.join(
+            pose_from_photo(affine[None], face.roi[None], rule),
+            (mean_shape if self.settings.share_shape else shape)[None].astype(np.float32),
+            self._expression[None].astype(np.float32),
+        )[0].astype(np.float32)
+        points = landmarks.astype(np.float32)
+        return replace(
+            face,
+            landmarks=points,
+            coarse_landmarks=_coarse(face, points, coefficients, affine),
+            params=coefficients,
+            affine=affine,
+            pose=pose,
+        )
+
+    def _placed(self, face: Face, passed: float, size: float) -> tuple[np.ndarray, Pose]:
+        """Model to photo: rotation, stretch (A = R P) and position are filtered apart."""
+        matrix = _Y_UP[:, None] * face.affine[:, :3].astype(np.float64)
+        rotation = nearest_rotation(matrix[None])[0]
+        stretch = rotation.T @ matrix
+        # The middle of the face, not the model's origin: no lever turns rotation into position.
+        middle = face.coarse_landmarks.mean(axis=0).astype(np.float64)
+        anchor = np.linalg.solve(face.affine[:, :3].astype(np.float64), middle - face.affine[:, 3])
+        # One gain for all three: a head that turns fast also moves and changes its size.
+        rotation, gain = self._rotation(rotation, passed)
+        middle = self._place(middle[None], passed, size, gain)[0][0]
+        scale = float(np.trace(stretch)) / 3
+        stretch = self._stretch(stretch, passed, scale, gain)[0]
+        linear = _Y_UP[:, None] * (rotation @ stretch)
+        translation = middle - linear @ anchor
+        affine = np.column_stack([linear, translation]).astype(np.float32)
+        yaw, pitch, roll = euler_from_rotation(rotation[None])[0].tolist()
+        pose = replace(
+            face.pose,
+            yaw=yaw,
+            pitch=pitch,
+            roll=roll,
+            rotation=rotation,
+            scale=float(np.trace(stretch)) / 3,
+            translation=translation,
+            anchor=anchor,
+        )
+        return affine, pose
+
+
+def _coarse(
+    face: Face, landmarks: np.ndarray, coefficients: np.ndarray, affine: np.ndarray
+) -> np.ndarray:
+    """Rows of the smoothed mesh; the smoothed landmarks where the model has no dense bases."""
+    source: MeshSource = face.mesh_source
+    try:
+        model = source.morphable
+    except MissingBasisError:
+        return landmarks
+    _, shape, expression = parameters.split(coefficients[None])
+    points: np.ndarray = model.landmarks(shape, expression, affine[None])[0]
+    return points
+
+
+#: Photo pixels have y down; rotations are in a frame with y up.
+_Y_UP = np.array([1.0, -1.0, 1.0])

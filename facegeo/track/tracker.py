@@ -1,0 +1,369 @@
+"""Who is who: faces found once, then followed by their own landmarks.
+
+The next frame's crop comes from the last landmarks, so most frames need no detector. It runs every
+``detect_every`` frames to find newcomers and to confirm the known, and at once where a track is in
+doubt. A track is in doubt when the network's presence is low, when its landmarks jump, or when the
+detector does not see it; three frames of doubt and the face is lost: not reported any more, but
+remembered for a while, so that a face that comes out from behind a hand has its number again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from facegeo import crop
+from facegeo.detect import Detections
+from facegeo.errors import InvalidInputError
+from facegeo.results import FaceBatch
+from facegeo.track import boxes as box_maths
+
+Locate = Callable[[np.ndarray], Detections]
+Measure = Callable[[np.ndarray, np.ndarray], FaceBatch]
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """When faces are looked for, believed and forgotten.
+
+    Attributes
+    ----------
+    detect_every : int, optional
+        Frames between two runs of the detector while faces are followed. By default 30 where the
+        network tells presence, else 10: then only the detector can tell that a face has gone.
+    search_every : int
+        The same while no face is followed or one is missed.
+    least_presence : float
+        Presence below this is doubt.
+    patience : int
+        Frames of doubt in a row after which a face is lost.
+    memory_s : float
+        Seconds for which a lost face's number is kept for its return.
+    max_faces : int, optional
+        Most faces followed at once.
+    """
+
+    detect_every: int | None = None
+    search_every: int = 3
+    least_presence: float = 0.5
+    patience: int = 3
+    memory_s: float = 1.0
+    max_faces: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("detect_every", "search_every", "patience", "max_faces"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInputError(f"{name}: expected at least 1, got {value}")
+        if not 0 <= self.least_presence <= 1:
+            raise InvalidInputError(
+                f"least_presence: expected a number in 0..1, got {self.least_presence}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """The faces of one frame.
+
+    Attributes
+    ----------
+    ids : (N,) list of int
+        Numbers of the tracks, ascending; a number is never used for two people.
+    batch : FaceBatch
+        What the network says, N rows in the same order.
+    scores : (N,) float32
+        The detector's confidence when it last saw the face.
+    """
+
+    ids: list[int]
+    batch: FaceBatch
+    scores: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Track:
+    """A face between two frames; ``number`` is 0 until it has been believed once."""
+
+    number: int
+    box: np.ndarray  # around the landmarks
+    roi: np.ndarray
+    velocity: np.ndarray  # of the box's centre, pixels a second
+    score: float
+    seen_s: float
+    doubt: int = 0
+    unseen: bool = False  # the detector's last run did not find it
+    placed: bool = False  # its region comes from the detector and not yet from its landmarks
+    lost: bool = False
+
+    def expected(self, now_s: float) -> np.ndarray:
+        """Where the box would be by now if it went on moving, for half a second at most."""
+        shift = self.velocity * min(now_s - self.seen_s, 0.5)
+        return self.box + np.tile(shift, 2)
+
+
+#: Detector boxes include the forehead; a pair overlaps by about two thirds.
+_SAME_FACE = 0.25
+#: A lost face may have moved meanwhile: its box is grown by this before it is compared.
+_RETURN_GROWTH = 1.4
+_RETURN_OVERLAP = 0.15
+#: Two tracks whose landmarks overlap by more are on the same face.
+_TWICE = 0.6
+#: From one frame to the next, in sizes of the face.
+_LARGEST_JUMP = 0.5
+_LARGEST_GROWTH = 1.5
+#: Corners of a region may be off by this part of its side before it is moved.
+_ROI_SLACK = 0.02
+
+
+class Tracker:
+    """Follows the faces of one video.
+
+    Parameters
+    ----------
+    locate : callable
+        Photo -> Detections.
+    measure : callable
+        Crops and regions -> FaceBatch, as :meth:`FaceGeometry.predict_crops`.
+    options : TrackerOptions
+    """
+
+    def __init__(
+        self, locate: Locate, measure: Measure, options: TrackerOptions | None = None
+    ) -> None:
+        self.options = options or TrackerOptions()
+        self._locate = locate
+        self._measure = measure
+        self._next = 1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all faces, as at a cut. Numbers go on, they are not used again."""
+        self._tracks: list[_Track] = []
+        self._size: tuple[int, int] | None = None
+        self._since_detection = math.inf
+        self._now_s = -math.inf
+        self._tells_presence = False
+
+    def update(self, photo: np.ndarray, now_s: float) -> Tracked:
+        """Faces of the next frame.
+
+        Parameters
+        ----------
+        photo : (H, W, 3) uint8
+            BGR.
+        now_s : float
+            Its timestamp; larger than the one before.
+        """
+        self._adapt_to((photo.shape[1], photo.shape[0]))
+        memory_s = self.options.memory_s
+        if now_s - self._now_s > memory_s:  # the stream was interrupted
+            self._since_detection = math.inf
+        self._now_s = now_s
+        tracks = [t for t in self._tracks if not (t.lost and now_s - t.seen_s > memory_s)]
+        if self._is_detection_due(tracks):
+            tracks = self._detected(tracks, photo, now_s)
+            self._since_detection = 0
+        self._since_detection += 1
+        followed = [t for t in tracks if not t.lost and _is_inside(t.roi, photo)]
+        gone = [replace(t, lost=True) for t in tracks if t.number and t not in followed]
+        batch = self._measured(photo, followed)
+        self._tells_presence = self._tells_presence or not np.isnan(batch.presence).all()
+        followed = self._judged(followed, batch, now_s)
+        return self._report(followed, gone, batch)
+
+    def _is_detection_due(self, tracks: Sequence[_Track]) -> bool:
+        alive = [track for track in tracks if not track.lost]
+        if any(track.doubt for track in alive):
+            return True
+        every = self.options.detect_every or (30 if self._tells_presence else 10)
+        if not alive or len(alive) < len(tracks):
+            every = min(every, self.options.search_every)
+        return self._since_detection >= every
+
+    def _detected(self, tracks: Sequence[_Track], photo: np.ndarray, now_s: float) -> list[_Track]:
+        """Tracks after a run of the detector: confirmed, missed, returned, new."""
+        found = self._locate(photo)
+        rois = crop.rois_from_boxes(found.boxes)
+        pairs = _matched(tracks, found.boxes, now_s)
+        result = []
+        for index, track in enumerate(tracks):
+            if index not in pairs:
+                result.append(replace(track, unseen=True))
+                continue
+            j = pairs[index]
+            track = replace(track, score=float(found.scores[j]), unseen=False)
+            if track.lost or track.doubt:  # what it held on to is not to be trusted
+                track = replace(track, roi=rois[j], box=found.boxes[j], lost=False, placed=True)
+            result.append(track)
+        new = [j for j in range(len(found)) if j not in pairs.values()]
+        result += [
+            _Track(
+                0, found.boxes[j], rois[j], np.zeros(2), float(found.scores[j]), now_s, placed=True
+            )
+            for j in new[: self._room(result)]
+        ]
+        return result
+
+    def _room(self, tracks: Sequence[_Track]) -> int | None:
+        if self.options.max_faces is None:
+            return None
+        return max(0, self.options.max_faces - sum(not track.lost for track in tracks))
+
+    def _measured(self, photo: np.ndarray, tracks: Sequence[_Track]) -> FaceBatch:
+        """The network on all regions; twice where a region comes from the detector.
+
+        The detector's regions are placed by another rule than those that follow: without the second
+        look a face's first frame would differ from the others.
+        """
+        rois = _stacked([track.roi for track in tracks])
+        placed = np.array([track.placed for track in tracks], bool)
+        if placed.any():
+            batch = self._measure(crop.crop_faces(photo, rois), rois)
+            own = crop.rois_from_landmarks(batch.landmarks)
+            sane = np.array([_is_inside(roi, photo) for roi in own])
+            rois = np.where((placed & sane)[:, None], own, rois)
+        return self._measure(crop.crop_faces(photo, rois), rois)
+
+    def _judged(self, tracks: Sequence[_Track], batch: FaceBatch, now_s: float) -> list[_Track]:
+        """Tracks moved to where the network sees them, with doubt counted."""
+        if not tracks:
+            return []
+        seen = box_maths.landmark_boxes(batch.landmarks)
+        own = box_maths.steady(
+            crop.rois_from_landmarks(batch.landmarks), batch.rois, _ROI_SLACK
+        ).astype(np.float32)
+        doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
+        doubtful &= np.array([not track.placed for track in tracks])
+        # A comparison with NaN is false: no presence, no doubt.
+        doubtful |= batch.presence < self.options.least_presence
+        if not self._tells_presence:
+            doubtful |= np.array([track.unseen for track in tracks])
+        doubtful |= _is_second(seen, tracks, now_s)
+        return [
+            # In doubt it stays where it was last believed: there it is looked for.
+            replace(track, doubt=track.doubt + 1, placed=False)
+            if doubtful[i]
+            else _moved(track, seen[i], own[i], now_s)
+            for i, track in enumerate(tracks)
+        ]
+
+    def _report(self, followed: Sequence[_Track], gone: list[_Track], batch: FaceBatch) -> Tracked:
+        """Number the new, let go of the lost, and put the others in the order of their numbers."""
+        kept: list[tuple[_Track, int]] = []
+        for row, track in enumerate(followed):
+            if track.number == 0:
+                if track.doubt:
+                    continue  # never believed
+                track = replace(track, number=self._next)
+                self._next += 1
+            if track.doubt >= self.options.patience:
+                gone.append(replace(track, lost=True, doubt=0, unseen=False))
+            else:
+                kept.append((track, row))
+        kept.sort(key=lambda pair: pair[0].number)
+        self._tracks = [track for track, _ in kept] + gone
+        rows = [row for _, row in kept]
+        return Tracked(
+            [track.number for track, _ in kept],
+            _rows(batch, rows),
+            np.array([track.score for track, _ in kept], np.float32),
+        )
+
+    def _adapt_to(self, size: tuple[int, int]) -> None:
+        """Streams change their resolution: the same faces are elsewhere in pixels then."""
+        if self._size is not None and size != self._size:
+            factor = np.divide(size, self._size)
+            twice = np.tile(factor, 2).astype(np.float32)
+            self._tracks = [
+                replace(t, box=t.box * twice, roi=t.roi * twice, velocity=t.velocity * factor)
+                for t in self._tracks
+            ]
+            self._since_detection = math.inf
+        self._size = size
+
+
+def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[int, int]:
+    """Index of each track that the detector sees -> index of the box.
+
+    First the tracks that are sure of their place, then, among the boxes that are left, those that
+    have to be looked for a little further away.
+    """
+    expected = _stacked([track.expected(now_s) for track in tracks])
+    pairs: dict[int, int] = {}
+    for grown, least, wanted in (
+        (1.0, _SAME_FACE, lambda track: not track.lost),
+        (_RETURN_GROWTH, _RETURN_OVERLAP, lambda track: track.lost or track.doubt > 0),
+    ):
+        those = [i for i, track in enumerate(tracks) if i not in pairs and wanted(track)]
+        free = [j for j in range(len(found)) if j not in pairs.values()]
+        near = box_maths.grow(expected[those], grown)
+        pairs |= {those[a]: free[b] for a, b in box_maths.assign(near, found[free], least)}
+    return pairs
+
+
+def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _Track:
+    """A track that is believed to be where the network sees it."""
+    passed = max(now_s - track.seen_s, 1e-3)
+    speed = (box_maths.centres(seen[None]) - box_maths.centres(track.box[None]))[0] / passed
+    # The detector's box has another centre than the landmarks': no speed can be told from it.
+    velocity = np.zeros(2) if track.placed else 0.5 * (track.velocity + speed)
+    return replace(track, box=seen, roi=roi, velocity=velocity, seen_s=now_s, doubt=0, placed=False)
+
+
+def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Whether boxes moved or grew more than faces do from one frame to the next, (N,) bool."""
+    size, before = box_maths.sizes(seen), box_maths.sizes(expected)
+    distance = np.linalg.norm(box_maths.centres(seen) - box_maths.centres(expected), axis=1)
+    growth = size / np.maximum(before, 1e-6)
+    far: np.ndarray = distance > _LARGEST_JUMP * before
+    return far | (growth > _LARGEST_GROWTH) | (growth < 1 / _LARGEST_GROWTH)
+
+
+def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.ndarray:
+    """Whether a track has slipped onto another one's face, (N,) bool.
+
+    Of two tracks on one face that one is the second which is new, else the one that is farther from
+    where it was going: behind a face in front the hidden one's landmarks go along with the other's.
+    """
+    second = np.zeros(len(seen), bool)
+    iou = np.triu(box_maths.overlaps(seen, seen), 1)
+    for i, j in zip(*np.nonzero(iou > _TWICE), strict=True):
+        pair = (int(i), int(j))
+        away = [
+            np.linalg.norm(
+                box_maths.centres(seen[k : k + 1])
+                - box_maths.centres(tracks[k].expected(now_s)[None])
+            )
+            for k in pair
+        ]
+        rank = [(tracks[k].number == 0, tracks[k].doubt, away[n], k) for n, k in enumerate(pair)]
+        second[max(rank)[3]] = True
+    return second
+
+
+def _is_inside(roi: np.ndarray, photo: np.ndarray) -> bool:
+    """Whether a region can be cut out of a photo."""
+    try:
+        crop.check_rois(roi[None], (photo.shape[0], photo.shape[1]))
+    except InvalidInputError:
+        return False
+    return bool(np.isfinite(roi).all())
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+def _rows(batch: FaceBatch, rows: Sequence[int]) -> FaceBatch:
+    index = np.array(rows, int)
+    return FaceBatch(
+        batch.params[index],
+        batch.landmarks[index],
+        batch.coarse_landmarks[index],
+        batch.presence[index],
+        batch.rois[index],
+        batch.rule,
+    )

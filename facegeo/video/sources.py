@@ -1,0 +1,309 @@
+"""Where frames come from: a file, a camera, a URL, a folder of pictures, the caller's iterator."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from facegeo.checks import describe
+from facegeo.errors import (
+    CorruptFileError,
+    InvalidInputError,
+    StreamError,
+    UnreadableFileError,
+)
+from facegeo.images import Color, find_photos, load_photo
+from facegeo.video.containers import Container, import_av
+
+_log = logging.getLogger(__name__)
+
+#: Frames a second of a source that does not say.
+DEFAULT_FPS = 30.0
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+#: Seconds before a lost stream is opened again: the first time, and at most.
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
+
+#: A stream is opened anew after this part of the time after which it is given up.
+_TRIES = 3
+
+
+class Source(Protocol):
+    """Frames in order. Opened when made; ``frames`` and ``close`` belong to one thread."""
+
+    name: str
+    #: Frames a second; None where unknown.
+    rate: float | None
+    #: Frames; None where unknown.
+    length: int | None
+    #: Whether frames arrive by the clock, whether or not anybody is ready for them.
+    is_live: bool
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Timestamps in seconds and ``(H, W, 3)`` uint8 BGR pictures."""
+
+    def stop(self) -> None:
+        """End :meth:`frames` soon; may be called from any thread."""
+
+    def close(self) -> None:
+        """Release what was opened."""
+
+
+def open_source(
+    source: Any,
+    *,
+    fps: float | None = None,
+    timeout_s: float | None = 30.0,
+    color: Color = "bgr",
+) -> Source:
+    """The source that a caller means.
+
+    Parameters
+    ----------
+    source : int, str, path or iterable
+        A camera's index, a URL, a file, a folder, or pictures: arrays or ``(seconds, array)``.
+    fps : float, optional
+        Frames a second of folders and of pictures without timestamps.
+    timeout_s : float, optional
+        Seconds without a frame after which a URL is given up; until then it is opened anew.
+    color : {"bgr", "rgb"}
+        Channel order of the caller's arrays.
+
+    Raises
+    ------
+    UnreadableFileError, CorruptFileError
+        If a file or folder is missing, empty, or no video.
+    StreamError
+        If a camera or URL cannot be opened.
+    DependencyMissingError
+        If PyAV is needed and missing.
+    """
+    if fps is not None and not 0 < fps < 10_000:
+        raise InvalidInputError(f"fps: expected a number of frames a second, got {fps}")
+    if isinstance(source, int | np.integer) and not isinstance(source, bool):
+        return CameraSource(int(source))
+    if isinstance(source, str) and _URL.match(source):
+        return UrlSource(source, timeout_s)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return FolderSource(path, fps) if path.is_dir() else FileSource(path)
+    if isinstance(source, Iterable) and not isinstance(source, np.ndarray | bytes):
+        return IteratorSource(source, fps, color)
+    raise InvalidInputError(
+        "source: expected a camera index, a URL, a file, a folder or an iterable of pictures, "
+        f"got {describe(source)}"
+    )
+
+
+class _Stoppable:
+    is_live = False
+    length: int | None = None
+    rate: float | None = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class FileSource(_Stoppable):
+    """A video file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        av = import_av()
+        if not path.exists():
+            raise UnreadableFileError(f"{path}: no such file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise CorruptFileError(f"{path}: the file is empty")
+        try:
+            self._container = Container(str(path), self.name)
+        except av.error.InvalidDataError as error:
+            raise CorruptFileError(f"{path}: no video that can be decoded, or cut short") from error
+        except av.error.FFmpegError as error:
+            raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+        self.rate = self._container.rate
+        length_s = self._container.duration_s
+        if self.rate and length_s:
+            self.length = max(1, round(self.rate * length_s))
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        return self._container.frames()
+
+    def close(self) -> None:
+        self._container.close()
+
+
+class CameraSource(_Stoppable):
+    """A camera of this computer."""
+
+    is_live = True
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"camera {index}")
+        av = import_av()
+        if index < 0:
+            raise InvalidInputError(f"source: expected a camera index from 0, got {index}")
+        address, driver = _camera_address(index)
+        try:
+            self._container = Container(address, self.name, driver)
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise StreamError(
+                f"camera {index}: cannot be opened as {address} ({reason}); is it connected, free, "
+                "and may this user read it?"
+            ) from error
+        self.rate = self._container.rate
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        start: float | None = None
+        try:
+            for moment, picture in self._container.frames():
+                start = moment if start is None else start
+                yield moment - start, picture
+        except (OSError, CorruptFileError) as error:
+            raise StreamError(f"{self.name}: lost ({error})") from error
+        raise StreamError(f"{self.name}: lost")
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _camera_address(index: int) -> tuple[str, str]:
+    if sys.platform.startswith("linux"):
+        return f"/dev/video{index}", "v4l2"
+    if sys.platform == "darwin":
+        return f"{index}:none", "avfoundation"
+    raise StreamError(
+        f"camera {index}: cameras by index are read on Linux and macOS; on this system pass an "
+        "iterator of pictures, for instance over cv2.VideoCapture"
+    )
+
+
+class UrlSource(_Stoppable):
+    """A network stream; a live one that is lost is opened again, each time after a longer wait."""
+
+    def __init__(self, url: str, timeout_s: float | None = 30.0) -> None:
+        super().__init__(without_password(url))
+        self._av = import_av()
+        self._url = url
+        self._patience_s = timeout_s if timeout_s is not None else float("inf")
+        self._container: Container | None = None
+        try:
+            self._container = self._open()
+        except self._av.error.FFmpegError as error:
+            raise StreamError(f"{self.name}: cannot be opened ({error.strerror})") from error
+        self.rate = self._container.rate
+        length_s = self._container.duration_s
+        self.is_live = length_s is None
+        if self.rate and length_s:
+            self.length = max(1, round(self.rate * length_s))
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        if not self.is_live:
+            assert self._container is not None
+            yield from self._container.frames()
+            return
+        began = alive = time.monotonic()
+        wait, reason, offset = _FIRST_WAIT_S, "it ended", None
+        while not self._stopped.is_set():
+            try:
+                self._container = self._container or self._open()
+                for moment, picture in self._container.frames():
+                    alive, wait = time.monotonic(), _FIRST_WAIT_S
+                    # The clock of a stream that was opened anew may start anywhere.
+                    offset = alive - began - moment if offset is None else offset
+                    yield moment + offset, picture
+                    if self._stopped.is_set():
+                        return
+            except (self._av.error.FFmpegError, CorruptFileError) as error:
+                reason = str(getattr(error, "strerror", None) or error)
+            self.close()
+            offset = None
+            if time.monotonic() - alive > self._patience_s:
+                raise StreamError(
+                    f"{self.name}: lost ({reason}), no frame for {self._patience_s:.0f} s"
+                )
+            _log.warning("%s: lost (%s); trying again in %.2g s", self.name, reason, wait)
+            self._stopped.wait(wait)
+            wait = min(2 * wait, _LONGEST_WAIT_S)
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _open(self) -> Container:
+        # Over UDP, RTSP loses packets without a word.
+        options = {"rtsp_transport": "tcp"} if self._url.lower().startswith("rtsp") else {}
+        timeout = None if self._patience_s == float("inf") else self._patience_s / _TRIES
+        return Container(self._url, self.name, options=options, timeout_s=timeout)
+
+
+def without_password(url: str) -> str:
+    """A URL for messages: user and password of cameras are not for logs."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="").geturl()
+
+
+class FolderSource(_Stoppable):
+    """The pictures of a folder, in the order of their names, numbers by value."""
+
+    def __init__(self, folder: Path, fps: float | None = None) -> None:
+        super().__init__(str(folder))
+        self._files = sorted(find_photos(folder), key=_natural)
+        if not self._files:
+            raise UnreadableFileError(f"{folder}: the folder holds no photos")
+        self.length = len(self._files)
+        self.rate = fps or DEFAULT_FPS
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        assert self.rate is not None
+        for index, path in enumerate(self._files):
+            yield index / self.rate, load_photo(path)
+
+
+def _natural(path: Path) -> list[Any]:
+    """A sort key that puts frame 2 before frame 10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [int(part) if part.isdigit() else part for part in parts]
+
+
+class IteratorSource(_Stoppable):
+    """The caller's own pictures; each is copied, so the caller may use one buffer again."""
+
+    def __init__(self, pictures: Iterable[Any], fps: float | None, color: Color) -> None:
+        super().__init__("the caller's pictures")
+        self._pictures = pictures
+        self._color = color
+        self.rate = fps or DEFAULT_FPS
+        try:
+            self.length = len(pictures)  # type: ignore[arg-type]
+        except TypeError:
+            self.length = None
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        assert self.rate is not None
+        for index, item in enumerate(self._pictures):
+            moment, picture = index / self.rate, item
+            if isinstance(item, tuple) and len(item) == 2 and not isinstance(item[0], np.ndarray):
+                moment, picture = float(item[0]), item[1]
+            loaded = load_photo(picture, self._color)
+            yield moment, loaded.copy() if loaded is picture else loaded

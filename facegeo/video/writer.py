@@ -1,0 +1,167 @@
+"""Frames to an H.264 file that can be played however it ends."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facegeo.errors import InvalidInputError, OutputError
+from facegeo.video.containers import import_av
+
+#: Ticks a second of the written timestamps, as is usual for video.
+_CLOCK = 90_000
+
+#: The file is complete up to its last fragment, and fragments begin at key frames.
+_FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+
+#: Frames that may wait for the encoder.
+_WAITING = 4
+
+
+class VideoWriter:
+    """Encodes in a thread of its own.
+
+    The file is a fragmented MP4: what was written before a crash or a kill can be played. So it is
+    written in place, unlike the other results, which are renamed when they are whole.
+
+    Parameters
+    ----------
+    path : path
+        Its folder is made if missing. A file that was there is replaced.
+    fps : float
+        For the encoder's planning and the length of fragments; timestamps are those of the frames.
+    quality : int
+        x264's CRF: 0 is lossless, 18 looks the same, 28 is small.
+    preset : str
+        x264's speed preset.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; also from :meth:`write` and :meth:`close`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float = 30.0,
+        *,
+        quality: int = 21,
+        preset: str = "veryfast",
+    ) -> None:
+        self._path = Path(path)
+        self._fps = fps
+        self._options = {"crf": str(quality), "preset": preset}
+        self._av = import_av()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = self._av.open(str(path), "w", format="mp4", options=dict(_FRAGMENTED))
+        except (OSError, self._av.error.FFmpegError) as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        self._stream: Any = None
+        self._to_yuv = self._av.video.reformatter.VideoReformatter()
+        self._last_tick = -1
+        self._frames: queue.Queue[tuple[np.ndarray, float] | None] = queue.Queue(_WAITING)
+        self._error: BaseException | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="facegeo-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, image: np.ndarray, timestamp_s: float) -> None:
+        """Append a frame; it must not be changed afterwards.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            BGR. The first one decides the size of the video; others are fitted into it.
+        timestamp_s : float
+            Later than the one before.
+        """
+        if self._closed:
+            raise InvalidInputError(f"{self._path}: the file is closed")
+        self._raise_error()
+        self._frames.put((image, timestamp_s))
+
+    def close(self) -> None:
+        """Finish the file. May be called more than once."""
+        if not self._closed:
+            self._closed = True
+            self._frames.put(None)
+            self._thread.join()
+            self._raise_error()
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"{self._path}: cannot be written ({reason})") from error
+
+    def _work(self) -> None:
+        while (item := self._frames.get()) is not None:
+            if self._error is None:
+                self._guarded(self._encode, *item)
+        self._guarded(self._finish)
+
+    def _guarded(self, step: Any, *arguments: Any) -> None:
+        """An error must not end the thread: who waits for the queue would wait forever."""
+        try:
+            step(*arguments)
+        except Exception as error:  # noqa: BLE001 - raised in the caller's thread
+            self._error = self._error or error
+
+    def _encode(self, image: np.ndarray, timestamp_s: float) -> None:
+        if self._stream is None:
+            self._stream = self._add_stream(image)
+        image = _fitted(image, self._stream.width, self._stream.height)
+        frame = self._av.VideoFrame.from_ndarray(image, format="bgr24")
+        frame = self._to_yuv.reformat(frame, format="yuv420p", interpolation="FAST_BILINEAR")
+        self._last_tick = max(round(timestamp_s * _CLOCK), self._last_tick + 1)
+        frame.pts, frame.time_base = self._last_tick, Fraction(1, _CLOCK)
+        self._container.mux(self._stream.encode(frame))
+
+    def _add_stream(self, image: np.ndarray) -> Any:
+        rate = Fraction(self._fps).limit_denominator(1001)
+        stream = self._container.add_stream("libx264", rate=rate, options=self._options)
+        # Colour is stored at half the resolution: sides must be even.
+        stream.height, stream.width = (max(side // 2 * 2, 2) for side in image.shape[:2])
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, _CLOCK)
+        stream.codec_context.gop_size = max(1, round(self._fps))
+        return stream
+
+    def _finish(self) -> None:
+        try:
+            if self._stream is not None and self._error is None:
+                self._container.mux(self._stream.encode())
+        finally:
+            self._container.close()
+
+
+def _fitted(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image of another size scaled into the video's, on black."""
+    if image.shape[0] - height in (0, 1) and image.shape[1] - width in (0, 1):
+        return np.ascontiguousarray(image[:height, :width])
+    scale = min(width / image.shape[1], height / image.shape[0])
+    size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    canvas[top : top + size[1], left : left + size[0]] = cv2.resize(image, size)
+    return canvas

@@ -1,0 +1,168 @@
+"""Who is who, in a world where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from video_data import World
+
+from facegeo.errors import InvalidInputError
+from facegeo.track import Tracker, TrackerOptions
+
+FPS = 25.0
+PHOTO = np.zeros((480, 640, 3), np.uint8)
+
+
+def box(x: float, y: float = 200, size: float = 80) -> list[float]:
+    return [x - size / 2, y - size / 2, x + size / 2, y + size / 2]
+
+
+def tracker(world: World, **options) -> Tracker:
+    return Tracker(world.look, world.measure, TrackerOptions(**options))
+
+
+def follow(world, frames, change=lambda index: None, tracks=None, photo=PHOTO, first=0):
+    """Ids and landmarks of each frame while ``change(index)`` moves the world."""
+    tracks = tracks or tracker(world)
+    result = []
+    for index in range(first, first + frames):
+        change(index)
+        found = tracks.update(photo, index / FPS)
+        result.append((found.ids, found.batch.landmarks))
+    return result
+
+
+def centres(found):
+    ids, landmarks = found
+    return {
+        number: float(points[:2, 0].mean()) for number, points in zip(ids, landmarks, strict=True)
+    }
+
+
+@pytest.mark.parametrize(("tells", "most"), [(True, 5), (False, 11)])
+def test_a_moving_face_keeps_its_number_and_needs_few_detections(tells, most):
+    world = World(tells_presence=tells)
+
+    def move(index):
+        world.boxes = {"a": box(150 + 3 * index)}
+
+    found = follow(world, 100, move)
+    assert [ids for ids, _ in found] == [[1]] * 100
+    assert centres(found[-1])[1] == pytest.approx(150 + 3 * 99, abs=0.01)
+    assert world.detections <= most
+
+
+def test_faces_enter_and_leave():
+    world = World({"a": box(100)})
+
+    def change(index):
+        if index == 20:
+            world.boxes["b"] = box(400)
+        if index == 60:
+            del world.boxes["a"]
+
+    found = follow(world, 100, change)
+    assert found[19][0] == [1]
+    assert found[20 + 30][0] == [1, 2]
+    assert found[60 + 3][0] == [2]
+    assert found[-1][0] == [2]
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_faces_that_cross_keep_their_numbers(tells):
+    world = World(tells_presence=tells)
+
+    def cross(index):
+        a, b = 100 + 4 * index, 500 - 4 * index
+        world.boxes = {"a": box(a), "b": box(b, 210)}
+        world.hidden = {"b"} if abs(a - b) < 60 else set()
+
+    found = follow(world, 100, cross)
+    start, end = centres(found[0]), centres(found[-1])
+    left, right = sorted(start, key=start.get)
+    assert end == {
+        left: pytest.approx(100 + 4 * 99, abs=0.1),
+        right: pytest.approx(500 - 4 * 99, abs=0.1),
+    }
+    assert set().union(*(ids for ids, _ in found)) == {1, 2}
+
+
+@pytest.mark.parametrize(("tells", "delay"), [(True, 3), (False, 14)])
+def test_a_face_covered_for_long_is_dropped_and_not_imagined(tells, delay):
+    world = World({"a": box(300)}, tells_presence=tells)
+
+    def cover(index):
+        world.hidden = {"a"} if 40 <= index < 100 else set()
+
+    ids = [ids for ids, _ in follow(world, 130, cover)]
+    assert ids[39] == [1]
+    assert ids[40 + delay : 100] == [[]] * (60 - delay)
+    assert ids[105:] == [[2]] * 25
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_face_covered_for_ten_frames_keeps_its_number(tells):
+    world = World({"a": box(300)}, tells_presence=tells)
+
+    def cover(index):
+        world.hidden = {"a"} if 41 <= index < 51 else set()
+
+    ids = [ids for ids, _ in follow(world, 90, cover)]
+    assert set(map(tuple, ids)) <= {(1,), ()}
+    assert ids[56:] == [[1]] * 34
+
+
+def test_what_the_network_does_not_believe_is_never_reported():
+    world = World({"a": box(300)})
+    world.measure_truth = world.measure
+
+    def unbelieving(crops, rois):
+        batch = world.measure_truth(crops, rois)
+        batch.presence[:] = 0.1
+        return batch
+
+    tracks = Tracker(world.look, unbelieving)
+    assert [ids for ids, _ in follow(world, 10, tracks=tracks)] == [[]] * 10
+
+
+def test_one_face_found_twice_is_one():
+    world = World({"a": box(300), "again": box(304, 203)})
+    assert follow(world, 5)[-1][0] == [1]
+
+
+def test_a_change_of_resolution_keeps_the_numbers():
+    world = World({"a": box(100), "b": box(400)})
+    tracks = tracker(world)
+    follow(world, 10, tracks=tracks)
+    world.boxes = {"a": box(50, 100, 40), "b": box(200, 100, 40)}
+    small = np.zeros((240, 320, 3), np.uint8)
+    found = follow(world, 5, tracks=tracks, photo=small, first=10)
+    assert centres(found[0]) == {1: pytest.approx(50, abs=0.1), 2: pytest.approx(200, abs=0.1)}
+    assert found[-1][0] == [1, 2]
+
+
+def test_a_face_that_leaves_the_picture_goes():
+    world = World(tells_presence=False)
+
+    def leave(index):
+        world.boxes = {"a": box(600 + 10 * index)} if index < 10 else {}
+
+    assert follow(world, 40, leave)[-1][0] == []
+
+
+def test_most_faces_and_reset():
+    world = World({"a": box(100), "b": box(400)})
+    tracks = tracker(world, max_faces=1)
+    assert follow(world, 40, tracks=tracks)[-1][0] == [1]
+    tracks.reset()
+    assert follow(world, 1, tracks=tracks, first=40)[-1][0] == [2]
+
+
+def test_nothing_to_see():
+    assert [ids for ids, _ in follow(World(), 5)] == [[]] * 5
+
+
+@pytest.mark.parametrize("bad", [{"detect_every": 0}, {"patience": 0}, {"least_presence": 2}])
+def test_refuses_bad_options(bad):
+    with pytest.raises(InvalidInputError, match=next(iter(bad))):
+        TrackerOptions(**bad)

@@ -1,0 +1,275 @@
+"""Frames from files, folders, iterators, URLs and cameras, good and broken."""
+
+from __future__ import annotations
+
+import http.server
+import struct
+import threading
+import time
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from video_data import noisy_picture, picture, write_clip
+
+from facegeo.errors import (
+    CorruptFileError,
+    FacegeoError,
+    InvalidInputError,
+    StreamError,
+    UnreadableFileError,
+)
+from facegeo.video.sources import open_source, without_password
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+def read(source, **options):
+    """All frames of a source: timestamps and pictures."""
+    opened = open_source(source, **options)
+    try:
+        moments, pictures = zip(*opened.frames(), strict=True)
+    finally:
+        opened.close()
+    return np.array(moments), list(pictures)
+
+
+def numbers(pictures) -> list[int]:
+    """Which frames these are; compression costs a level or two."""
+    return [round((float(image[-8:, -8:].mean()) - 40) / 4) for image in pictures]
+
+
+def test_the_demo_clip_has_the_frames_of_its_edit_list(shared):
+    moments, pictures = read(shared / "data" / "photos" / "talking_head.mp4")
+    assert len(pictures) == 55
+    assert pictures[0].shape == (720, 1280, 3)
+    np.testing.assert_allclose(moments, np.arange(55) / 25, atol=1e-6)
+
+
+def test_fractional_rates_are_kept(tmp_path):
+    path = write_clip(tmp_path / "ntsc.mp4", 40, fps=Fraction(30000, 1001))
+    opened = open_source(path)
+    assert opened.rate == pytest.approx(30000 / 1001, abs=1e-3)
+    assert opened.length == 40
+    opened.close()
+    moments, pictures = read(path)
+    np.testing.assert_allclose(moments, np.arange(40) * 1001 / 30000, atol=2e-4)
+    assert numbers(pictures) == list(range(40))
+
+
+#: Display matrices, 16.16 fixed point, by degrees clockwise, and the corner that is bright then.
+_MATRICES = {
+    90: ((0, 1, 0, -1, 0, 0, 0, 0, 16384), (0, -1)),
+    180: ((-1, 0, 0, 0, -1, 0, 0, 0, 16384), (-1, -1)),
+    270: ((0, -1, 0, 1, 0, 0, 0, 0, 16384), (-1, 0)),
+}
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_undone(tmp_path, degrees):
+    path = write_clip(tmp_path / "phone.mp4", 3)
+    data = bytearray(path.read_bytes())
+    matrix, (row, column) = _MATRICES[degrees]
+    at = data.index(b"tkhd") + 4 + 40  # behind version, times, id, duration, layer, volume
+    data[at : at + 36] = struct.pack(">9i", *(v if abs(v) > 1 else v << 16 for v in matrix))
+    path.write_bytes(data)
+    image = read(path)[1][0]
+    assert image.shape[:2] == ((48, 64) if degrees == 180 else (64, 48))
+    corners = {(r, c): float(image[r, c].mean()) for r in (0, -1) for c in (0, -1)}
+    assert max(corners, key=corners.get) == (row, column)
+
+
+def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
+    for index in (10, 2, 1):
+        cv2.imwrite(str(tmp_path / f"frame{index}.png"), picture(index))
+    moments, pictures = read(tmp_path, fps=10)
+    assert numbers(pictures) == [1, 2, 10]
+    np.testing.assert_allclose(moments, [0, 0.1, 0.2])
+
+
+def test_the_callers_pictures_may_share_a_buffer():
+    buffer = np.empty((48, 64, 3), np.uint8)
+
+    def pictures():
+        for index in range(5):
+            buffer[:] = picture(index)
+            yield 2.0 * index, buffer
+
+    moments, found = read(pictures())
+    assert numbers(found) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(moments, [0, 2, 4, 6, 8])
+
+
+def test_colour_order_of_the_callers_pictures():
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 255
+    assert read([red], color="rgb")[1][0][0, 0].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_truncated_file_gives_its_good_frames_and_then_one_error(tmp_path, ending):
+    options = {"movflags": "faststart"} if ending == "mp4" else {}
+    path = write_clip(tmp_path / f"whole.{ending}", 60, options=options, make=noisy_picture)
+    cut = tmp_path / f"cut.{ending}"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    opened, count = open_source(cut), 0
+    with pytest.raises(CorruptFileError, match=r"cut short after \d+ frames"):
+        for _ in opened.frames():
+            count += 1
+    opened.close()
+    assert 25 < count < 45
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("none.mp4", None, UnreadableFileError, "no such file"),
+        ("empty.mp4", b"", CorruptFileError, "empty"),
+        ("text.mp4", b"no video " * 100, CorruptFileError, "no video"),
+    ],
+)
+def test_what_is_no_video_is_named(tmp_path, name, content, error, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error, match=f"{name}.*{message}"):
+        open_source(path)
+
+
+def test_a_video_without_frames_and_a_sound_without_picture(tmp_path):
+    import av
+
+    whole = write_clip(tmp_path / "whole.mp4", 5, options={"movflags": "faststart"})
+    data = whole.read_bytes()
+    headers = tmp_path / "headers.mp4"
+    headers.write_bytes(data[: data.index(b"mdat") - 4])
+    with pytest.raises(CorruptFileError, match=r"no frame|no video|cut short"):
+        read(headers)
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(CorruptFileError, match="holds no video"):
+        open_source(tmp_path / "sound.mp4")
+
+
+def test_the_size_may_change(tmp_path):
+    parts = [
+        write_clip(tmp_path / f"{w}.h264", 4, size=(w, 48), format="h264").read_bytes()
+        for w in (64, 96)
+    ]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(parts))
+    assert [image.shape[1] for image in read(path)[1]] == [64] * 4 + [96] * 4
+
+
+def test_a_camera_that_is_not_there():
+    with pytest.raises(StreamError, match="camera 97: cannot be opened"):
+        open_source(97)
+    with pytest.raises(InvalidInputError, match="camera index"):
+        open_source(-1)
+
+
+@pytest.mark.parametrize("source", [None, 1.5, True, np.zeros((4, 4)), b"bytes"])
+def test_refuses_what_is_no_source(source):
+    with pytest.raises(InvalidInputError, match="source: expected"):
+        open_source(source)
+
+
+def test_an_empty_folder_and_a_bad_rate(tmp_path):
+    with pytest.raises(UnreadableFileError, match="holds no photos"):
+        open_source(tmp_path)
+    with pytest.raises(InvalidInputError, match="fps"):
+        open_source([], fps=0)
+
+
+def test_passwords_are_not_for_logs():
+    shown = without_password("rtsp://user:secret@camera.local:554/main?token=abc")
+    assert shown == "rtsp://camera.local:554/main"
+    with pytest.raises(StreamError) as caught:
+        open_source("http://user:secret@127.0.0.1:9/x", timeout_s=1)
+    assert "secret" not in str(caught.value)
+
+
+@contextmanager
+def server(answers):
+    """Answers request after request with bytes; None stalls until the end; the last one repeats."""
+    done, remaining = threading.Event(), list(answers)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            data = remaining.pop(0) if len(remaining) > 1 else remaining[0]
+            if data == 404:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp2t")
+            self.end_headers()
+            self.wfile.write(data[1] if isinstance(data, tuple) else data)
+            self.wfile.flush()
+            if isinstance(data, tuple):
+                done.wait(10)
+
+        def log_message(self, *_):
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_address[1]}/live"
+    finally:
+        done.set()
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
+
+
+@pytest.fixture(scope="module")
+def transport_stream(tmp_path_factory) -> bytes:
+    folder: Path = tmp_path_factory.mktemp("ts")
+    return write_clip(folder / "a.ts", 15).read_bytes()
+
+
+def test_a_lost_stream_is_opened_again_and_time_goes_on(transport_stream, caplog):
+    with server([transport_stream]) as url:
+        opened = open_source(url, timeout_s=5)
+        assert opened.is_live
+        moments = []
+        for moment, _ in opened.frames():
+            moments.append(moment)
+            if len(moments) == 40:
+                opened.stop()
+        opened.close()
+    assert (np.diff(moments[15:30]) > 0).all()
+    assert moments[15] > moments[0]
+    assert "lost" in caplog.text
+
+
+def test_a_stream_that_does_not_come_back_is_given_up(transport_stream):
+    with server([transport_stream, 404]) as url:
+        opened = open_source(url, timeout_s=0.6)
+        start, count = time.monotonic(), 0
+        with pytest.raises(StreamError, match="lost"):
+            for _ in opened.frames():
+                count += 1
+        opened.close()
+    assert count >= 5  # the decoder holds some back that it never got the end of
+    assert time.monotonic() - start < 5
+
+
+def test_a_stalling_stream_is_noticed(transport_stream):
+    with server([("stall", transport_stream)]) as url:
+        opened = open_source(url, timeout_s=0.9)
+        start = time.monotonic()
+        with pytest.raises(FacegeoError):
+            for _ in opened.frames():
+                if time.monotonic() - start > 0.05:
+                    opened._url = "http://127.0.0.1:9/gone"  # what comes back is a stall as well
+        opened.close()
+    assert time.monotonic() - start < 8
