@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 
 from facegeo.crop import CROP_SIZE
 from facegeo.errors import InvalidInputError
+from facegeo.pictures import Chosen, Pictures, open_pictures
 
 #: Every so-many-th background photo, in the order of the names, is for evaluation only.
 HELD_BACK_EVERY = 5
@@ -51,6 +52,18 @@ def split_backgrounds(names: Sequence[str], every: int = HELD_BACK_EVERY) -> Spl
     held_back = sorted(order[::every])
     kept = set(held_back)
     return Split([index for index in range(len(names)) if index not in kept], held_back)
+
+
+def training_backgrounds(path: str | Path) -> Pictures:
+    """The photos of a folder or tar archive that are not held back."""
+    pictures = open_pictures(path)
+    return Chosen(pictures, split_backgrounds(pictures.names).training)
+
+
+def held_back_backgrounds(path: str | Path) -> Pictures:
+    """The photos of a folder or tar archive that nothing is trained on."""
+    pictures = open_pictures(path)
+    return Chosen(pictures, split_backgrounds(pictures.names).held_back)
 
 
 def background_crop(

@@ -15,9 +15,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "train",
         help="train a network",
-        description="Train a network as a YAML file says. A run that was stopped goes on where its "
-        "last checkpoint is. With several GPUs: torchrun --nproc-per-node=gpu -m facegeo train "
-        "CONFIG.",
+        description="Train a network as a YAML file says: landmarks, or with 'task: detection' a "
+        "face detector. A run that was stopped goes on where its last checkpoint is. Landmarks with "
+        "several GPUs: torchrun --nproc-per-node=gpu -m facegeo train CONFIG.",
     )
     parser.add_argument("config", type=Path, help="YAML file")
     parser.set_defaults(run=run_train)
@@ -32,11 +32,9 @@ def run_train(options: argparse.Namespace) -> int:
         raise DependencyMissingError(
             f'training needs {error.name}; install it with: pip install "facegeo[train]"'
         ) from error
-    from facegeo.training.config import read_config
-    from facegeo.training.loop import train
     from facegeo.training.memory import keep_freed_memory
+    from facegeo.training.tasks import train_from
 
     keep_freed_memory()
-    weights = train(read_config(options.config))
-    print(weights, file=sys.stdout)
+    print(train_from(options.config), file=sys.stdout)
     return 0

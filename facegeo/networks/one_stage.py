@@ -127,8 +127,9 @@ class OneStageDetector(nn.Module):
         return joined[:, 0], joined[:, 1:]
 
     def _features(self, photos: torch.Tensor) -> list[torch.Tensor]:
-        # The axes change while the values are still bytes: a quarter of the memory to move.
-        pixels = photos.permute(0, 3, 1, 2).contiguous().float()
+        # The axes change while the values are still bytes: a quarter of the memory to move. In
+        # PyTorch nothing moves: what comes out has its channels last, as convolutions like it.
+        pixels = photos.permute(0, 3, 1, 2).float()
         first = self.stem.get_submodule("0")
         weight = first.get_parameter("weight") * _PIXEL_SCALE
         x = functional.conv2d(pixels, weight, None, stride=4, padding=2)

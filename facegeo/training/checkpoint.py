@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from facegeo import files
-from facegeo.errors import CorruptFileError
+from facegeo.errors import CorruptFileError, InvalidInputError
 
 Tensors = dict[str, torch.Tensor]
 
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """How far a run is. A task without epochs counts steps alone.
 
     Attributes
     ----------
@@ -71,13 +71,15 @@ def save(
     network: nn.Module,
     ema: Ema,
     optimiser: torch.optim.Optimizer,
-    scaler: Mapping[str, Any],
+    scaler: Mapping[str, Any] | None = None,
+    extra: Tensors | None = None,
 ) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint, whole or not at all; ``extra`` is what else a task needs to go on."""
     from safetensors.torch import save as to_bytes
 
     tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"ema/{name}": value for name, value in ema.state.items()}
+    tensors |= {f"extra/{name}": value for name, value in (extra or {}).items()}
     numbers: dict[str, Any] = {}
     for index, state in optimiser.state_dict()["state"].items():
         for key, value in state.items():
@@ -89,7 +91,7 @@ def save(
         "progress": json.dumps(vars(progress)),
         "config": json.dumps(config, sort_keys=True),
         "optimiser": json.dumps(numbers),
-        "scaler": json.dumps(dict(scaler)),
+        "scaler": json.dumps(dict(scaler or {})),
     }
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     files.write_bytes(path, to_bytes(contiguous, meta))
@@ -105,6 +107,20 @@ class Checkpoint:
     ema: Tensors
     optimiser: dict[int, dict[str, Any]]
     scaler: dict[str, Any]
+    extra: Tensors = field(default_factory=dict)
+
+    def check_settings(
+        self, ours: Mapping[str, Any], may_change: Collection[str], folder: Path
+    ) -> None:
+        """Refuse to go on with other settings, ``may_change`` aside. Raises InvalidInputError."""
+        different = sorted(
+            name for name in ours if name not in may_change and ours[name] != self.config.get(name)
+        )
+        if different:
+            raise InvalidInputError(
+                f"{folder}: holds a run with other settings ({', '.join(different)}); "
+                "give another folder under 'run', or remove it"
+            )
 
     def restore(self, network: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer) -> None:
         """Put weights, averages and the optimiser's state back."""
@@ -134,7 +150,13 @@ def load(path: Path) -> Checkpoint:
         index, key = name.split("/")
         optimiser.setdefault(int(index), {})[key] = value
     return Checkpoint(
-        progress, config, _below(tensors, "network/"), _below(tensors, "ema/"), optimiser, scaler
+        progress,
+        config,
+        _below(tensors, "network/"),
+        _below(tensors, "ema/"),
+        optimiser,
+        scaler,
+        _below(tensors, "extra/"),
     )
 
 

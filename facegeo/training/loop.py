@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +12,22 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from facegeo.errors import BackendUnavailableError, InvalidInputError
+from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
-from facegeo.negatives import split_backgrounds
+from facegeo.negatives import training_backgrounds
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.weights_file import read_weights
-from facegeo.pictures import Chosen, Pictures, open_pictures
 from facegeo.training import checkpoint
 from facegeo.training.checkpoint import Ema, Progress
 from facegeo.training.config import TrainConfig
 from facegeo.training.datasets import LabelledFaces, read_labelled
 from facegeo.training.measure import DevSet
+from facegeo.training.process import Process, device_of, one_thread
 from facegeo.training.run_folder import RunFolder
 from facegeo.training.sampling import RULE, EpochBatches, Negatives, RunBatches, TrainingSet
 from facegeo.training.step import Batch, TrainingStep, build_optimiser, rate_factor
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Process:
-    """This process among those that ``torchrun`` started; alone it is number 0 of 1."""
-
-    rank: int = 0
-    world: int = 1
-    local: int = 0
-
-    @classmethod
-    def from_environment(cls) -> Process:
-        """As ``torchrun`` says it."""
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        return cls(*(int(os.environ.get(n, d)) for n, d in zip(names, "010", strict=True)))
 
 
 def train(config: TrainConfig, faces: LabelledFaces | None = None) -> Path:
@@ -69,7 +52,7 @@ def train(config: TrainConfig, faces: LabelledFaces | None = None) -> Path:
         If data or weights cannot be read.
     """
     process = Process.from_environment()
-    device = _device(config.device, process)
+    device = device_of(config.device, process)
     if process.world > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     if faces is None:
@@ -224,7 +207,7 @@ class Trainer:
             batch_sampler=RunBatches(epochs),
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_one_thread if workers else None,
+            worker_init_fn=one_thread if workers else None,
             prefetch_factor=4 if workers else None,
             # A fork would copy the locks of threads that it does not copy, and may wait for ever.
             multiprocessing_context="spawn" if workers else None,
@@ -255,19 +238,12 @@ class Trainer:
         if not self.folder.checkpoint.is_file():
             return
         found = checkpoint.load(self.folder.checkpoint)
-        theirs = {k: v for k, v in found.config.items() if k not in _MAY_CHANGE}
-        ours = {k: v for k, v in self.config.to_dict().items() if k not in _MAY_CHANGE}
-        different = sorted(k for k in ours if ours[k] != theirs.get(k))
-        if different:
-            raise InvalidInputError(
-                f"{self.folder.path}: holds a run with other settings ({', '.join(different)}); "
-                "give another folder under 'run', or remove it"
-            )
+        found.check_settings(self.config.to_dict(), _MAY_CHANGE, self.folder.path)
         found.restore(self.step, self.ema, self.optimiser)
         if found.scaler:
             self.scaler.load_state_dict(found.scaler)
         self.progress = found.progress
-        self.folder.forget_after(self.progress.epoch)
+        self.folder.forget_after(self.progress.step)
         _log.info("going on at epoch %d, batch %d", self.progress.epoch + 1, self.progress.batch)
 
 
@@ -297,28 +273,3 @@ def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableMod
     backgrounds = training_backgrounds(config.data.backgrounds) if config.data.backgrounds else None
     negatives = Negatives(config.data.negatives, backgrounds)
     return TrainingSet(faces, model, config.augment, negatives, config.seed)
-
-
-def training_backgrounds(path: str) -> Pictures:
-    """The photos that are not held back for judging presence."""
-    pictures = open_pictures(path)
-    return Chosen(pictures, split_backgrounds(pictures.names).training)
-
-
-def _device(name: str, process: Process) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda"):
-        if not torch.cuda.is_available():
-            raise BackendUnavailableError("device 'cuda': PyTorch sees no CUDA device")
-        torch.cuda.set_device(process.local)
-        return torch.device("cuda", process.local)
-    return torch.device(name)
-
-
-def _one_thread(_: int) -> None:
-    """Workers share the processor with the training itself."""
-    import cv2
-
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)

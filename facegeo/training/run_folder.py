@@ -45,7 +45,7 @@ class RunFolder:
             files.write_bytes(path / "environment.json", data.encode())
 
     def record(self, values: dict[str, Any]) -> None:
-        """Append an epoch's figures."""
+        """Append the figures of an epoch, or of a step where there are no epochs."""
         if not self._writes:
             return
         with self._metrics.open("a", encoding="utf-8") as file:
@@ -53,14 +53,15 @@ class RunFolder:
         board = self._open_board()
         if board is not None:
             for name, value in _flat(values):
-                board.add_scalar(name, value, values["epoch"])
+                board.add_scalar(name, value, values.get("epoch", values["step"]))
             board.flush()
 
-    def forget_after(self, epochs: int) -> None:
-        """Drop figures of epochs that will run again."""
+    def forget_after(self, step: int) -> None:
+        """Drop figures of steps that will run again."""
         if self._writes and self._metrics.is_file():
-            lines = self._metrics.read_text(encoding="utf-8").splitlines()[:epochs]
-            files.write_bytes(self._metrics, "".join(line + "\n" for line in lines).encode())
+            lines = self._metrics.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            files.write_bytes(self._metrics, "".join(line + "\n" for line in kept).encode())
 
     def write_weights(self, network: SynergyNet) -> None:
         """Write ``weights.npz``, which :func:`build_regressor` reads."""

@@ -146,9 +146,8 @@ def test_the_command_says_that_the_released_model_has_none(models, faces, backgr
 
 def test_training_leaves_the_held_back_photos_out(backgrounds):
     pytest.importorskip("torch")
-    from facegeo.training.detector.sources import Backgrounds as Photos
-    from facegeo.training.detector.sources import read_backgrounds, split_backgrounds
-    from facegeo.training.loop import training_backgrounds
+    from facegeo.negatives import held_back_backgrounds, training_backgrounds
+    from facegeo.training.detector.sources import read_backgrounds
 
     held_back = {"00.png", "05.png", "10.png"}
     names = set(training_backgrounds(str(backgrounds)).names)
@@ -158,9 +157,9 @@ def test_training_leaves_the_held_back_photos_out(backgrounds):
         for path in sorted(backgrounds.iterdir(), reverse=True):
             tar.add(path, path.name)
     assert set(training_backgrounds(str(archive)).names) == names
-    all_names, photos = read_backgrounds(archive)
-    trained, kept = split_backgrounds(Photos(all_names, photos, photos), 5)
-    assert set(trained.names) == names and set(kept.names) == held_back
+    trained, photos = read_backgrounds(archive)
+    assert set(trained) == names and all(photo.mean() == 220 for photo in photos)
+    assert set(held_back_backgrounds(archive).names) == held_back
 
 
 def test_the_report_is_plain_numbers(faces, backgrounds):

@@ -1,38 +1,128 @@
-"""Scenes, assignment, loss and checkpoints of the detector's training."""
+"""Scenes, assignment, loss, mining and runs of the detector's training."""
+
+import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from facegeo.errors import CorruptFileError, InvalidInputError  # noqa: E402
+from facegeo.cli import main  # noqa: E402
+from facegeo.detect.base import Detections  # noqa: E402
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError  # noqa: E402
 from facegeo.networks.one_stage import STRIDES, OneStageDetector, cells  # noqa: E402
+from facegeo.networks.one_stage_file import read_detector, to_safetensors  # noqa: E402
+from facegeo.training import checkpoint  # noqa: E402
+from facegeo.training.detector import mining  # noqa: E402
 from facegeo.training.detector.batches import Scenes, collate  # noqa: E402
-from facegeo.training.detector.checkpoint import Checkpoint  # noqa: E402
-from facegeo.training.detector.config import DetectorTraining  # noqa: E402
-from facegeo.training.detector.loop import learning_rate  # noqa: E402
+from facegeo.training.detector.config import (  # noqa: E402
+    DetectorConfig,
+    DetectorData,
+    config_from,
+)
+from facegeo.training.detector.loop import Trainer, averaged_network, train_detector  # noqa: E402
 from facegeo.training.detector.matching import assign, detection_loss, overlap  # noqa: E402
-from facegeo.training.detector.scenes import Composer, Scene, rotated_box  # noqa: E402
-from facegeo.training.detector.sources import Backgrounds, Faces, complete_boxes  # noqa: E402
+from facegeo.training.detector.scenes import (  # noqa: E402
+    Composer,
+    HardNegatives,
+    Scene,
+    _sharpened,
+    mirror,
+    rotated_box,
+)
+from facegeo.training.detector.sources import (  # noqa: E402
+    Backgrounds,
+    Faces,
+    complete_boxes,
+    ignored_regions,
+    point_features,
+    taught_boxes,
+)
 
 FACE_BOX = np.array([22, -3, 98, 99], np.float32)
 
 
 @pytest.fixture(scope="module")
-def composer():
+def sources():
     rng = np.random.default_rng(0)
     crops = rng.integers(0, 256, (4, 120, 120, 3), dtype=np.uint8)
     photos = [rng.integers(0, 256, (160, 240, 3), dtype=np.uint8) for _ in range(3)]
     ignored = [np.zeros((0, 4), np.float32)] * 3
-    faces = Faces(crops, np.tile(FACE_BOX, (4, 1)))
-    return Composer(faces, Backgrounds(("a", "b", "c"), photos, ignored))
+    faces = Faces(crops, np.tile(FACE_BOX, (4, 1)), np.array([0.0, 5, -10, 80]))
+    return faces, Backgrounds(("a", "b", "c"), photos, ignored)
 
 
-def test_the_same_seed_composes_the_same_scenes_in_any_worker(composer):
-    scenes = Scenes(composer, (128,), 2, (3, 0), 3)
-    for a, b in zip(scenes, scenes, strict=True):
+@pytest.fixture(scope="module")
+def composer(sources):
+    return Composer(*sources)
+
+
+def config_of(run, **changes) -> DetectorConfig:
+    """Six steps of small scenes."""
+    plain = DetectorConfig(
+        run=str(run),
+        data=DetectorData("", "", workers=0),
+        steps=6,
+        batch=2,
+        sides=(64, 128),
+        reference_side=64,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        mine_steps=2,
+        checkpoint_steps=1,
+        log_steps=1,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def test_the_same_step_composes_the_same_scenes_in_any_worker(composer):
+    config = config_of("", sides=(128,))
+    alone, later = (list(Scenes(composer, config, range(first, 5))) for first in (2, 3))
+    assert len(alone) == 3
+    for a, b in zip(alone[1:], later, strict=True):
         assert torch.equal(a.photos, b.photos)
         assert torch.equal(a.boxes, b.boxes)
+    assert not torch.equal(alone[0].photos, alone[1].photos)
+
+
+def test_steps_of_all_sides_show_about_as_many_pixels(composer):
+    config = config_of("", sides=(64, 128, 256), batch=8, reference_side=128)
+    pixels = {
+        batch.photos.shape[1]: batch.photos[..., 0].numel()
+        for batch in Scenes(composer, config, range(8))
+    }
+    assert len(pixels) == 3 and len(set(pixels.values())) == 1
+
+
+def test_turned_heads_come_more_often_than_the_data_have_them():
+    yaw = np.array([0.0] * 95 + [70, -72, 95, 85, 62])
+    faces = Faces(np.zeros((100, 120, 120, 3), np.uint8), np.tile(FACE_BOX, (100, 1)), yaw)
+    composer = Composer(faces, Backgrounds((), [], []))
+    rng = np.random.default_rng(0)
+    rows = np.array([composer.choose(rng) for _ in range(3000)])
+    # Half of the draws are even over three ranges that are not empty: 0-15, 60-75, 75 and more.
+    assert np.mean(rows >= 95) == pytest.approx(0.5 * 0.05 + 0.5 * 2 / 3, abs=0.04)
+    assert set(rows) == set(range(100))
+
+
+def test_a_mirrored_crop_has_its_box_mirrored():
+    crop = np.zeros((120, 120, 3), np.uint8)
+    crop[30:51, 10:41] = 255
+    other, box = mirror(crop, np.array([10, 30, 40, 50], np.float32))
+    rows, columns = np.nonzero(other[:, :, 0])
+    assert [columns.min(), rows.min(), columns.max(), rows.max()] == box.tolist()
+
+
+def test_only_enlarged_crops_are_sharpened():
+    ramp = np.tile(np.clip((np.arange(120) - 50) * 12, 40, 215).astype(np.uint8), (120, 1))
+    crop = np.repeat(ramp[:, :, None], 3, axis=2)
+    rng = np.random.default_rng(0)
+    assert all(_sharpened(crop, 1.4, rng) is crop for _ in range(5))
+    enlarged = [_sharpened(crop, 3.0, rng) for _ in range(40)]
+    changed = [np.diff(c[60, :, 0].astype(int)).max() > 13 for c in enlarged]
+    assert 0.5 < np.mean(changed) < 0.9
 
 
 def test_counted_faces_lie_mostly_in_the_scene(composer):
@@ -51,7 +141,7 @@ def test_a_face_is_pasted_where_its_box_says():
     y, x = np.mgrid[:120, :120]
     inside = ((x - 60) / 30) ** 2 + ((y - 60) / 20) ** 2 <= 1
     crop = np.repeat((inside * 255).astype(np.uint8)[:, :, None], 3, axis=2)
-    faces = Faces(crop[None], np.array([[30, 40, 90, 80]], np.float32))
+    faces = Faces(crop[None], np.array([[30, 40, 90, 80]], np.float32), np.zeros(1))
     photo = np.zeros((200, 300, 3), np.uint8)
     backgrounds = Backgrounds(("a",), [photo], [np.zeros((0, 4), np.float32)])
     for angle in (0.0, 30.0, -50.0):
@@ -133,51 +223,247 @@ def test_unsure_boxes_come_from_the_points():
     assert complete_boxes(given, scores, features) == pytest.approx(truth, abs=0.5)
 
 
-def test_a_checkpoint_gives_everything_back(tmp_path):
-    torch.manual_seed(0)
+class SpotNetwork(torch.nn.Module):
+    """Takes every white pixel on a cell of the finest scale for a face of 40 px."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, photos):
+        height, width = photos.shape[1:3]
+        centres, strides = cells(height, width)
+        x, y = centres.long().clamp(max=torch.tensor([width, height]) - 1).unbind(1)
+        white = photos[:, y, x].min(dim=2).values == 255
+        scores = 0.9 * (white & (strides == STRIDES[0])).float()
+        logs = (20 / (2 * strides)).log().expand(len(photos), 4, -1)
+        return scores, logs
+
+
+def photos_with_spots(*spots) -> Backgrounds:
+    photos = []
+    for x, y in spots:
+        photo = np.zeros((128, 192, 3), np.uint8)
+        photo[y - 4 : y + 5, x - 4 : x + 5] = 255
+        photos.append(photo)
+    ignored = [np.zeros((0, 4), np.float32)] * len(photos)
+    return Backgrounds(tuple(map(str, range(len(photos)))), photos, ignored)
+
+
+def test_mining_finds_false_boxes_where_they_are(monkeypatch):
+    monkeypatch.setattr(mining, "_SCALES", (1.0,))
+    found = mining.mine(
+        SpotNetwork(),
+        photos_with_spots((64, 64), (120, 40)),
+        HardNegatives(),
+        np.random.default_rng(0),
+    )
+    assert sorted(found.photos.tolist()) == [0, 1]
+    for row, box in zip(found.photos, found.boxes, strict=True):
+        centre = (box[:2] + box[2:]) / 2
+        assert centre == pytest.approx([(64, 64), (120, 40)][row], abs=8)
+        assert box[2] - box[0] == pytest.approx(40, abs=1)
+
+
+def test_mining_passes_over_faces_and_forgets_the_oldest(monkeypatch):
+    monkeypatch.setattr(mining, "_SCALES", (1.0,))
+    monkeypatch.setattr(mining, "_KEPT", 3)
+    spots = photos_with_spots((64, 64))
+    face = Backgrounds(spots.names, spots.photos, [np.array([[50, 50, 80, 80]], np.float32)])
+    known = HardNegatives(np.array([7, 8, 9]), np.arange(12, dtype=np.float32).reshape(3, 4))
+    rng = np.random.default_rng(0)
+    assert mining.mine(SpotNetwork(), face, known, rng).photos.tolist() == [7, 8, 9]
+    newest = mining.mine(SpotNetwork(), spots, known, rng)
+    assert newest.photos.tolist() == [0, 7, 8] and newest.boxes[1:].tolist() == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+    ]
+
+
+def test_mining_bears_photos_smaller_than_a_cell(monkeypatch):
+    monkeypatch.setattr(mining, "_SCALES", (0.5,))
+    tiny = Backgrounds(("a",), [np.zeros((20, 40, 3), np.uint8)], [np.zeros((0, 4), np.float32)])
+    found = mining.mine(SpotNetwork(), tiny, HardNegatives(), np.random.default_rng(0))
+    assert len(found.photos) == 0
+
+
+class KnownTeacher:
+    """Reports what it is told, photo after photo, in the photo's pixels."""
+
+    name = "teacher"
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def __call__(self, photo):
+        boxes, scores = self.answers.pop(0)
+        return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
+
+
+def test_the_teachers_boxes_come_back_in_crop_pixels_and_crowds_are_told(annotated):
+    # A crop is shown at 144 pixels in a frame of 56: crop pixel c is shown at 1.2 c + 56.
+    face = 1.2 * FACE_BOX + 56
+    second = [10, 10, 50, 50]
+    teacher = KnownTeacher(
+        ([face], [0.9]),
+        ([second, face], [0.95, 0.9]),
+        ([face, second], [0.9, 0.2]),
+        ([], []),
+    )
+    crops = np.zeros((4, 120, 120, 3), np.uint8)
+    boxes, alone = taught_boxes(annotated(4), crops, teacher)
+    assert boxes[:3] == pytest.approx(np.tile(FACE_BOX, (3, 1)), abs=1e-3)
+    assert alone.tolist() == [True, False, True, True]
+
+
+@pytest.fixture
+def annotated():
+    from facegeo.evaluation.aflw import AflwCrops
+
+    def make(count):
+        rng = np.random.default_rng(0)
+        points = rng.uniform(60, 140, (count, 21, 2)).astype(np.float32)
+        visible = rng.random((count, 21)) < 0.8
+        points[~visible] = -1
+        rois = np.tile(np.array([50, 50, 150, 150], np.float32), (count, 1))
+        return AflwCrops(None, None, points, visible, rois, rng.uniform(-60, 60, count))
+
+    return make
+
+
+def test_hidden_points_do_not_change_the_features(annotated):
+    data = annotated(3)
+    arguments = (data.visible, data.rois, data.yaw_deg)
+    other = np.where(data.visible[..., None], data.points, 999)
+    ours, theirs = (point_features(points, *arguments) for points in (data.points, other))
+    assert np.array_equal(ours, theirs) and np.isfinite(ours).all()
+    moved = np.where(data.visible[..., None], data.points + 3, -1)
+    assert not np.allclose(ours, point_features(moved, *arguments))
+    shifted = point_features(moved, data.visible, data.rois + 3, data.yaw_deg)
+    assert shifted == pytest.approx(ours)
+
+
+def test_regions_to_ignore_come_from_the_photo_and_from_its_double():
+    teacher = KnownTeacher(
+        ([[10, 10, 30, 30], [5, 5, 9, 9]], [0.9, 0.3]), ([[100, 40, 140, 80]], [0.5])
+    )
+    (regions,) = ignored_regions([np.zeros((50, 80, 3), np.uint8)], teacher)
+    assert regions.tolist() == [[10, 10, 30, 30], [50, 20, 70, 40]]
+
+
+class KilledError(Exception):
+    """Stands for a killed process."""
+
+
+def lines_of(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("last", [1, 2, 5])
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path, sources, monkeypatch, last):
+    """Also when it died right before or after a search for false boxes."""
+    monkeypatch.setattr(mining, "_HARD_SCORE", 0.0)
+    whole = config_of(tmp_path / "whole")
+    train_detector(whole, sources)
+    killed = dataclasses.replace(whole, run=str(tmp_path / "killed"))
+    usual = Trainer.step
+
+    def dying(self, batch):
+        if self.progress.step == last:
+            raise KilledError
+        return usual(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", dying)
+        with pytest.raises(KilledError):
+            train_detector(killed, sources)
+    train_detector(killed, sources)
+    a, b = (
+        checkpoint.load(tmp_path / run / "checkpoint.safetensors") for run in ("whole", "killed")
+    )
+    assert a.progress.step == b.progress.step == 6
+    assert len(a.extra["photos"]) > 0 and torch.equal(a.extra["boxes"], b.extra["boxes"])
+    for part in ("network", "ema"):
+        for name, value in getattr(a, part).items():
+            assert torch.equal(value, getattr(b, part)[name]), name
+    losses = [
+        [line["loss"]["score"] for line in lines_of(tmp_path / r)] for r in ("whole", "killed")
+    ]
+    assert losses[0] == losses[1] and len(losses[0]) == 6
+
+
+def test_training_learns_in_workers_too(tmp_path, sources):
+    data = DetectorData("", "", workers=1)
+    changes = {"steps": 40, "mine_steps": 25, "data": data, "sides": (64,), "ema": 0.5}
+    config = config_of(tmp_path, checkpoint_steps=40, batch=4, precision="bf16", **changes)
+    path = train_detector(config, sources)
+    losses = [line["loss"]["score"] + line["loss"]["box"] for line in lines_of(tmp_path)]
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+    found = checkpoint.load(path)
+    assert all(
+        torch.equal(value, found.ema[name])
+        for name, value in averaged_network(found).state_dict().items()
+    )
+    assert any(not torch.equal(found.ema[n], v) for n, v in found.network.items())
+
+
+def test_another_configuration_does_not_continue_a_run(tmp_path, sources):
+    config = config_of(tmp_path, steps=1)
+    train_detector(config, sources)
+    with pytest.raises(InvalidInputError, match="sides"):
+        train_detector(dataclasses.replace(config, sides=(64,)), sources)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"0" * 64)
+    with pytest.raises(CorruptFileError, match=r"checkpoint\.safetensors"):
+        train_detector(config, sources)
+
+
+def test_training_can_start_from_weights(tmp_path, sources):
+    torch.manual_seed(9)
     network = OneStageDetector()
-    state = Checkpoint.start(network, torch.optim.AdamW(network.parameters(), lr=0.1))
-    photos = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    path = tmp_path / "start.safetensors"
+    path.write_bytes(to_safetensors(network))
+    trainer = Trainer(config_of(tmp_path / "run", initial=str(path)), sources)
+    for name, value in network.state_dict().items():
+        assert torch.equal(trainer.network.state_dict()[name], value), name
+    path.write_bytes(to_safetensors(network)[:1000])
+    with pytest.raises(CorruptFileError, match=r"start\.safetensors"):
+        read_detector(path)
+    with pytest.raises(UnreadableFileError, match="none"):
+        read_detector(tmp_path / "none.safetensors")
 
-    def step(run):
-        logits, distances = run.network.raw(photos)
-        run.optimiser.zero_grad()
-        (logits.mean() + distances.square().mean()).backward()
-        run.optimiser.step()
-        run.advance(0.9)
 
-    step(state)
-    state.save(tmp_path / "c.safetensors")
-    other = OneStageDetector()
-    resumed = Checkpoint.start(other, torch.optim.AdamW(other.parameters(), lr=0.1))
-    resumed.load(tmp_path / "c.safetensors")
-    step(state)
-    step(resumed)
-    assert resumed.step == 2
-    for a, b in zip(
-        state.average.state_dict().values(), resumed.average.state_dict().values(), strict=True
+def test_configuration_names_what_is_wrong():
+    plain = {"run": "r", "data": {"faces": "a", "backgrounds": "b"}}
+    assert config_from(plain | {"steps": 7, "sides": [64, 128]}).sides == (64, 128)
+    for wrong, message in (
+        ({"stps": 7}, "stps: unknown"),
+        ({"data": {"faces": "a"}}, "backgrounds"),
+        ({"sides": [100]}, "sides"),
+        ({"sides": []}, "sides"),
+        ({"precision": "fp16"}, "precision"),
+        ({"batch": 0}, "batch"),
+        ({"threads": -1}, "threads"),
     ):
-        assert torch.equal(a, b)
-    (tmp_path / "bad.safetensors").write_bytes(b"0" * 64)
-    with pytest.raises(CorruptFileError, match=r"bad\.safetensors"):
-        resumed.load(tmp_path / "bad.safetensors")
+        with pytest.raises(InvalidInputError, match=message):
+            config_from(plain | wrong)
 
 
-def test_configuration_names_what_is_wrong(tmp_path):
-    path = tmp_path / "train.yaml"
-    path.write_text("crops: a\nbackgrounds: b\nrun: c\nsteps: 7\n")
-    config = DetectorTraining.load(path)
-    assert config.steps == 7
-    assert config.crops == str((tmp_path / "a").resolve())
-    path.write_text("crops: a\nbackgrounds: b\nrun: c\nstps: 7\n")
-    with pytest.raises(InvalidInputError, match="stps"):
-        DetectorTraining.load(path)
-    path.write_text("crops: a\nrun: c\n")
-    with pytest.raises(InvalidInputError, match="backgrounds"):
-        DetectorTraining.load(path)
+def test_the_command_knows_both_tasks(tmp_path, monkeypatch, capsys):
+    """The shipped configurations are read; what they start is looked at in other tests."""
+    import yaml
+    from shared_material import REPOSITORY
 
+    from facegeo.training import loop as landmarks
+    from facegeo.training.detector import loop as detector
 
-def test_rate_rises_then_falls():
-    config = DetectorTraining("a", "b", "c", steps=1000, warmup=100, rate=1.0)
-    rates = [learning_rate(step, config) for step in (0, 99, 100, 550, 1000)]
-    assert rates == pytest.approx([0.01, 1, 1, 0.505, 0.01])
+    started = []
+    monkeypatch.setattr(landmarks, "train", lambda config: started.append(config) or "weights")
+    monkeypatch.setattr(detector, "train_detector", lambda c: started.append(c) or "checkpoint")
+    for folder in ("detector", "synergy-mbv2"):
+        assert main(["train", str(REPOSITORY / "models" / folder / "train.yaml")]) == 0
+    assert capsys.readouterr().out.split() == ["checkpoint", "weights"]
+    assert isinstance(started[0], DetectorConfig) and started[0].optimiser.name == "adamw"
+    path = tmp_path / "other.yaml"
+    path.write_text(yaml.safe_dump({"task": "juggling"}))
+    assert main(["train", str(path)]) == 1
+    assert "expected one of ['detection', 'landmarks'], got 'juggling'" in capsys.readouterr().err

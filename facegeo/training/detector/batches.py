@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from facegeo.training.detector.config import DetectorConfig
 from facegeo.training.detector.scenes import Composer, Scene
 
 
@@ -31,30 +31,26 @@ class Batch:
     valid: torch.Tensor
     ignored: torch.Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        parts = (self.photos, self.boxes, self.valid, self.ignored)
+        return Batch(*(part.to(device, non_blocking=True) for part in parts))
+
 
 class Scenes(IterableDataset[Batch]):
-    """``count`` batches; batch k is the same whichever worker composes it."""
+    """The batches of some steps; that of a step is the same whichever worker composes it."""
 
-    def __init__(
-        self,
-        composer: Composer,
-        sides: Sequence[int],
-        batch: int,
-        seed: tuple[int, int],
-        count: int,
-    ) -> None:
-        self._composer = composer
-        self._sides, self._batch, self._seed, self._count = sides, batch, seed, count
+    def __init__(self, composer: Composer, config: DetectorConfig, steps: range) -> None:
+        self._composer, self._config, self._steps = composer, config, steps
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
-        first, step = (info.id, info.num_workers) if info else (0, 1)
-        if info:
-            cv2.setNumThreads(1)
-        for k in range(first, self._count, step):
-            rng = np.random.default_rng((*self._seed, k))
-            side = int(rng.choice(self._sides))
-            yield collate([self._composer.scene(side, rng) for _ in range(self._batch)])
+        first, every = (info.id, info.num_workers) if info else (0, 1)
+        for step in self._steps[first::every]:
+            rng = np.random.default_rng((self._config.seed, step, 0))
+            side = int(rng.choice(self._config.sides))
+            count = self._config.scenes_of(side)
+            yield collate([self._composer.scene(side, rng) for _ in range(count)])
 
 
 def collate(scenes: Sequence[Scene]) -> Batch:

@@ -2,93 +2,110 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from facegeo.errors import InvalidInputError, UnreadableFileError
-from facegeo.training.yaml_files import require_yaml
+from facegeo.errors import InvalidInputError
+from facegeo.networks.one_stage import STRIDES
+from facegeo.training.config import OptimiserConfig
+from facegeo.training.settings import build_settings, plain_settings
 
 
 @dataclass(frozen=True)
-class DetectorTraining:
-    """Settings of a run; every one can stand in the YAML file.
+class DetectorData:
+    """What scenes are composed of.
 
     Attributes
     ----------
-    crops, backgrounds : str
-        Folder with ``crops.tar`` and ``annotations.npz``; tar file of photographs.
-    run : str
-        Folder for checkpoints and the log.
+    faces : str
+        Folder with ``crops.tar`` and ``annotations.npz``: AFLW's crops.
+    backgrounds : str
+        Folder or tar of photos. The first of every five, by file name, is held back for
+        evaluation.
     teacher : str
-        Installed detector that gives the boxes of the crops and the ignored regions.
-    steps, batch : int
-        Optimiser steps in all; scenes a step.
-    rate, warmup, weight_decay : float, int, float
-        AdamW: highest rate, steps to reach it; cosine decay to a hundredth.
-    sides : tuple of int
-        Scene sides to draw from, multiples of 64.
-    ema : float
-        Decay of the averaged weights.
-    held_back : int
-        Every n-th background is left for evaluation.
-    mine_every : int
-        Steps between rounds of mining false boxes; 0 mines none.
-    checkpoint_every : float
-        Seconds.
-    threads, workers : int
-        Of PyTorch; processes that compose scenes.
-    bfloat16 : bool
-    seed : int
+        Installed detector that gives the boxes of the crops and the regions to ignore.
+    workers : int
+        Processes that compose scenes, for each training process; 0 composes between the steps.
     """
 
-    crops: str
+    faces: str
     backgrounds: str
-    run: str
     teacher: str = "faceboxes"
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """One training run; every setting can stand in the YAML file.
+
+    Attributes
+    ----------
+    run : str
+        Folder of the run: config, metrics, checkpoint, what the teacher said.
+    steps, batch : int
+        Optimiser steps in all; scenes a step where they are of ``reference_side``. Smaller scenes
+        come in larger batches, so that all steps cost about the same.
+    sides : tuple of int
+        Sides of the square scenes to draw from, multiples of 64.
+    reference_side : int
+    ema : float
+        Decay of the averaged weights, which are what is measured and shipped.
+    precision : str
+        ``fp32`` or ``bf16``.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    threads : int
+        Of PyTorch on the CPU; 0 leaves its choice.
+    seed : int
+    mine_steps : int
+        Steps between two searches for false boxes; 0 never searches.
+    checkpoint_steps, log_steps : int
+    initial : str
+        Weights to start from, ``.safetensors``; empty: random ones.
+    """
+
+    run: str
+    data: DetectorData
+    optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(
+            "adamw", rate=2e-3, weight_decay=1e-2, schedule="cosine", warmup=0.01, clip=10.0
+        )
+    )
     steps: int = 20000
     batch: int = 16
-    rate: float = 2e-3
-    warmup: int = 200
-    weight_decay: float = 1e-2
-    sides: tuple[int, ...] = (256, 320, 384, 448)
+    sides: tuple[int, ...] = (256, 320, 384, 448, 640)
+    reference_side: int = 352
     ema: float = 0.998
-    held_back: int = 5
-    mine_every: int = 800
-    checkpoint_every: float = 120.0
-    threads: int = 2
-    workers: int = 1
-    bfloat16: bool = True
+    precision: str = "bf16"
+    device: str = "auto"
+    threads: int = 0
     seed: int = 0
+    mine_steps: int = 800
+    checkpoint_steps: int = 500
+    log_steps: int = 20
+    initial: str = ""
 
-    @classmethod
-    def load(cls, path: str | Path) -> DetectorTraining:
-        """Read a YAML file; paths in it are relative to the file.
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise InvalidInputError(f"precision: expected fp32 or bf16, got {self.precision!r}")
+        if not self.sides or any(side < 64 or side % STRIDES[-1] for side in self.sides):
+            raise InvalidInputError(f"sides: expected multiples of 64, got {self.sides}")
+        for name in ("steps", "batch", "checkpoint_steps", "log_steps", "reference_side"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.mine_steps < 0 or self.data.workers < 0 or self.threads < 0:
+            raise InvalidInputError("mine_steps, workers, threads: expected at least 0")
 
-        Raises
-        ------
-        UnreadableFileError
-            If it cannot be read.
-        InvalidInputError
-            If a key is unknown or missing.
-        """
-        yaml = require_yaml()
+    def scenes_of(self, side: int) -> int:
+        """Scenes a step of a side."""
+        return max(2, round(self.batch * (self.reference_side / side) ** 2))
 
-        path = Path(path)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise UnreadableFileError(f"{path}: {error}") from error
-        if not isinstance(content, dict):
-            raise InvalidInputError(f"{path}: expected a mapping of settings")
-        settings: dict[str, Any] = {k: v for k, v in content.items() if k != "task"}
-        unknown = sorted(set(settings) - {f.name for f in fields(cls)})
-        if unknown:
-            raise InvalidInputError(f"{path}: unknown settings {', '.join(unknown)}")
-        for key in ("crops", "backgrounds", "run"):
-            if key not in settings:
-                raise InvalidInputError(f"{path}: setting {key} is missing")
-            settings[key] = str((path.parent / settings[key]).resolve())
-        if "sides" in settings:
-            settings["sides"] = tuple(settings["sides"])
-        return cls(**settings)
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for YAML and JSON."""
+        return plain_settings(self)
+
+
+def config_from(content: Mapping[str, Any]) -> DetectorConfig:
+    """A configuration from plain values. Raises InvalidInputError."""
+    return build_settings(DetectorConfig, content)

@@ -1,11 +1,8 @@
-"""The training loop: composed scenes, hard negatives, averaged weights, resuming."""
+"""The training loop: composed scenes, hard negatives, averaged weights; exact about resuming."""
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,174 +10,181 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from facegeo.files import replacing
 from facegeo.networks.one_stage import OneStageDetector, cells
+from facegeo.networks.one_stage_file import read_detector
+from facegeo.training import checkpoint
+from facegeo.training.checkpoint import Checkpoint, Ema, Progress
 from facegeo.training.detector.batches import Batch, Scenes
-from facegeo.training.detector.checkpoint import Checkpoint
-from facegeo.training.detector.config import DetectorTraining
+from facegeo.training.detector.config import DetectorConfig
 from facegeo.training.detector.matching import assign, detection_loss
 from facegeo.training.detector.mining import mine
 from facegeo.training.detector.prepare import prepare
-from facegeo.training.detector.scenes import Composer
+from facegeo.training.detector.scenes import Composer, HardNegatives
+from facegeo.training.detector.sources import Backgrounds, Faces
+from facegeo.training.process import Process, device_of
+from facegeo.training.run_folder import RunFolder
+from facegeo.training.step import build_optimiser, rate_factor
 
 _log = logging.getLogger(__name__)
 
-_LOG_EVERY = 20
+#: Settings that do not change what is computed.
+_MAY_CHANGE = ("run", "device", "threads", "checkpoint_steps", "log_steps")
 
 
-def train_detector(config_path: str | Path, seconds: float = math.inf) -> Path:
-    """Train as a YAML file says, or go on where an earlier run of the same file stopped.
+def train_detector(
+    config: DetectorConfig, sources: tuple[Faces, Backgrounds] | None = None
+) -> Path:
+    """Run a training to its end, from where it stopped.
 
     Parameters
     ----------
-    config_path : str or Path
-        See :class:`DetectorTraining`.
-    seconds : float
-        Stop in time, with a checkpoint.
+    config : DetectorConfig
+    sources : (Faces, Backgrounds), optional
+        By default what ``config.data`` names.
 
     Returns
     -------
     checkpoint : Path
-        The last one; ``log.jsonl`` beside it holds the course of the losses.
+        In the run's folder; :func:`averaged_network` takes the network out of it.
+
+    Raises
+    ------
+    InvalidInputError
+        If the run's folder holds a run of another configuration.
+    UnreadableFileError, CorruptFileError
+        If data, weights or a checkpoint cannot be read.
+    ModelNotFoundError
+        If the teacher is not installed.
     """
-    deadline = time.monotonic() + seconds
-    config = DetectorTraining.load(config_path)
-    torch.set_num_threads(config.threads)
+    if config.threads:
+        torch.set_num_threads(config.threads)
     # Workers are forked after every mining, and OpenCV's thread pool does not survive a fork.
     cv2.setNumThreads(0)
-    torch.manual_seed(config.seed)
-    trainer = Trainer(config)
-    trainer.run(deadline)
-    return trainer.checkpoint_path
+    return Trainer(config, sources or prepare(config.data, Path(config.run) / "taught.npz")).run()
 
 
 class Trainer:
-    """Everything that a step changes."""
+    """A run: its state between two steps is what a checkpoint holds."""
 
-    def __init__(self, config: DetectorTraining) -> None:
+    def __init__(self, config: DetectorConfig, sources: tuple[Faces, Backgrounds]) -> None:
         self.config = config
-        self.checkpoint_path = Path(config.run) / "checkpoint.safetensors"
-        self._log_path = Path(config.run) / "log.jsonl"
-        network = OneStageDetector()
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.state = Checkpoint.start(network, _optimiser(network, config))
-        if self.checkpoint_path.is_file():
-            self.state.load(self.checkpoint_path)
-            _log.info("going on at step %d", self.state.step)
-        faces, self._backgrounds = prepare(config)
-        self._composer = Composer(faces, self._backgrounds, self.state.negatives)
+        self.device = device_of(config.device, Process())
+        self.folder = RunFolder(Path(config.run), {"task": "detection"} | config.to_dict())
+        torch.manual_seed(config.seed)
+        network = read_detector(config.initial) if config.initial else OneStageDetector()
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(self.network, config.ema)
+        self.optimiser = build_optimiser(self.network, config.optimiser)
+        self.progress = Progress()
+        faces, self._backgrounds = sources
+        self._composer = Composer(faces, self._backgrounds)
+        self._resume()
 
-    def run(self, deadline: float) -> None:
-        """Train until the last step or the deadline."""
-        config, state = self.config, self.state
-        saved = time.monotonic()
-        bar = tqdm(total=config.steps, initial=state.step, desc="detector", disable=None)
-        while state.step < config.steps and time.monotonic() < deadline:
+    def run(self) -> Path:
+        """Train to the last step."""
+        config, progress = self.config, self.progress
+        bar = tqdm(total=config.steps, initial=progress.step, desc="detector", disable=None)
+        while progress.step < config.steps:
+            # At the start of a round, so that a run resumes to the same whichever step it stopped at.
+            if config.mine_steps and progress.step and progress.step % config.mine_steps == 0:
+                self._mine()
             for batch in self._round():
                 parts = self.step(batch)
                 bar.update()
-                if state.step % _LOG_EVERY == 0:
-                    self._note(parts)
+                if progress.step % config.log_steps == 0:
+                    self.folder.record(self._record(parts))
                     bar.set_postfix(parts)
-                if time.monotonic() - saved > config.checkpoint_every:
-                    state.save(self.checkpoint_path)
-                    saved = time.monotonic()
-                if time.monotonic() > deadline:
-                    break
-            else:
-                self._mine()
+                if progress.step % config.checkpoint_steps == 0:
+                    self._save()
         bar.close()
-        state.save(self.checkpoint_path)
+        self._save()
+        return self.folder.checkpoint
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step of the optimiser; returns the parts of the loss."""
-        state, optimiser = self.state, self.state.optimiser
-        if optimiser is None:
-            raise RuntimeError("a checkpoint that was opened for export has no optimiser")
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(state.step, self.config)
-        state.network.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
-            logits, distances = state.network.raw(batch.photos)
-        grid = cells(batch.photos.shape[1], batch.photos.shape[2])
-        targets = assign(batch.boxes, batch.valid, batch.ignored, *grid)
-        loss, parts = detection_loss(logits, distances, targets, *grid)
-        optimiser.zero_grad(set_to_none=True)
+        config, progress = self.config, self.progress
+        batch = batch.to(self.device)
+        for group in self.optimiser.param_groups:
+            factor = rate_factor(config.optimiser, progress.step / config.steps)
+            group["lr"] = config.optimiser.rate * factor
+        self.network.train()
+        enabled = config.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            logits, distances = self.network.raw(batch.photos)
+        centres, strides = (
+            part.to(self.device) for part in cells(batch.photos.shape[1], batch.photos.shape[2])
+        )
+        targets = assign(batch.boxes, batch.valid, batch.ignored, centres, strides)
+        loss, parts = detection_loss(logits, distances, targets, centres, strides)
+        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(state.network.parameters(), 10.0)
-        optimiser.step()
-        state.advance(self.config.ema)
+        if config.optimiser.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimiser.clip)
+        self.optimiser.step()
+        progress.step += 1
+        self.ema.update(self.network, progress.step)
         return parts
+
+    def _record(self, parts: dict[str, float]) -> dict[str, Any]:
+        rate = self.optimiser.param_groups[0]["lr"]
+        negatives = len(self._composer.negatives.photos)
+        return {"step": self.progress.step, "rate": rate, "loss": parts, "negatives": negatives}
 
     def _round(self) -> Iterator[Batch]:
         """Batches up to the next mining; workers start anew and so know the new negatives."""
-        config, step = self.config, self.state.step
-        count = config.steps - step
-        if config.mine_every:
-            count = min(count, config.mine_every - step % config.mine_every)
-        scenes: IterableDataset[Batch] = Scenes(
-            self._composer, config.sides, config.batch, (config.seed, step), count
+        config, step = self.config, self.progress.step
+        last = config.steps
+        if config.mine_steps:
+            last = min(last, step - step % config.mine_steps + config.mine_steps)
+        scenes = Scenes(self._composer, config, range(step, last))
+        loader: DataLoader[Any] = DataLoader(
+            scenes, batch_size=None, num_workers=config.data.workers
         )
-        loader: DataLoader[Any] = DataLoader(scenes, batch_size=None, num_workers=config.workers)
         return iter(loader)
 
     def _mine(self) -> None:
-        if not self.config.mine_every:
+        """Search the backgrounds for what the averaged network takes for faces."""
+        rng = np.random.default_rng((self.config.seed, self.progress.step, 1))
+        network = network_of(self.ema.state).to(self.device)
+        known = self._composer.negatives
+        self._composer.negatives = mine(network, self._backgrounds, known, rng)
+        _log.info(
+            "step %d: %d hard negatives", self.progress.step, len(self._composer.negatives.photos)
+        )
+
+    def _save(self) -> None:
+        checkpoint.save(
+            self.folder.checkpoint,
+            self.progress,
+            self.config.to_dict(),
+            self.network,
+            self.ema,
+            self.optimiser,
+            extra=self._composer.negatives.tensors(),
+        )
+
+    def _resume(self) -> None:
+        if not self.folder.checkpoint.is_file():
             return
-        rng = np.random.default_rng((self.config.seed, self.state.step, 1))
-        negatives = mine(self.state.average, self._backgrounds, self.state.negatives, rng)
-        self.state.negatives = self._composer.negatives = negatives
-        _log.info("step %d: %d hard negatives", self.state.step, len(negatives.photos))
-
-    def _note(self, parts: dict[str, float]) -> None:
-        line = {"step": self.state.step, "time": round(time.time()), **parts}
-        line["negatives"] = len(self.state.negatives.photos)
-        with self._log_path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        found = checkpoint.load(self.folder.checkpoint)
+        found.check_settings(self.config.to_dict(), _MAY_CHANGE, self.folder.path)
+        found.restore(self.network, self.ema, self.optimiser)
+        self.progress = found.progress
+        self._composer.negatives = HardNegatives.from_tensors(found.extra)
+        self.folder.forget_after(self.progress.step)
+        _log.info("going on at step %d", self.progress.step)
 
 
-def learning_rate(step: int, config: DetectorTraining) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the highest rate."""
-    if step < config.warmup:
-        return config.rate * (step + 1) / config.warmup
-    part = (step - config.warmup) / max(config.steps - config.warmup, 1)
-    return config.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(part, 1.0))) / 2)
+def averaged_network(found: Checkpoint) -> OneStageDetector:
+    """The averaged weights of a checkpoint, finished run or not, in evaluation mode."""
+    return network_of(found.ema)
 
 
-def export_onnx(checkpoint: Path, target: Path) -> None:
-    """The averaged weights of a checkpoint as an ONNX file, proven against PyTorch."""
-    from facegeo.exporting import to_onnx
-
-    state = Checkpoint.start(OneStageDetector(), None)
-    state.load(checkpoint)
-    network = state.average.eval()
-    generator = torch.Generator().manual_seed(0)
-
-    def photos(count: int, height: int, width: int) -> torch.Tensor:
-        shape = (count, height, width, 3)
-        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-
-    data = to_onnx(
-        network,
-        photos(2, 128, 192),
-        input_name="photos",
-        output_names=("scores", "distances"),
-        dynamic={0: "batch", 1: "height", 2: "width"},
-        checks=(photos(1, 480, 640), photos(3, 96, 32)),
-    )
-    with replacing(target) as temporary:
-        temporary.write_bytes(data)
-
-
-def _optimiser(network: torch.nn.Module, config: DetectorTraining) -> torch.optim.AdamW:
-    """No decay for what batch norm and biases hold."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.rate)
+def network_of(state: dict[str, torch.Tensor]) -> OneStageDetector:
+    """A network with copies of these weights, in evaluation mode."""
+    network = OneStageDetector()
+    network.load_state_dict(state)
+    return network.eval()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from facegeo.networks.one_stage import STRIDES, decode
+from facegeo.networks.one_stage import decode
 
 #: Sides of faces in strides that a scale learns; ranges of neighbours overlap by a factor of two.
 #: The finest scale has no lower end, the coarsest no upper end.
@@ -64,26 +64,39 @@ def assign(
     size = boxes[..., 2:] - boxes[..., :2]
     side = size.prod(dim=2).clamp(min=1e-6).sqrt()
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
-    offset = (centres[:, None] - middle[:, None]).abs()  # (N, A, M, 2)
-    in_strides = side[:, None] / strides[:, None]
     low, high = _SIDES_IN_STRIDES
-    low_end = torch.where(strides == STRIDES[0], 0.0, low)[:, None]
-    high_end = torch.where(strides == STRIDES[-1], torch.inf, high)[:, None]
-    fits = (in_strides >= low_end) & (in_strides < high_end) & valid[:, None]
-    near = (offset <= _NEAR * strides[:, None, None]).all(dim=3)
-    chosen = fits & near
+    in_strides = side[:, None] / strides.unique()[:, None]  # (N, scales, M)
+    low_end = torch.full_like(in_strides[:1, :, :1], low)
+    high_end = torch.full_like(low_end, high)
+    low_end[:, 0], high_end[:, -1] = 0.0, torch.inf
+    real = valid[:, None]
+    fits = (in_strides >= low_end) & (in_strides < high_end) & real
+    loosely = (in_strides >= low_end / _SLACK) & (in_strides < high_end * _SLACK) & real
+    # Boxes that a scale does not learn are given no extent there, so that they hold no cell.
+    scale = torch.bucketize(strides, strides.unique())
+    near = torch.where(fits, _NEAR * strides.unique()[:, None], -1.0)
+    around = torch.where(loosely[..., None], _UNDECIDED * size[:, None], -1.0)
+    offset_x, offset_y = (
+        (centres[:, None, axis] - middle[:, None, :, axis]).abs_() for axis in (0, 1)
+    )  # (N, A, M)
+    distance = torch.maximum(offset_x, offset_y)
+    chosen = distance <= near[:, scale]
     # Where two faces want a cell, the smaller one, which is in front or would be lost, has it.
-    cost = torch.where(chosen, side[:, None], torch.inf)
-    best = cost.argmin(dim=2) if boxes.shape[1] else torch.zeros(0)
-    positive = chosen.any(dim=2)
+    cost, best = torch.where(chosen, side[:, None], torch.inf).min(dim=2)
+    positive = cost.isfinite()
     faces = boxes.gather(1, best[..., None].expand(-1, -1, 4))
+    undecided = (offset_x <= around[:, scale, :, 0]) & (offset_y <= around[:, scale, :, 1])
+    hidden = _within(centres, ignored)
+    return Targets(positive, positive | ~(undecided.any(dim=2) | hidden), faces)
 
-    loosely = (in_strides >= low_end / _SLACK) & (in_strides < high_end * _SLACK) & valid[:, None]
-    undecided = (loosely & (offset <= _UNDECIDED * size[:, None]).all(dim=3)).any(dim=2)
-    points = centres[:, None]
-    within = (points >= ignored[:, None, :, :2]) & (points <= ignored[:, None, :, 2:])
-    hidden = within.all(dim=3).any(dim=2)
-    return Targets(positive, positive | ~(undecided | hidden), faces)
+
+def _within(points: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """(N, A) bool: whether points ``(A, 2)`` lie in some of the boxes ``(N, K, 4)``."""
+    if not (boxes[..., 2] >= boxes[..., 0]).any():
+        return torch.zeros(len(boxes), len(points), dtype=torch.bool, device=points.device)
+    x, y = points[:, None, 0], points[:, None, 1]
+    left, top, right, bottom = boxes[:, None].unbind(dim=3)
+    return ((x >= left) & (x <= right) & (y >= top) & (y <= bottom)).any(dim=2)
 
 
 def overlap(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -46,10 +46,14 @@ def _false_boxes(
     network: OneStageDetector, photo: np.ndarray, scale: float, ignored: np.ndarray
 ) -> np.ndarray:
     """Confident boxes ``(K, 4)`` in photo pixels whose centre is in no ignored region."""
-    height, width = (int(n * scale) // SIDE_MULTIPLE * SIDE_MULTIPLE for n in photo.shape[:2])
+    height, width = (
+        max(int(n * scale) // SIDE_MULTIPLE, 1) * SIDE_MULTIPLE for n in photo.shape[:2]
+    )
     view = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+    device = next(network.parameters()).device
     with torch.inference_mode():
-        scores, distances = network.eval()(torch.from_numpy(view)[None])
+        outputs = network.eval()(torch.from_numpy(view)[None].to(device))
+        scores, distances = (output.float().cpu() for output in outputs)
         boxes = decode(distances[0], *cells(height, width)).numpy()
     confident = np.flatnonzero(scores[0].numpy() > _HARD_SCORE)
     boxes, kept = boxes[confident], scores[0].numpy()[confident]

@@ -1,53 +1,77 @@
-"""What the teacher says is asked once and kept beside the checkpoints."""
+"""What the teacher says is asked once and kept beside the checkpoint."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from facegeo.detect import DetectorOptions, open_detector
-from facegeo.detect.base import Detector
+from facegeo.errors import CorruptFileError
+from facegeo.evaluation.aflw import AflwCrops
 from facegeo.files import replacing
-from facegeo.training.detector.config import DetectorTraining
+from facegeo.pictures import decoded
+from facegeo.training.detector.config import DetectorData
 from facegeo.training.detector.sources import (
     Backgrounds,
     Faces,
     ignored_regions,
     read_backgrounds,
-    read_faces,
-    split_backgrounds,
     taught_boxes,
 )
+
+_log = logging.getLogger(__name__)
 
 #: The teacher's boxes are wanted even where it is in doubt; what doubt means is decided later.
 _TEACHER_THRESHOLD = 0.05
 
 
-def prepare(config: DetectorTraining) -> tuple[Faces, Backgrounds]:
-    """Faces and backgrounds to train on. The first run takes a few minutes for the teacher."""
-    taught = Path(config.run) / "taught.npz"
-    crops, features = read_faces(config.crops)
-    names, photos = read_backgrounds(config.backgrounds)
+def prepare(data: DetectorData, taught: Path) -> tuple[Faces, Backgrounds]:
+    """Faces and backgrounds to train on. The first run takes a few minutes for the teacher.
+
+    Parameters
+    ----------
+    data : DetectorData
+    taught : Path
+        Where the teacher's answers are kept.
+
+    Raises
+    ------
+    UnreadableFileError, CorruptFileError
+        If data cannot be read, or ``taught`` belongs to other data.
+    ModelNotFoundError
+        If the teacher is not installed.
+    """
+    annotated = AflwCrops.open(data.faces)
+    count = len(annotated.pictures.names)
+    crops = np.stack(list(decoded(annotated.pictures, range(count))))
+    names, photos = read_backgrounds(data.backgrounds)
     if not taught.is_file():
-        teacher = open_detector(config.teacher, DetectorOptions(_TEACHER_THRESHOLD))
-        _ask(teacher, crops, features, photos, taught)
-    with np.load(taught, allow_pickle=False) as archive:
-        boxes = archive["boxes"]
-        ignored = [archive[f"ignored/{k}"] for k in range(len(photos))]
-    training, _ = split_backgrounds(Backgrounds(names, photos, ignored), config.held_back)
-    return Faces(crops, boxes), training
+        _ask(data.teacher, annotated, crops, photos, taught)
+    try:
+        with np.load(taught, allow_pickle=False) as archive:
+            boxes, alone = archive["boxes"], archive["alone"]
+            ignored = [archive[f"ignored/{k}"] for k in range(len(photos))]
+    except (KeyError, ValueError, OSError) as error:
+        raise CorruptFileError(f"{taught}: {error}; remove it to ask the teacher again") from error
+    if len(boxes) != count:
+        raise CorruptFileError(
+            f"{taught}: expected boxes of {count} crops, got {len(boxes)}; remove it to ask the "
+            "teacher again"
+        )
+    _log.info("%d of %d crops show one face", alone.sum(), count)
+    faces = Faces(crops, boxes, annotated.yaw_deg)[np.flatnonzero(alone)]
+    return faces, Backgrounds(names, photos, ignored)
 
 
 def _ask(
-    teacher: Detector,
-    crops: np.ndarray,
-    features: np.ndarray,
-    photos: list[np.ndarray],
-    path: Path,
+    teacher: str, annotated: AflwCrops, crops: np.ndarray, photos: list[np.ndarray], path: Path
 ) -> None:
-    arrays = {"boxes": taught_boxes(crops, features, teacher)}
-    for k, regions in enumerate(ignored_regions(photos, teacher)):
+    detector = open_detector(teacher, DetectorOptions(_TEACHER_THRESHOLD))
+    boxes, alone = taught_boxes(annotated, crops, detector)
+    arrays = {"boxes": boxes, "alone": alone}
+    for k, regions in enumerate(ignored_regions(photos, detector)):
         arrays[f"ignored/{k}"] = regions
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

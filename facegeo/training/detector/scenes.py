@@ -8,19 +8,33 @@ exactly the same way - carry the same seams.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+import torch
 
-from facegeo.training.detector.sources import CROP_SIDE, Backgrounds, Faces
+from facegeo.crop import CROP_SIZE
+from facegeo.errors import CorruptFileError
+from facegeo.training.detector.sources import Backgrounds, Faces
 
 #: Crops get a frame of mirrored pixels, so that hair and neck go on beyond their edges.
 _FRAME = 24
-_CANVAS = CROP_SIDE + 2 * _FRAME
+_CANVAS = CROP_SIZE + 2 * _FRAME
 
 #: Sides of the faces, the root of the box's area.
-SMALLEST_FACE, LARGEST_FACE = 14.0, 400.0
+SMALLEST_FACE, LARGEST_FACE = 14.0, 560.0
+
+#: Part of the scenes that are a mosaic of whole crops, and a texture instead of a photograph.
+_MOSAICS, _TEXTURES = 0.2, 0.07
+
+#: Part of the faces that are drawn evenly from ranges of yaw this wide, in degrees; the others come
+#: as often as the data have them, which is mostly frontal.
+_EVEN_YAW, _YAW_RANGE = 0.5, 15.0
+
+#: Crops that are enlarged by more lack the detail that such faces have in photos: they are sharpened.
+_SHARPEN_FROM = 1.5
 
 #: How much of an earlier face a later one may hide before it is left out, and how much of a face
 #: must lie in the scene for it to count; others are ignored.
@@ -62,6 +76,18 @@ class HardNegatives:
     photos: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """For a checkpoint."""
+        return {"photos": torch.from_numpy(self.photos), "boxes": torch.from_numpy(self.boxes)}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> HardNegatives:
+        """What :meth:`tensors` gave. Raises CorruptFileError."""
+        try:
+            return cls(tensors["photos"].numpy(), tensors["boxes"].numpy())
+        except KeyError as error:
+            raise CorruptFileError(f"checkpoint: hard negatives without {error}") from error
+
 
 class _Canvas:
     """The scene while it is painted."""
@@ -94,18 +120,19 @@ class Composer:
     ) -> None:
         self._faces = faces
         self._backgrounds = backgrounds
+        self._by_yaw = _groups(faces.yaw_deg)
         self.negatives = negatives or HardNegatives()
 
     def scene(self, side: int, rng: np.random.Generator) -> Scene:
         """One scene of ``side`` x ``side`` pixels."""
         kind = rng.random()
-        if kind < 0.15:
+        if kind < _MOSAICS:
             canvas = self._mosaic(side, rng)
-        elif kind < 0.22:
+        elif kind < _MOSAICS + _TEXTURES:
             canvas = _Canvas(_texture(side, rng), np.zeros((0, 4)))
         else:
             canvas = self._background(side, rng)
-        if kind >= 0.15:
+        if kind >= _MOSAICS:
             self._paste_decoys(canvas, int(rng.integers(0, 4)), rng)
             self._paste_faces(canvas, rng)
         scene = canvas.scene()
@@ -127,11 +154,17 @@ class Composer:
         size = box[2:] - box[:2]
         scale = side / float(np.sqrt(size.prod()))
         canvas = cv2.copyMakeBorder(crop, *(_FRAME,) * 4, cv2.BORDER_REFLECT_101)
-        canvas = _recolour(canvas, photo, centre, rng)
+        canvas = _sharpened(_recolour(canvas, photo, centre, rng), scale, rng)
         middle = (box[:2] + box[2:]) / 2 + _FRAME
         mask = _soft_mask(middle, size, rng)
         _blend(photo, canvas, mask, middle, centre, scale, angle_deg)
         return rotated_box(np.asarray(centre, np.float32), size * scale, angle_deg)
+
+    def choose(self, rng: np.random.Generator) -> int:
+        """Number of a face: half of the time all ranges of yaw are equally likely."""
+        if rng.random() < _EVEN_YAW:
+            return int(rng.choice(self._by_yaw[int(rng.integers(len(self._by_yaw)))]))
+        return int(rng.integers(len(self._faces.crops)))
 
     def _paste_faces(self, canvas: _Canvas, rng: np.random.Generator) -> None:
         side = canvas.photo.shape[0]
@@ -147,7 +180,7 @@ class Composer:
             if _hidden(np.array(canvas.boxes + canvas.ignored), around) > _MAY_HIDE:
                 continue
             angle = float(np.clip(rng.normal(0, 16), -60, 60))
-            row = int(rng.integers(len(self._faces.crops)))
+            row = self.choose(rng)
             at = (float(centre[0]), float(centre[1]))
             box = self.paste(canvas.photo, row, at, wanted, angle, rng)
             canvas.boxes.append(box)
@@ -171,7 +204,7 @@ class Composer:
         size = box[2:] - box[:2]
         away = rng.uniform(0, 2 * np.pi)
         at = (box[:2] + box[2:]) / 2 + np.array([np.cos(away), np.sin(away)]) * size * 0.55
-        scale = float(size.mean()) * rng.uniform(0.5, 0.9) / CROP_SIDE
+        scale = float(size.mean()) * rng.uniform(0.5, 0.9) / CROP_SIZE
         patch = self._patch(_CANVAS, rng)
         middle = np.full(2, _CANVAS / 2)
         mask = _soft_mask(middle, rng.uniform(50, 110, 2), rng)
@@ -197,15 +230,16 @@ class Composer:
 
     def _fill(self, tile: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A whole crop, zoomed and shifted a little, in a tile; returns the face's box in it."""
-        row = int(rng.integers(len(self._faces.crops)))
+        row = self.choose(rng)
         crop, box = self._faces.crops[row], self._faces.boxes[row]
         if rng.random() < 0.5:
             crop, box = mirror(crop, box)
         height, width = tile.shape[:2]
-        scale = max(height, width) / CROP_SIDE * rng.uniform(1.0, 1.3)
+        scale = max(height, width) / CROP_SIZE * rng.uniform(1.0, 1.3)
         if scale < 0.6:
             crop = cv2.GaussianBlur(crop, (0, 0), 0.4 / scale)
-        room = np.array([width, height]) - CROP_SIDE * scale
+        crop = _sharpened(crop, scale, rng)
+        room = np.array([width, height]) - CROP_SIZE * scale
         x, y = room * rng.uniform(0.2, 0.8, 2)
         matrix = np.array([[scale, 0, x], [0, scale, y]])
         tile[:] = cv2.warpAffine(crop, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
@@ -249,7 +283,9 @@ class Composer:
         size = float(np.exp(rng.uniform(np.log(24), np.log(min(photo.shape[:2])))))
         middle = rng.uniform(0, 1, 2) * photo.shape[1::-1]
         window, _ = _window(photo, middle, size, rng)
-        return cv2.resize(window, (side, side))
+        shrinks = window.shape[0] > side
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(window, (side, side), interpolation=method))
 
 
 def mirror(crop: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,6 +304,12 @@ def rotated_box(centre: np.ndarray, size: np.ndarray, angle_deg: float) -> np.nd
     return np.concatenate([centre - half, centre + half]).astype(np.float32)
 
 
+def _groups(yaw_deg: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the faces of each range of |yaw| that has any; beyond 90 degrees is one range."""
+    number = np.minimum(np.abs(yaw_deg), 89.9) // _YAW_RANGE
+    return [np.flatnonzero(number == k) for k in np.unique(number)]
+
+
 def _face_side(side: int, rng: np.random.Generator) -> float:
     largest = min(LARGEST_FACE, 1.0 * side)
     return float(np.exp(rng.uniform(np.log(SMALLEST_FACE), np.log(largest))))
@@ -284,20 +326,41 @@ def _hidden(boxes: np.ndarray, by: np.ndarray) -> float:
     return float((common / np.maximum(smaller, 1e-6)).max())
 
 
+_ROWS, _COLUMNS = np.mgrid[:_CANVAS, :_CANVAS].astype(np.float32)
+_TO_EDGE = np.minimum(
+    np.minimum(_COLUMNS, _ROWS), np.minimum(_CANVAS - 1 - _COLUMNS, _CANVAS - 1 - _ROWS)
+)
+_FADE = np.clip(_TO_EDGE / 8, 0, 1)
+
+
 def _soft_mask(middle: np.ndarray, size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Opacity on a canvas: about an ellipse that holds the head, with a wavy soft edge."""
-    y, x = np.mgrid[:_CANVAS, :_CANVAS].astype(np.float32)
     half = size * rng.uniform(0.5, 0.8, 2)
-    shift = rng.normal(0, 4, 2)
-    power = rng.choice([2.0, 2.0, 3.0, 6.0])  # ellipse ... rounded rectangle
-    u = np.abs(x - middle[0] - shift[0]) / half[0]
-    v = np.abs(y - middle[1] - shift[1]) / half[1]
-    radius = (u**power + v**power) ** (1 / power)
+    x, y = middle + rng.normal(0, 4, 2)
+    # Ellipse, or rectangles with rounder or sharper corners. Plain numbers keep arrays in float32.
+    doublings = int(rng.choice([1, 1, 2, 3]))
+    u = np.square((_COLUMNS[:1] - float(x)) / float(half[0]))
+    v = np.square((_ROWS[:, :1] - float(y)) / float(half[1]))
+    for _ in range(doublings - 1):
+        u, v = u * u, v * v
+    radius = u + v
+    for _ in range(doublings):
+        radius = np.sqrt(radius)
     waves = cv2.resize(rng.normal(0, 0.08, (7, 7)).astype(np.float32), (_CANVAS, _CANVAS))
-    softness = rng.uniform(0.04, 0.3)
-    mask = np.clip((1 + softness / 2 - radius - waves) / softness, 0, 1)
-    edge = np.minimum(np.minimum(x, y), np.minimum(_CANVAS - 1 - x, _CANVAS - 1 - y))
-    return (mask * np.clip(edge / 8, 0, 1)).astype(np.float32)
+    softness = float(rng.uniform(0.04, 0.3))
+    radius += waves
+    mask = np.clip((1 + softness / 2 - radius) * (1 / softness), 0, 1)
+    mask *= _FADE
+    return np.asarray(mask, np.float32)
+
+
+def _sharpened(patch: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """A crop that will be enlarged, mostly with its edges steepened; others as they are."""
+    if scale <= _SHARPEN_FROM or rng.random() < 0.3:
+        return patch
+    amount = float(rng.uniform(0.5, 2.5))
+    blurred = cv2.GaussianBlur(patch, (0, 0), float(rng.uniform(0.8, 1.6)))
+    return np.asarray(cv2.addWeighted(patch, 1 + amount, blurred, -amount, 0))
 
 
 def _blend(
@@ -327,10 +390,9 @@ def _blend(
     matrix = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), angle_deg, scale)
     matrix[:, 2] += np.array([centre[0] - x0, centre[1] - y0]) - middle
     drawn = cv2.warpAffine(patch, matrix, (x1 - x0, y1 - y0), borderMode=cv2.BORDER_REFLECT_101)
-    opacity = cv2.warpAffine(mask, matrix, (x1 - x0, y1 - y0))[:, :, None]
+    opacity = cv2.warpAffine(mask, matrix, (x1 - x0, y1 - y0))
     region = photo[y0:y1, x0:x1]
-    mixed = region + opacity * (drawn.astype(np.float32) - region)
-    photo[y0:y1, x0:x1] = np.rint(mixed).astype(np.uint8)
+    region[:] = cv2.blendLinear(drawn, region, opacity, 1 - opacity)
 
 
 def _recolour(
@@ -359,42 +421,51 @@ def _window(
 
 def _texture(side: int, rng: np.random.Generator) -> np.ndarray:
     """Noise of one or two grains, a gradient, or stripes."""
-    kind = rng.integers(4)
-    base = rng.uniform(0, 255, 3)
-    y, x = np.mgrid[:side, :side].astype(np.float32) / side
+    kind = int(rng.integers(4))
+    base = rng.uniform(0, 255, 3).astype(np.float32)
+    along = np.arange(side, dtype=np.float32) / np.float32(side)
     if kind == 0:
         grain = int(np.exp(rng.uniform(np.log(2), np.log(side))))
         noise = rng.uniform(0, 255, (grain, grain, 3)).astype(np.float32)
         image = cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)
-    elif kind == 1:
-        turn = rng.uniform(0, 2 * np.pi)
-        along = np.cos(turn) * x + np.sin(turn) * y
-        image = base + along[:, :, None] * rng.uniform(-255, 255, 3)
-    elif kind == 2:
-        turn = rng.uniform(0, 2 * np.pi)
-        wave = np.sin((np.cos(turn) * x + np.sin(turn) * y) * rng.uniform(10, 200))
-        image = base + wave[:, :, None] * rng.uniform(-120, 120, 3)
+    elif kind == 3:
+        image = base + _noise((side, side, 3), float(rng.uniform(2, 60)), rng)
     else:
-        image = base + rng.normal(0, rng.uniform(2, 60), (side, side, 3))
+        turn = float(rng.uniform(0, 2 * np.pi))
+        ramp = np.float32(np.cos(turn)) * along + np.float32(np.sin(turn)) * along[:, None]
+        if kind == 2:
+            ramp = np.sin(ramp * np.float32(rng.uniform(10, 200)))
+        reach = 255 if kind == 1 else 120
+        image = base + ramp[:, :, None] * rng.uniform(-reach, reach, 3).astype(np.float32)
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _noise(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """Normal noise, float32."""
+    noise = rng.standard_normal(shape, np.float32)
+    noise *= np.float32(deviation)
+    return noise
 
 
 def _degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What cameras and files do: light, grey, blur, noise, compression; over faces and seams."""
+    table = np.arange(256, dtype=np.float32)[:, None]
     if rng.random() < 0.7:
         gamma, gain = rng.uniform(0.6, 1.6), rng.uniform(0.7, 1.3)
-        table = 255 * (np.arange(256) / 255) ** gamma * gain + rng.uniform(-20, 20)
-        photo = cv2.LUT(photo, np.clip(table, 0, 255).astype(np.uint8))
-    if rng.random() < 0.12:
+        table = 255 * (table / 255) ** gamma * gain + rng.uniform(-20, 20)
+    grey = rng.random() < 0.12
+    if not grey and rng.random() < 0.3:
+        table = table * rng.uniform(0.85, 1.15, 3)
+    channels = np.broadcast_to(np.clip(table, 0, 255).astype(np.uint8), (256, 3))
+    photo = np.asarray(cv2.LUT(photo, np.ascontiguousarray(channels[None])))
+    if grey:
         photo = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    elif rng.random() < 0.3:
-        tint = rng.uniform(0.85, 1.15, 3)
-        photo = np.clip(photo * tint, 0, 255).astype(np.uint8)
     if rng.random() < 0.12:
         photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.5))
     if rng.random() < 0.12:
-        noise = rng.normal(0, rng.uniform(2, 12), photo.shape)
-        photo = np.clip(photo + noise, 0, 255).astype(np.uint8)
+        noise = _noise(photo.shape, float(rng.uniform(2, 12)), rng)
+        noise += photo
+        photo = np.clip(noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = int(rng.integers(25, 90))
         _, data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])
