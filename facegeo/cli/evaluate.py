@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegeo.backends import AUTO
 from facegeo.cli.common import (
@@ -14,6 +14,10 @@ from facegeo.cli.common import (
     number,
     print_json,
 )
+from facegeo.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from facegeo.detect import Detector, DetectorOptions
 
 _AFLW2000_FOLDER = "folder with annotations.npz, crops.tar, images.tar"
 
@@ -51,6 +55,27 @@ def add_parser(subparsers: Any) -> None:
     )
     _add_source(presence)
     _add_common(presence, run_presence)
+    detection = protocols.add_parser("detection", help="face boxes: recall, precision, AP")
+    _add_data(detection, "folder as for aflw2000-3d, or WIDER FACE: *_bbx_gt.txt and images/")
+    detection.add_argument(
+        "--detectors",
+        default="default,faceboxes",
+        metavar="NAMES",
+        help="comma-separated: shipped or installed detection models, cascade, or .onnx files of "
+        "facegeo's own detector (default: default,faceboxes)",
+    )
+    detection.add_argument("--device", default=AUTO, help="auto, cpu, cuda or cuda:N")
+    detection.add_argument("--score", type=number(float, 0, 1), default=0.5, metavar="S")
+    detection.add_argument(
+        "--iou", type=number(float, 0, 1), default=0.4, metavar="R", help="of a found face (0.4)"
+    )
+    detection.add_argument(
+        "--backgrounds",
+        type=Path,
+        metavar="TAR_OR_DIR",
+        help="count false boxes, beside faceboxes, on the photos that training holds back",
+    )
+    _add_outputs(detection, run_detection)
 
 
 def run_aflw2000(options: argparse.Namespace) -> int:
@@ -60,7 +85,7 @@ def run_aflw2000(options: argparse.Namespace) -> int:
     data = Aflw2000.open(options.data)
     predictor = _predictor(options)
     report = evaluate(predictor, data, options.source)
-    return _finish(options, predictor, report, to_markdown(report))
+    return _finish_model(options, predictor, report, to_markdown(report))
 
 
 def run_aflw21(options: argparse.Namespace) -> int:
@@ -70,7 +95,7 @@ def run_aflw21(options: argparse.Namespace) -> int:
     data = AflwCrops.open(options.data)
     predictor = _predictor(options)
     report = evaluate(predictor, data)
-    return _finish(options, predictor, report, to_markdown(report))
+    return _finish_model(options, predictor, report, to_markdown(report))
 
 
 def run_biwi(options: argparse.Namespace) -> int:
@@ -80,7 +105,7 @@ def run_biwi(options: argparse.Namespace) -> int:
     chosen = [name for name in options.sequences.split(",") if name]
     predictor = _predictor(options, detector=options.detector)
     report = evaluate(predictor, options.data, chosen, int(options.every))
-    return _finish(options, predictor, report, to_markdown(report))
+    return _finish_model(options, predictor, report, to_markdown(report))
 
 
 def run_300vw(options: argparse.Namespace) -> int:
@@ -89,7 +114,7 @@ def run_300vw(options: argparse.Namespace) -> int:
 
     predictor = _predictor(options, detector=options.detector)
     report = evaluate(predictor, options.data, int(options.every))
-    return _finish(options, predictor, report, to_markdown(report))
+    return _finish_model(options, predictor, report, to_markdown(report))
 
 
 def run_presence(options: argparse.Namespace) -> int:
@@ -100,7 +125,48 @@ def run_presence(options: argparse.Namespace) -> int:
     data = Aflw2000.open(options.data)
     predictor = _predictor(options)
     report = evaluate(predictor, data, Backgrounds.open(options.backgrounds), options.source)
-    return _finish(options, predictor, report, to_markdown(report))
+    return _finish_model(options, predictor, report, to_markdown(report))
+
+
+def run_detection(options: argparse.Namespace) -> int:
+    """Compare face detectors."""
+    from facegeo.detect import DetectorOptions, open_detector
+    from facegeo.evaluation.detection import (
+        CURVE_SCORE,
+        evaluate,
+        on_backgrounds,
+        to_markdown,
+    )
+
+    low = DetectorOptions(CURVE_SCORE)
+    names = [name.strip() for name in options.detectors.split(",") if name.strip()]
+    detectors = {_short(name): _detector(name, low, options.device) for name in names}
+    if not detectors:
+        raise InvalidInputError("--detectors: expected at least one name")
+    report = evaluate(detectors, options.data, options.score, options.iou)
+    if options.backgrounds is not None:
+        reference = detectors.get("faceboxes") or open_detector("faceboxes", low, options.device)
+        scores = sorted({0.3, 0.4, 0.5, 0.6, 0.7, options.score})
+        report["backgrounds"] = on_backgrounds(detectors, reference, options.backgrounds, scores)
+    run = {name: detector.name for name, detector in detectors.items()}
+    said = ", ".join(n if n == of else f"{n} ({of})" for n, of in run.items())
+    heading = f"Detectors: {said}."
+    markdown = to_markdown(report)
+    # Each detector's figures stand at the top of the JSON, under the name that was given.
+    return _finish(options, run, heading, report | report.pop("detectors"), markdown)
+
+
+def _detector(name: str, options: DetectorOptions, device: str) -> Detector:
+    from facegeo.detect import open_detector
+    from facegeo.detect.one_stage import OneStageFaces
+
+    if name.endswith(".onnx"):
+        return OneStageFaces.from_file(name, options, device=device)
+    return open_detector(name, options, device)
+
+
+def _short(name: str) -> str:
+    return Path(name).stem if name.endswith(".onnx") else name
 
 
 def _add_frames(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +192,10 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, run: Any) -> None:
     add_engine_options(parser)
+    _add_outputs(parser, run)
+
+
+def _add_outputs(parser: argparse.ArgumentParser, run: Any) -> None:
     add_json_option(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
     parser.add_argument("--curve", type=Path, metavar="FILE", help="draw the curve there, as PNG")
@@ -138,13 +208,9 @@ def _predictor(options: argparse.Namespace, **more: Any) -> Any:
     return FaceGeometry(**engine_options(options), **more)
 
 
-def _finish(
+def _finish_model(
     options: argparse.Namespace, predictor: Any, report: dict[str, Any], markdown: str
 ) -> int:
-    """Print the report, and write what was asked for."""
-    from facegeo.evaluation.report import curve_png
-    from facegeo.files import write_bytes
-
     network = predictor.network
     run = {
         "model": predictor.card.name,
@@ -153,6 +219,20 @@ def _finish(
         "precision": network.precision,
     }
     heading = f"Model {run['model']}, {run['backend']}, {run['device']}, {run['precision']}."
+    return _finish(options, run, heading, report, markdown)
+
+
+def _finish(
+    options: argparse.Namespace,
+    run: dict[str, str],
+    heading: str,
+    report: dict[str, Any],
+    markdown: str,
+) -> int:
+    """Print the report, and write what was asked for."""
+    from facegeo.evaluation.report import curve_png
+    from facegeo.files import write_bytes
+
     markdown = f"{heading}\n\n{markdown}"
     if options.markdown is not None:
         write_bytes(options.markdown, f"{markdown}\n".encode())

@@ -7,7 +7,7 @@ are those that the annotation can see, and compare detectors rather than judge o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,11 @@ import numpy as np
 from facegeo.detect.base import Detections, Detector
 from facegeo.errors import CorruptFileError, UnreadableFileError
 from facegeo.evaluation.aflw2000 import Aflw2000
-from facegeo.evaluation.measures import YAW_BINS
+from facegeo.evaluation.measures import YAW_BINS, in_range
+from facegeo.evaluation.report import table
+from facegeo.negatives import HELD_BACK_EVERY, held_back_backgrounds
+from facegeo.pictures import decoded
+from facegeo.track.boxes import overlaps
 
 #: IoU from which a box has found a face.
 DEFAULT_IOU = 0.4
@@ -134,15 +138,6 @@ class Tally:
     photos: int
 
 
-def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, M) IoU of ``xyxy`` boxes."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    areas = (a[:, 2:] - a[:, :2]).prod(axis=1)[:, None] + (b[:, 2:] - b[:, :2]).prod(axis=1)
-    return common / np.maximum(areas - common, 1e-9)
-
-
 def match(
     found: Detections, boxes: np.ndarray, ignored: np.ndarray, min_iou: float = DEFAULT_IOU
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -227,13 +222,9 @@ def figures(result: Tally, threshold: float) -> dict[str, Any]:
         "ap": average_precision(*curve(result)),
         "false_per_photo": false / max(result.photos, 1),
     }
-    yaw = np.abs(result.yaw_deg)
-    if len(yaw) and np.isfinite(yaw).all():
-        report["recall_by_yaw"] = {
-            name: float(found[(yaw > low) & (yaw <= high)].mean())
-            for name, (low, high) in YAW_BINS.items()
-            if ((yaw > low) & (yaw <= high)).any()
-        }
+    if len(found) and np.isfinite(result.yaw_deg).all():
+        chosen = {name: in_range(result.yaw_deg, name) for name in YAW_BINS}
+        report["recall_by_yaw"] = {n: float(found[c].mean()) for n, c in chosen.items() if c.any()}
     return report
 
 
@@ -242,27 +233,74 @@ def evaluate(
     folder: str | Path,
     threshold: float = 0.5,
     min_iou: float = DEFAULT_IOU,
-    picture: str | Path | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Any]:
     """Several detectors on one folder, of AFLW2000-3D or of WIDER FACE.
 
     Parameters
     ----------
     detectors : mapping of str to Detector
         They should report boxes down to :data:`CURVE_SCORE`; ``threshold`` is applied here.
-    picture : str or Path, optional
-        Where to draw the precision-recall curves, as PNG.
+
+    Returns
+    -------
+    report : dict
+        ``data``, ``photos``, ``faces``, ``threshold``, ``min_iou``; ``detectors``, what
+        :func:`figures` says of each; ``curve``, recall and precision.
     """
     wider = not (Path(folder) / "annotations.npz").is_file()
     read = wider_samples if wider else aflw2000_samples
     results = {name: tally(d, read(folder), min_iou) for name, d in detectors.items()}
-    if picture is not None:
-        from facegeo.evaluation.plots import draw_curves
-        from facegeo.files import write_bytes
+    some = next(iter(results.values()))
+    return {
+        "data": "WIDER FACE" if wider else "AFLW2000-3D",
+        "photos": some.photos,
+        "faces": len(some.found_at),
+        "threshold": threshold,
+        "min_iou": min_iou,
+        "detectors": {name: figures(result, threshold) for name, result in results.items()},
+        "curve": {
+            "x": "recall",
+            "y": "precision",
+            "x_max": 1.0,
+            "curves": {name: _thinned(*curve(result)) for name, result in results.items()},
+        },
+    }
 
-        image = draw_curves({name: curve(result) for name, result in results.items()})
-        write_bytes(picture, cv2.imencode(".png", image)[1].tobytes())
-    return {name: figures(result, threshold) for name, result in results.items()}
+
+def on_backgrounds(
+    detectors: Mapping[str, Detector],
+    reference: Detector,
+    path: str | Path,
+    thresholds: Sequence[float] = (0.5,),
+) -> dict[str, Any]:
+    """False boxes on the photos of a tar or folder that training holds back.
+
+    Parameters
+    ----------
+    reference : Detector
+        What it finds at 0.5 or above is not counted: people are in some of these photos.
+
+    Returns
+    -------
+    report : dict
+        ``photos``; ``false_per_photo``: by detector, by threshold.
+    """
+    pictures = held_back_backgrounds(path)
+    counts = {name: np.zeros(len(thresholds)) for name in detectors}
+    for photo in decoded(pictures, range(len(pictures.names))):
+        explained = reference(photo)
+        for name, detector in detectors.items():
+            found = detector(photo)
+            counts[name] += [unexplained(found, explained, t) for t in thresholds]
+    total = len(pictures.names)
+    return {
+        "photos": total,
+        "rule": f"the first of every {HELD_BACK_EVERY} photos by file name",
+        "false_per_photo": {
+            name: {f"{t:g}": float(n) / total for t, n in zip(thresholds, values, strict=True)}
+            for name, values in counts.items()
+        },
+    }
 
 
 def unexplained(
@@ -275,14 +313,40 @@ def unexplained(
     return int((overlaps(boxes, faces).max(axis=1, initial=0) < min_iou).sum())
 
 
-def to_markdown(report: Mapping[str, Mapping[str, Any]]) -> str:
-    """The report as a table."""
-    ranges = list(YAW_BINS) if all("recall_by_yaw" in r for r in report.values()) else []
-    head = ["detector", "recall", "precision", "AP", "false a photo"]
-    lines = [" | ".join(["", *head, *(f"recall, yaw {r}" for r in ranges), ""]).strip()]
-    lines.append("|" + "---|" * (len(head) + len(ranges)))
-    for name, values in report.items():
-        cells = [f"{values[k]:.3f}" for k in ("recall", "precision", "ap", "false_per_photo")]
-        cells += [f"{values['recall_by_yaw'].get(r, float('nan')):.3f}" for r in ranges]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """The report as tables."""
+    detectors = report["detectors"]
+    known = any("recall_by_yaw" in values for values in detectors.values())
+    ranges = list(YAW_BINS) if known else []
+    keys = ("recall", "precision", "ap", "false_per_photo")
+    lines = [
+        f"{report['data']}: {report['photos']} photos, {report['faces']} faces; threshold "
+        f"{report['threshold']:g}, found from IoU {report['min_iou']:g}",
+        "",
+    ]
+    lines += table(
+        ["detector", "recall", "precision", "AP", "false a photo", *(f"yaw {r}" for r in ranges)],
+        [
+            (name, [v[k] for k in keys] + [v["recall_by_yaw"].get(r, np.nan) for r in ranges])
+            for name, v in detectors.items()
+        ],
+    )
+    if report["data"] == "AFLW2000-3D":
+        lines += ["", "Only one face a photo is annotated; the others count as false boxes."]
+    if "backgrounds" in report:
+        false = report["backgrounds"]["false_per_photo"]
+        thresholds = list(next(iter(false.values())))
+        lines += [
+            "",
+            f"False boxes a photo on {report['backgrounds']['photos']} backgrounds that training "
+            f"holds back ({report['backgrounds']['rule']}), by threshold",
+            "",
+        ]
+        lines += table(["detector", *thresholds], [(n, list(v.values())) for n, v in false.items()])
     return "\n".join(lines)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray, most: int = 201) -> dict[str, list[float]]:
+    """A curve of so many points that a picture and a reader can bear."""
+    rows = np.unique(np.linspace(0, max(len(x) - 1, 0), most).round().astype(int))[: len(x)]
+    return {"x": x[rows].tolist(), "y": y[rows].tolist()}
