@@ -11,7 +11,13 @@ import numpy as np
 from facegeo import checks, crop, images
 from facegeo.backends import AUTO, open_network
 from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
-from facegeo.detect import Detections, Detector, DetectorOptions, open_detector
+from facegeo.detect import (
+    Detections,
+    Detector,
+    DetectorOptions,
+    SecondOpinion,
+    open_detector,
+)
 from facegeo.errors import BatchError, FacegeoError, InvalidInputError
 from facegeo.images import Color
 from facegeo.meshing import ModelMesh
@@ -59,11 +65,15 @@ class FaceGeometry:
     score_threshold : float
         Lowest detector confidence, 0..1.
     max_faces : int or None
-        Keep this many faces a photo, those of highest score.
+        Keep this many boxes a photo, those of highest score.
     min_face_size : float
         Photo pixels: drop boxes whose shorter side is less.
     batch_size : int
         Most crops in one network call.
+    second_opinion : SecondOpinion or None
+        Drop doubtful boxes of the detector where the landmark network sees no face, if it has a
+        presence output; None keeps them all. Boxes of the caller's are never dropped. A stream has
+        a rule of its own: ``TrackerOptions.least_presence``.
 
     Raises
     ------
@@ -87,6 +97,7 @@ class FaceGeometry:
         max_faces: int | None = None,
         min_face_size: float = 0.0,
         batch_size: int = 64,
+        second_opinion: SecondOpinion | None = SecondOpinion(),  # noqa: B008 - it is frozen
     ) -> None:
         if batch_size < 1:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
@@ -99,6 +110,7 @@ class FaceGeometry:
         self._device = device
         self._detector_name = detector
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size)
+        self._second_opinion = second_opinion
         self._detector: Detector | None = None
         if detector != AUTO:
             self._detector = open_detector(detector, self._options, device)
@@ -372,9 +384,14 @@ class FaceGeometry:
         rois = np.concatenate([p.rois for p in prepared])
         boxes = np.concatenate([p.found.boxes for p in prepared])
         scores = np.concatenate([p.found.scores for p in prepared])
-        faces = iter(self.predict_crops(crops, rois).faces(boxes, scores, self.mesh_source))
-        for p in prepared:
-            own = [next(faces) for _ in range(len(p.found))]
+        batch = self.predict_crops(crops, rois)
+        kept = np.ones(len(crops), bool)
+        if self._second_opinion is not None:
+            kept = self._second_opinion.keeps(scores, batch.presence)
+        faces = batch.faces(boxes, scores, self.mesh_source)
+        ends = np.cumsum([len(p.found) for p in prepared])
+        for p, end in zip(prepared, ends.tolist(), strict=True):
+            own = [faces[row] for row in range(end - len(p.found), end) if kept[row]]
             yield PhotoResult(p.index, p.source, p.photo, own, p.error)
 
     def _check_crops(self, crops: np.ndarray, rois: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,15 +46,20 @@ def add_parser(subparsers: Any) -> None:
     _add_common(videos, run_300vw)
     presence = protocols.add_parser("presence", help="faces against what is none, as ROC area")
     _add_data(presence, _AFLW2000_FOLDER)
-    presence.add_argument(
-        "--backgrounds",
-        type=Path,
-        required=True,
-        metavar="TAR_OR_DIR",
-        help="photos without faces; those that training holds back are used",
-    )
+    _add_backgrounds(presence)
     _add_source(presence)
     _add_common(presence, run_presence)
+    second = protocols.add_parser(
+        "second-opinion", help="false boxes that presence rejects, and faces that it costs"
+    )
+    _add_data(second, _AFLW2000_FOLDER)
+    _add_backgrounds(second)
+    second.add_argument("--detector", default=AUTO, help="auto, or an installed detection model")
+    second.add_argument(
+        "--sure", type=number(float, 0, 1), metavar="S", help="score of boxes that need no opinion"
+    )
+    add_engine_options(second)
+    _add_outputs(second, run_second_opinion, curve=False)
     detection = protocols.add_parser("detection", help="face boxes: recall, precision, AP")
     _add_data(detection, "folder as for aflw2000-3d, or WIDER FACE: *_bbx_gt.txt and images/")
     detection.add_argument(
@@ -156,6 +161,20 @@ def run_detection(options: argparse.Namespace) -> int:
     return _finish(options, run, heading, report | report.pop("detectors"), markdown)
 
 
+def run_second_opinion(options: argparse.Namespace) -> int:
+    """Try thresholds of the second opinion."""
+    from facegeo.detect import DetectorOptions, SecondOpinion, open_detector
+    from facegeo.evaluation.detection import CURVE_SCORE
+    from facegeo.evaluation.second_opinion import SCORES, evaluate, to_markdown
+
+    detector = open_detector(options.detector, DetectorOptions(min(SCORES)), options.device)
+    reference = open_detector("faceboxes", DetectorOptions(CURVE_SCORE), options.device)
+    predictor = _predictor(options)
+    sure = SecondOpinion.sure_score if options.sure is None else options.sure
+    report = evaluate(predictor, detector, reference, options.data, options.backgrounds, sure)
+    return _finish_model(options, predictor, report, to_markdown(report))
+
+
 def _detector(name: str, options: DetectorOptions, device: str) -> Detector:
     from facegeo.detect import open_detector
     from facegeo.detect.one_stage import OneStageFaces
@@ -180,6 +199,16 @@ def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=what)
 
 
+def _add_backgrounds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backgrounds",
+        type=Path,
+        required=True,
+        metavar="TAR_OR_DIR",
+        help="photos without faces; those that training holds back are used",
+    )
+
+
 def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
@@ -195,11 +224,12 @@ def _add_common(parser: argparse.ArgumentParser, run: Any) -> None:
     _add_outputs(parser, run)
 
 
-def _add_outputs(parser: argparse.ArgumentParser, run: Any) -> None:
+def _add_outputs(parser: argparse.ArgumentParser, run: Any, curve: bool = True) -> None:
     add_json_option(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there")
-    parser.add_argument("--curve", type=Path, metavar="FILE", help="draw the curve there, as PNG")
-    parser.set_defaults(run=run)
+    if curve:
+        parser.add_argument("--curve", type=Path, metavar="FILE", help="draw it there, as PNG")
+    parser.set_defaults(run=run, curve=None)
 
 
 def _predictor(options: argparse.Namespace, **more: Any) -> Any:

@@ -61,6 +61,11 @@ def add_parser(subparsers: Any) -> None:
     add_engine_options(parser)
     parser.add_argument("--detector", default="auto", help="auto, default, cascade or a model")
     parser.add_argument("--score", type=number(float, 0, 1), default=0.5, help="lowest confidence")
+    parser.add_argument(
+        "--no-second-opinion",
+        action="store_true",
+        help="keep doubtful boxes even where the landmark network sees no face",
+    )
     parser.add_argument("--max-faces", type=number(int, 1), help="keep the best N a photo")
     parser.add_argument("--min-size", type=number(float, 0), default=0.0, help="pixels")
     parser.set_defaults(run=run)
@@ -68,6 +73,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Process all photos; 1 if any failed."""
+    from facegeo.detect import SecondOpinion
     from facegeo.predictor import FaceGeometry
 
     jobs = _plan(options.photos)
@@ -76,8 +82,10 @@ def run(options: argparse.Namespace) -> int:
         Wanted(options.draw, options.save),
         _face_model(options.face_model),
     )
+    opinion = None if options.no_second_opinion else SecondOpinion()
     predictor = FaceGeometry(
         detector=options.detector,
+        second_opinion=opinion,
         score_threshold=options.score,
         max_faces=options.max_faces,
         min_face_size=options.min_size,

@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         "train",
         help="train a network",
         description="Train a network as a YAML file says: landmarks, or with 'task: detection' a "
-        "face detector. A run that was stopped goes on where its last checkpoint is. Landmarks with "
+        "face detector. A run that was stopped goes on where its last checkpoint is. Landmarks on "
         "several GPUs: torchrun --nproc-per-node=gpu -m facegeo train CONFIG.",
     )
     parser.add_argument("config", type=Path, help="YAML file")

@@ -6,11 +6,11 @@ import logging
 from typing import Final
 
 from facegeo.backends import AUTO, open_network
-from facegeo.detect.base import Detections, Detector, DetectorOptions
+from facegeo.detect.base import Detections, Detector, DetectorOptions, SecondOpinion
 from facegeo.errors import InvalidInputError, ModelNotFoundError
 from facegeo.zoo.store import InstalledModel, find
 
-__all__ = ["Detections", "Detector", "DetectorOptions", "open_detector"]
+__all__ = ["Detections", "Detector", "DetectorOptions", "SecondOpinion", "open_detector"]
 
 _log = logging.getLogger(__name__)
 

@@ -40,6 +40,39 @@ class DetectorOptions:
             raise InvalidInputError(f"min_size: expected at least 0 pixels, got {self.min_size}")
 
 
+@dataclass(frozen=True)
+class SecondOpinion:
+    """Which boxes of the detector the landmark network may reject, by its presence output.
+
+    Presence is how likely a crop holds a well-placed face. A network without that output (presence
+    is NaN) rejects nothing.
+
+    Attributes
+    ----------
+    sure_score : float
+        Boxes that the detector gives at least this score are not asked about.
+    least_presence : float
+        Of the others, those of less presence are dropped; 0 drops none.
+    """
+
+    sure_score: float = 0.8
+    least_presence: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in ("sure_score", "least_presence"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidInputError(
+                    f"{name}: expected a number in 0..1, got {getattr(self, name)}"
+                )
+
+    def keeps(self, scores: np.ndarray, presence: np.ndarray) -> np.ndarray:
+        """Which boxes stay, ``(N,)`` bool, by the scores of both networks, each ``(N,)``."""
+        # A comparison with NaN is false: neither a box of the caller's nor a network without
+        # presence rejects anything.
+        doubtful = (scores < self.sure_score) & (presence < self.least_presence)
+        return np.asarray(~doubtful)
+
+
 @dataclass(frozen=True, eq=False)
 class Detections:
     """Boxes of one photo, highest score first.
@@ -57,6 +90,9 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> Detections:
+        return Detections(self.boxes[rows], self.scores[rows])
 
 
 class Detector(Protocol):

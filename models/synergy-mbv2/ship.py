@@ -32,6 +32,7 @@ from facegeo.networks.regressor import SYNERGY, input_example
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.weights_file import read_weights, to_safetensors
 from facegeo.training.measure import DevSet
+from facegeo.training.run_folder import in_data
 from facegeo.training.sampling import RULE
 from facegeo.training.yaml_files import require_yaml
 from facegeo.zoo.cards import Card
@@ -212,19 +213,10 @@ def portable(config: dict[str, Any]) -> dict[str, Any]:
             path = Path(config[name])
             changed[name] = f"runs/{path.parent.name}/{path.name}"
     changed["data"] = {
-        name: _in_data(value) if name in ("labels", "pictures", "backgrounds", "dev") else value
+        name: in_data(value) if name in ("labels", "pictures", "backgrounds", "dev") else value
         for name, value in config["data"].items()
     }
     return changed
-
-
-def _in_data(path: str) -> str:
-    """What follows the last folder ``data``, or else the file's name, below ``data``."""
-    if not path:
-        return path
-    parts = Path(path).parts
-    last = max((k for k, part in enumerate(parts[:-1]) if part == "data"), default=len(parts) - 2)
-    return "/".join(("data", *parts[last + 1 :]))
 
 
 def _card(weights: bytes) -> Card:

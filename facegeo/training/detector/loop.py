@@ -88,7 +88,7 @@ class Trainer:
         config, progress = self.config, self.progress
         bar = tqdm(total=config.steps, initial=progress.step, desc="detector", disable=None)
         while progress.step < config.steps:
-            # At the start of a round, so that a run resumes to the same whichever step it stopped at.
+            # At the start of a round: so a run resumes to the same wherever it stopped.
             if config.mine_steps and progress.step and progress.step % config.mine_steps == 0:
                 self._mine()
             for batch in self._round():

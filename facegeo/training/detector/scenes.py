@@ -33,7 +33,8 @@ _MOSAICS, _TEXTURES = 0.2, 0.07
 #: as often as the data have them, which is mostly frontal.
 _EVEN_YAW, _YAW_RANGE = 0.5, 15.0
 
-#: Crops that are enlarged by more lack the detail that such faces have in photos: they are sharpened.
+#: Crops that are enlarged by more lack the detail that such faces have in photos: these are
+#: sharpened.
 _SHARPEN_FROM = 1.5
 
 #: How much of an earlier face a later one may hide before it is left out, and how much of a face

@@ -1,0 +1,322 @@
+"""A training run becomes the detector that ships: network into the package, its record beside this.
+
+python models/detector/ship.py runs/detector --faces data/aflw_train --dev data/aflw2000_dev
+    --backgrounds data/backgrounds/bsds500.tar [--photos data/photos] [--int8]
+
+Takes the averaged weights of the run's checkpoint, finished or not. Needs the detection model
+faceboxes installed, beside which everything is measured. Writes facegeo/assets/detector.onnx and
+.json, and into this folder card.md, config.yaml, metrics.json, curve.png and
+checkpoint.safetensors. Every figure is measured with the shipped file. What ``default`` means is
+not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from facegeo import files
+from facegeo.backends.onnxrt import OnnxRuntimeBackend
+from facegeo.detect import Detector, DetectorOptions, open_detector
+from facegeo.detect.one_stage import OneStageFaces, pad
+from facegeo.errors import CorruptFileError
+from facegeo.evaluation import detection
+from facegeo.evaluation.report import curve_png, table
+from facegeo.exporting import parity
+from facegeo.networks.one_stage import OneStageDetector
+from facegeo.networks.one_stage_file import TOLERANCE, detector_to_onnx, to_safetensors
+from facegeo.precision import to_int8
+from facegeo.training import checkpoint
+from facegeo.training.detector import measure
+from facegeo.training.detector.config import DetectorData
+from facegeo.training.detector.loop import averaged_network
+from facegeo.training.detector.prepare import prepare
+from facegeo.training.detector.scenes import Composer
+from facegeo.training.run_folder import in_data
+from facegeo.training.yaml_files import require_yaml
+from facegeo.zoo.cards import Card
+from facegeo.zoo.shipped import write_shipped
+
+NAME = "detector"
+FOLDER = Path(__file__).resolve().parent
+
+#: What int8 may lose of recall and of average precision on dev; more is refused.
+INT8_MAY_LOSE = 0.005
+
+#: Scenes on which ranges of activations are measured: 448 pixels wide, as faces in photos are.
+CALIBRATION = (32, 448)
+
+#: Dev photos on which ONNX and PyTorch are compared.
+COMPARED = 12
+
+#: Thresholds at which false boxes on backgrounds are counted.
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
+
+LICENCE = "non-commercial research only, as AFLW, whose photos it was trained on"
+
+_log = logging.getLogger("facegeo.ship")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where it is measured.
+
+    Attributes
+    ----------
+    faces, dev, backgrounds : Path
+        AFLW's crops, AFLW2000-3D's dev photos, photos without faces.
+    photos : Path or None
+        Demo photos and clips.
+    """
+
+    faces: Path
+    dev: Path
+    backgrounds: Path
+    photos: Path | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ship a run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of the run whose weights ship")
+    parser.add_argument("--faces", type=Path, required=True, help="folder of AFLW's crops")
+    parser.add_argument("--dev", type=Path, required=True, help="AFLW2000-3D's dev photos")
+    parser.add_argument("--backgrounds", type=Path, required=True, help="photos without faces")
+    parser.add_argument("--photos", type=Path, help="demo photos and clips to count boxes on")
+    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--int8", action="store_true", help="ship it in 8 bits")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
+    options = parser.parse_args(arguments)
+    data = Data(options.faces, options.dev, options.backgrounds, options.photos)
+    ship(options.run, data, options.out, threshold=options.threshold, int8=options.int8)
+
+
+def ship(
+    run: Path, data: Data, out: Path, *, threshold: float = 0.5, int8: bool = False
+) -> dict[str, Any]:
+    """Export, prove, measure and write; the figures of ``metrics.json``.
+
+    Raises
+    ------
+    CorruptFileError
+        If the ONNX file differs from PyTorch by more than the tolerance, or int8 loses more than
+        :data:`INT8_MAY_LOSE`; nothing was written.
+    InvalidInputError
+        If the network is larger than a detector may be.
+    """
+    found = checkpoint.load(run / "checkpoint.safetensors")
+    network = averaged_network(found)
+    low = DetectorOptions(detection.CURVE_SCORE)
+    faceboxes = open_detector("faceboxes", low)
+    onnx, difference = proven_onnx(network, data.dev)
+    report: dict[str, Any] = {"precision": "int8" if int8 else "fp32"}
+    faces, photos = prepare(
+        DetectorData(str(data.faces), str(data.backgrounds)), run / "taught.npz"
+    )
+    if int8:
+        rng = np.random.default_rng(0)
+        composer = Composer(faces, photos)
+        count, side = CALIBRATION
+        scenes = np.stack([composer.scene(side, rng).photo for _ in range(count)])
+        onnx, report["int8"] = proven_int8(onnx, scenes, data.dev, threshold)
+    weights = to_safetensors(network)
+    write_shipped(_card(weights), onnx)
+
+    detectors: dict[str, Detector] = {"default": open_detector(NAME, low), "faceboxes": faceboxes}
+    dev = detection.evaluate(detectors, data.dev, threshold)
+    tiny = measure.tiny_scenes(faces, data.backgrounds)
+    figures = {
+        "model": NAME,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "steps": found.progress.step,
+        "of_steps": found.config.get("steps"),
+        "threshold": threshold,
+        "onnx": report
+        | {
+            "bytes": len(onnx),
+            "sha256": files.sha256(onnx),
+            "largest_relative_difference_from_pytorch": difference,
+            "tolerance": TOLERANCE,
+        },
+        "aflw2000_3d_dev": dev["detectors"],
+        "backgrounds": detection.on_backgrounds(detectors, faceboxes, data.backgrounds, THRESHOLDS),
+        "tiny_faces": measure.on_tiny_faces(detectors, tiny, threshold),
+        "photos": measure.on_photos(detectors, data.photos, threshold) if data.photos else {},
+        "speed_ms": measure.speed(detectors),
+        "environment": json.loads((run / "environment.json").read_text(encoding="utf-8")),
+    }
+    figures["targets"] = targets(figures)
+    config = {"task": "detection"} | portable(found.config)
+    files.write_bytes(out / "checkpoint.safetensors", weights)
+    text = require_yaml().safe_dump(config, sort_keys=False)
+    files.write_bytes(out / "config.yaml", text.encode())
+    files.write_bytes(out / "metrics.json", (json.dumps(figures, indent=2) + "\n").encode())
+    files.write_bytes(out / "curve.png", curve_png(dev["curve"]))
+    files.write_bytes(out / "card.md", card_text(figures).encode())
+    for name, target in figures["targets"].items():
+        _log.info("%s: %.3f, wanted %s: %s", name, *target.values())
+    return figures
+
+
+def proven_onnx(network: OneStageDetector, dev: Path) -> tuple[bytes, float]:
+    """The ONNX file, and its largest relative difference from PyTorch on dev photos."""
+    onnx = detector_to_onnx(network)
+    by_size: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for sample in islice(detection.aflw2000_samples(dev), COMPARED):
+        photo = pad(sample.photo)
+        by_size.setdefault(photo.shape, []).append(photo)
+    batches = [torch.from_numpy(np.stack(photos)) for photos in by_size.values()]
+    difference = max(parity(network, onnx, photos) for photos in batches)
+    if difference > TOLERANCE:
+        raise CorruptFileError(
+            f"the exported network differs from PyTorch by {difference:.1e} of the output's range "
+            f"on the dev photos; at most {TOLERANCE:.0e} is allowed; nothing was written"
+        )
+    return onnx, difference
+
+
+def proven_int8(
+    onnx: bytes, scenes: np.ndarray, dev: Path, threshold: float
+) -> tuple[bytes, dict[str, Any]]:
+    """The graph in 8 bits, and its figures on dev beside those in float32."""
+    small = to_int8(onnx, scenes)
+    low = DetectorOptions(detection.CURVE_SCORE)
+    both: dict[str, Detector] = {
+        name: OneStageFaces(OnnxRuntimeBackend(graph, "cpu"), low, name=name)
+        for name, graph in (("fp32", onnx), ("int8", small))
+    }
+    figures = detection.evaluate(both, dev, threshold)["detectors"]
+    for key in ("recall", "ap"):
+        lost = figures["fp32"][key] - figures["int8"][key]
+        if lost > INT8_MAY_LOSE:
+            raise CorruptFileError(
+                f"in int8 the detector loses {lost:.4f} of {key} on dev; at most {INT8_MAY_LOSE} "
+                "is allowed; nothing was written"
+            )
+    return small, figures
+
+
+def targets(figures: dict[str, Any]) -> dict[str, Any]:
+    """What the detector is to reach: what it reached, what is wanted, whether that is met."""
+    dev, key = figures["aflw2000_3d_dev"], f"{figures['threshold']:g}"
+    recall = dev["default"]["recall"]
+    false = figures["backgrounds"]["false_per_photo"]["default"]
+    rows = {
+        "recall on dev": (recall, 0.97, recall >= 0.97),
+        "recall on dev, less that of faceboxes": (
+            recall - dev["faceboxes"]["recall"],
+            -0.01,
+            recall >= dev["faceboxes"]["recall"] - 0.01,
+        ),
+        "recall of tiny faces": (
+            figures["tiny_faces"]["default"]["recall"],
+            0.8,
+            figures["tiny_faces"]["default"]["recall"] >= 0.8,
+        ),
+        **{
+            f"time at {size}, of that of faceboxes": (v["ratio"], 0.8, v["ratio"] <= 0.8)
+            for size, v in figures["speed_ms"].items()
+        },
+    }
+    if key in false:
+        rows["false boxes a background"] = (false[key], 0.05, false[key] <= 0.05)
+    return {
+        name: {"reached": float(reached), "wanted": wanted, "met": bool(met)}
+        for name, (reached, wanted, met) in rows.items()
+    }
+
+
+def portable(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with the paths of the machine that trained made relative."""
+    changed = dict(config)
+    changed["run"] = f"runs/{Path(config['run']).name}"
+    if config.get("initial"):
+        path = Path(config["initial"])
+        changed["initial"] = f"{path.parent.name}/{path.name}"
+    changed["data"] = {
+        name: in_data(value) if name in ("faces", "backgrounds") else value
+        for name, value in config["data"].items()
+    }
+    return changed
+
+
+def _card(weights: bytes) -> Card:
+    return Card(
+        name=NAME,
+        task="detection",
+        architecture="one-stage",
+        source=f"facegeo, models/{NAME}",
+        licence=LICENCE,
+        files={},
+        missing={
+            "weights": f"models/{NAME}/checkpoint.safetensors in facegeo's repository holds them"
+        },
+        imported_from={"checkpoint.safetensors": files.sha256(weights)},
+    )
+
+
+def card_text(figures: dict[str, Any]) -> str:
+    """``card.md``."""
+    template = (FOLDER / "card.template.md").read_text(encoding="utf-8")
+    onnx, steps = figures["onnx"], f"{figures['steps']:,}"
+    if figures["steps"] != figures["of_steps"]:
+        steps += f" of {figures['of_steps']:,}"
+    values = {
+        "parameters": f"{figures['parameters'] / 1e6:.2f}",
+        "megabytes": f"{onnx['bytes'] / 1e6:.1f}",
+        "precision": onnx["precision"],
+        "difference": f"{onnx['largest_relative_difference_from_pytorch']:.1e}",
+        "tolerance": f"{TOLERANCE:.0e}",
+        "steps": steps,
+        "threshold": f"{figures['threshold']:g}",
+        "dev": _dev_table(figures["aflw2000_3d_dev"]),
+        "targets": _targets_table(figures["targets"]),
+        "backgrounds": str(figures["backgrounds"]["photos"]),
+        "photos": _photos_text(figures["photos"]),
+        "licence": LICENCE,
+    }
+    for name, value in values.items():
+        template = template.replace("{" + name + "}", value)
+    return template
+
+
+def _dev_table(detectors: dict[str, Any]) -> str:
+    keys = ("recall", "precision", "ap", "false_per_photo")
+    bins = list(next(iter(detectors.values()))["recall_by_yaw"])
+    rows = [
+        (name, [*(v[k] for k in keys), *(v["recall_by_yaw"].get(b, float("nan")) for b in bins)])
+        for name, v in detectors.items()
+    ]
+    head = ["detector", "recall", "precision", "AP", "false a photo", *(f"yaw {b}" for b in bins)]
+    return "\n".join(table(head, rows))
+
+
+def _targets_table(rows: dict[str, Any]) -> str:
+    lines = ["| target | reached | wanted | met |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        met = "yes" if row["met"] else "**no**"
+        lines.append(f"| {name} | {row['reached']:.3f} | {row['wanted']:g} | {met} |")
+    return "\n".join(lines)
+
+
+def _photos_text(counts: dict[str, Any]) -> str:
+    if not counts:
+        return "Not counted on demo photos."
+    lines = ["| boxes on | " + " | ".join(counts) + " |", "|---" * (len(counts) + 1) + "|"]
+    for name in next(iter(counts.values())):
+        lines.append(f"| {name} | " + " | ".join(str(c[name]) for c in counts.values()) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main()

@@ -1,0 +1,214 @@
+"""A detector's run becomes the files that ship, with figures of the shipped file itself."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+from shared_material import REPOSITORY
+
+torch = pytest.importorskip("torch")
+yaml = pytest.importorskip("yaml")
+pytest.importorskip("onnxscript")
+
+from facegeo.detect import open_detector  # noqa: E402
+from facegeo.detect.base import Detections  # noqa: E402
+from facegeo.errors import CorruptFileError  # noqa: E402
+from facegeo.networks.one_stage import OneStageDetector  # noqa: E402
+from facegeo.networks.one_stage_file import detector_to_onnx, read_detector  # noqa: E402
+from facegeo.training import checkpoint  # noqa: E402
+from facegeo.training.checkpoint import Ema, Progress  # noqa: E402
+from facegeo.training.detector.config import DetectorConfig, DetectorData  # noqa: E402
+from facegeo.training.detector.scenes import HardNegatives  # noqa: E402
+from facegeo.training.run_folder import RunFolder  # noqa: E402
+from facegeo.training.step import build_optimiser  # noqa: E402
+from facegeo.zoo import shipped  # noqa: E402
+
+
+class Reference:
+    """Stands for the released FaceBoxes: finds the bright square of the dev photos."""
+
+    name = "faceboxes"
+
+    def __call__(self, photo):
+        rows, columns = np.nonzero(photo[:, :, 0] > 200)
+        if len(rows) == 0 or len(rows) > 4000:
+            return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        box = [columns.min(), rows.min(), columns.max(), rows.max()]
+        return Detections(np.array([box], np.float32), np.array([0.9], np.float32))
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """``models/detector/ship.py`` as a module, with the stand-in for FaceBoxes."""
+    path = REPOSITORY / "models/detector/ship.py"
+    spec = importlib.util.spec_from_file_location("ship_detector", path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "ship_detector", module)
+    spec.loader.exec_module(module)
+    usual = module.open_detector
+    monkeypatch.setattr(
+        module, "open_detector", lambda n, o: Reference() if n == "faceboxes" else usual(n, o)
+    )
+    monkeypatch.setattr(module.measure, "speed", functools.partial(module.measure.speed, rounds=1))
+    monkeypatch.setattr(module.measure, "_SCENE", (320, 192))
+    monkeypatch.setattr(module, "CALIBRATION", (2, 64))
+    return module
+
+
+@pytest.fixture
+def assets(tmp_path, monkeypatch, cache) -> Path:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    monkeypatch.setattr(shipped, "ASSETS", folder)
+    return folder
+
+
+def archive(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def png(picture) -> bytes:
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+@pytest.fixture
+def data(script, tmp_path):
+    """Three dev photos with a bright square as the face, four crops, six backgrounds."""
+    rng = np.random.default_rng(0)
+    dev, faces = tmp_path / "data/dev", tmp_path / "data/aflw"
+    photo = np.full((96, 96, 3), 90, np.uint8)
+    photo[20:70, 30:70] = 220
+    points = np.zeros((3, 68))
+    points[0], points[1] = rng.uniform(30, 70, 68), rng.uniform(20, 70, 68)
+    points[0, :2], points[1, :2] = (30, 69), (20, 69)
+    matrix = io.BytesIO()
+    scipy.io.savemat(matrix, {"pt3d_68": points})
+    dev.mkdir(parents=True)
+    np.savez(
+        dev / "annotations.npz",
+        names=np.array(["a.png", "b.png", "c.png"]),
+        pts68_original=np.zeros((3, 3, 68), np.float32),
+        pts68_reannotated=np.zeros((3, 2, 68), np.float32),
+        roi_box=np.tile(np.array([10, 10, 90, 90]), (3, 1)),
+        yaw_deg=np.array([0.0, 40, 80]),
+    )
+    members = {}
+    for name in "abc":
+        members |= {f"{name}.png": png(photo), f"{name}.mat": matrix.getvalue()}
+    archive(dev / "images.tar", members)
+    crops = rng.integers(0, 256, (4, 120, 120, 3), np.uint8)
+    faces.mkdir()
+    archive(faces / "crops.tar", {f"{k}.png": png(crop) for k, crop in enumerate(crops)})
+    np.savez(
+        faces / "annotations.npz",
+        names=np.array([f"{k}.png" for k in range(4)]),
+        pts21=rng.uniform(60, 140, (4, 2, 21)),
+        roi_box=np.tile(np.array([50, 50, 150, 150], np.uint16), (4, 1)),
+        yaw_deg=np.zeros(4),
+    )
+    noise = {f"{k}.png": png(rng.integers(0, 256, (80, 120, 3), np.uint8)) for k in range(6)}
+    archive(tmp_path / "data/noise.tar", noise)
+    photos = tmp_path / "data/photos"
+    photos.mkdir()
+    (photos / "one.png").write_bytes(png(photo))
+    return script.Data(faces, dev, tmp_path / "data/noise.tar", photos)
+
+
+@pytest.fixture
+def run(data, tmp_path) -> Path:
+    """What a run that was stopped at step 7 leaves behind."""
+    folder = tmp_path / "runs/last"
+    paths = DetectorData(str(data.faces), str(data.backgrounds))
+    config = DetectorConfig(str(folder), paths, steps=9)
+    RunFolder(folder, config.to_dict())
+    torch.manual_seed(0)
+    network = OneStageDetector()
+    average = Ema(network, 0.9)
+    with torch.no_grad():
+        network.heads[0].bias += 1  # the average is what must ship
+    checkpoint.save(
+        folder / "checkpoint.safetensors",
+        Progress(step=7),
+        config.to_dict(),
+        network,
+        average,
+        build_optimiser(network, config.optimiser),
+        extra=HardNegatives().tensors(),
+    )
+    boxes = np.tile(np.array([20, 5, 100, 110], np.float32), (4, 1))
+    ignored = {f"ignored/{k}": np.zeros((0, 4), np.float32) for k in range(4)}
+    np.savez(folder / "taught.npz", boxes=boxes, alone=np.ones(4, bool), **ignored)
+    return folder
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_run_becomes_the_shipped_detector(script, assets, data, run, tmp_path, precision):
+    out = tmp_path / "model"
+    places = ["--faces", data.faces, "--dev", data.dev, "--backgrounds", data.backgrounds]
+    places += ["--photos", data.photos, "--out", out, "--threshold", "0.4"]
+    places += ["--int8"] if precision == "int8" else []
+    script.main([str(part) for part in (run, *places)])
+
+    assert {p.name for p in assets.iterdir()} == {"detector.onnx", "detector.json"}
+    assert open_detector("detector").name == "detector"
+    figures = json.loads((out / "metrics.json").read_text())
+    card = json.loads((assets / "detector.json").read_text())
+    assert "non-commercial" in card["licence"] and card["architecture"] == "one-stage"
+    assert figures["onnx"]["sha256"] == card["files"]["network"]["sha256"]
+    assert figures["onnx"]["precision"] == precision and figures["onnx"]["bytes"] < 4e6
+    assert figures["onnx"]["largest_relative_difference_from_pytorch"] < 1e-4
+    assert (figures["steps"], figures["of_steps"]) == (7, 9)
+    theirs = figures["aflw2000_3d_dev"]["faceboxes"]
+    assert theirs["recall"] == 1 and set(theirs["recall_by_yaw"]) == {"0-30", "30-60", "60-90"}
+    assert figures["backgrounds"]["photos"] == 2
+    assert figures["photos"]["faceboxes"] == {"one.png": 1}
+    ours = figures["aflw2000_3d_dev"]["default"]["recall"]
+    target = figures["targets"]["recall on dev, less that of faceboxes"]
+    assert target["reached"] == pytest.approx(ours - 1) and target["met"] == (ours >= 0.99)
+    assert figures["targets"]["false boxes a background"]["wanted"] == 0.05
+    if precision == "int8":
+        assert set(figures["onnx"]["int8"]) == {"fp32", "int8"}
+
+    text = (out / "card.md").read_text()
+    assert "7 of 9 steps" in text and "| faceboxes | 1.000 |" in text and "{" not in text
+    config = (out / "config.yaml").read_text()
+    assert str(tmp_path) not in text + config + (out / "metrics.json").read_text()
+    assert yaml.safe_load(config)["data"]["faces"] == "data/aflw"
+    assert cv2.imread(str(out / "curve.png")).shape == (720, 960, 3)
+    again = read_detector(out / "checkpoint.safetensors").state_dict()
+    average = checkpoint.load(run / "checkpoint.safetensors").ema
+    assert all(torch.equal(value, again[name]) for name, value in average.items())
+
+
+def test_a_network_that_onnx_changes_is_refused(script, assets, data, run, tmp_path, monkeypatch):
+    torch.manual_seed(1)
+    other = detector_to_onnx(OneStageDetector().eval())
+    monkeypatch.setattr(script, "detector_to_onnx", lambda network: other)
+    with pytest.raises(CorruptFileError, match="differs from PyTorch"):
+        script.ship(run, data, tmp_path / "model")
+    assert not (tmp_path / "model").exists() and not list(assets.iterdir())
+
+
+def test_an_int8_graph_that_loses_faces_is_refused(script, data, monkeypatch):
+    answers = {"fp32": {"recall": 0.98, "ap": 0.97}, "int8": {"recall": 0.98, "ap": 0.96}}
+    monkeypatch.setattr(script.detection, "evaluate", lambda *_: {"detectors": answers})
+    onnx = detector_to_onnx(OneStageDetector().eval())
+    scenes = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    with pytest.raises(CorruptFileError, match=r"loses 0\.0100 of ap"):
+        script.proven_int8(onnx, scenes, data.dev, 0.5)
+    answers["int8"]["ap"] = 0.966
+    assert len(script.proven_int8(onnx, scenes, data.dev, 0.5)[0]) < len(onnx) / 2
