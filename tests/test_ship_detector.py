@@ -47,8 +47,19 @@ class Reference:
         return Detections(np.array([box], np.float32), np.array([0.9], np.float32))
 
 
+def random_network() -> OneStageDetector:
+    torch.manual_seed(0)
+    return OneStageDetector().eval()
+
+
+@pytest.fixture(scope="module")
+def onnx() -> bytes:
+    """Exported once: it takes seconds."""
+    return detector_to_onnx(random_network())
+
+
 @pytest.fixture
-def script(monkeypatch):
+def script(monkeypatch, onnx):
     """``models/detector/ship.py`` as a module, with the stand-in for FaceBoxes."""
     path = REPOSITORY / "models/detector/ship.py"
     spec = importlib.util.spec_from_file_location("ship_detector", path)
@@ -62,6 +73,7 @@ def script(monkeypatch):
     monkeypatch.setattr(module.measure, "speed", functools.partial(module.measure.speed, rounds=1))
     monkeypatch.setattr(module.measure, "_SCENE", (320, 192))
     monkeypatch.setattr(module, "CALIBRATION", (2, 64))
+    monkeypatch.setattr(module, "detector_to_onnx", lambda network: onnx)
     return module
 
 
@@ -135,8 +147,7 @@ def run(data, tmp_path) -> Path:
     paths = DetectorData(str(data.faces), str(data.backgrounds))
     config = DetectorConfig(str(folder), paths, steps=9)
     RunFolder(folder, config.to_dict())
-    torch.manual_seed(0)
-    network = OneStageDetector()
+    network = random_network()
     average = Ema(network, 0.9)
     with torch.no_grad():
         network.heads[0].bias += 1  # the average is what must ship
@@ -195,18 +206,24 @@ def test_a_run_becomes_the_shipped_detector(script, assets, data, run, tmp_path,
 
 
 def test_a_network_that_onnx_changes_is_refused(script, assets, data, run, tmp_path, monkeypatch):
-    torch.manual_seed(1)
-    other = detector_to_onnx(OneStageDetector().eval())
-    monkeypatch.setattr(script, "detector_to_onnx", lambda network: other)
+    """The averaged weights of this run are others than those that were exported."""
+    usual = script.averaged_network
+
+    def other(found):
+        network = usual(found)
+        with torch.no_grad():
+            network.heads[0].bias += 0.1
+        return network
+
+    monkeypatch.setattr(script, "averaged_network", other)
     with pytest.raises(CorruptFileError, match="differs from PyTorch"):
         script.ship(run, data, tmp_path / "model")
     assert not (tmp_path / "model").exists() and not list(assets.iterdir())
 
 
-def test_an_int8_graph_that_loses_faces_is_refused(script, data, monkeypatch):
+def test_an_int8_graph_that_loses_faces_is_refused(script, onnx, data, monkeypatch):
     answers = {"fp32": {"recall": 0.98, "ap": 0.97}, "int8": {"recall": 0.98, "ap": 0.96}}
     monkeypatch.setattr(script.detection, "evaluate", lambda *_: {"detectors": answers})
-    onnx = detector_to_onnx(OneStageDetector().eval())
     scenes = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
     with pytest.raises(CorruptFileError, match=r"loses 0\.0100 of ap"):
         script.proven_int8(onnx, scenes, data.dev, 0.5)

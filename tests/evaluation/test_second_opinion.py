@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import cv2
@@ -116,33 +117,36 @@ def test_the_command_tries_thresholds(samples, backgrounds, monkeypatch, capsys)
     assert len(report["rows"]) == 32
 
 
+class Network:
+    """Sees a face in the middle of every crop, and believes none of them much."""
+
+    name, device, precision = "none", "cpu", "fp32"
+
+    def run(self, inputs):
+        count = len(inputs["crops"])
+        params = np.zeros((count, 62), np.float32)
+        params[:, [0, 5, 10]], params[:, [3, 7]] = 0.5, 60
+        landmarks = np.random.default_rng(0).uniform(30, 90, (count, 68, 3)).astype(np.float32)
+        presence = np.full(count, 0.12, np.float32)
+        return {"params": params, "landmarks": landmarks, "presence": presence}
+
+
 @pytest.fixture
 def predictor_of(tmp_path, monkeypatch, cache):
-    """A predictor with a small random network whose presence is that of its bias alone."""
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
-    import shutil
-
-    from synergy_networks import exported, small_network
-
-    from facegeo import FaceGeometry
+    """Makes predictors with that network and with :class:`Boxes`."""
+    from facegeo import FaceGeometry, predictor
     from facegeo.zoo import Card, shipped
 
-    folder = tmp_path / "assets"
-    folder.mkdir()
-    shutil.copy(shipped.ASSETS / "facegeo-generic.npz", folder)
-    monkeypatch.setattr(shipped, "ASSETS", folder)
-    network = small_network()
-    with torch.no_grad():
-        network.presence.weight.zero_()
-        network.presence.bias.fill_(-2.0)  # presence 0.12
+    shutil.copy(shipped.ASSETS / "facegeo-generic.npz", tmp_path)
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path)
+    monkeypatch.setattr(predictor, "open_network", lambda *_: Network())
     card = Card("tiny", "landmarks", "synergynet", "a test", "MIT", {}, crop_convention="exact")
-    shipped.write_shipped(card, exported(network), {"morphable": "facegeo-generic.npz"})
+    shipped.write_shipped(card, b"onnx", {"morphable": "facegeo-generic.npz"})
 
     def make(**options):
-        predictor = FaceGeometry("tiny", backend="onnxruntime", device="cpu", **options)
-        predictor._detector = Boxes(0.9, 0.6)
-        return predictor
+        made = FaceGeometry("tiny", **options)
+        made._detector = Boxes(0.9, 0.6)
+        return made
 
     return make
 
