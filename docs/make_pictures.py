@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation from scikit-image's sample photo.
+"""Make the pictures of the documentation from the sample photo.
 
 python docs/make_pictures.py
 """
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from skimage.data import astronaut
 
 from facegeo import FaceGeometry
 from facegeo.dense import dense_faces
@@ -15,12 +14,13 @@ from facegeo.draw import annotate
 from facegeo.files import write_bytes
 from facegeo.images import encode_photo
 from facegeo.raster import draw_mesh
+from facegeo.sample import sample_photo
 
 _IMAGES = Path(__file__).parent / "images"
 
 
 def main() -> None:
-    part = np.ascontiguousarray(astronaut()[:280, 110:350, ::-1])
+    part = np.ascontiguousarray(sample_photo()[:280, 110:350])
     photo = cv2.resize(part, None, fx=2.4, fy=2.4, interpolation=cv2.INTER_CUBIC)
     faces = FaceGeometry()(photo)
     dense = dense_faces(faces)

@@ -173,7 +173,7 @@ def read_crops(path: str | Path, most: int = MOST_CROPS) -> np.ndarray:
     """
     import cv2
 
-    from facegeo.training.images import decoded, open_pictures
+    from facegeo.pictures import decoded, open_pictures
 
     pictures = open_pictures(path)
     count = len(pictures.names)
@@ -187,12 +187,11 @@ def read_crops(path: str | Path, most: int = MOST_CROPS) -> np.ndarray:
 
 
 def sample_crops(count: int = 64) -> np.ndarray:
-    """Crops around the face of scikit-image's astronaut, moved and scaled at random, seeded."""
-    import skimage.data
-
+    """Crops around the face of the sample photo, moved and scaled at random, seeded."""
     from facegeo.crop import crop_faces
+    from facegeo.sample import sample_photo
 
-    photo = np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+    photo = sample_photo()
     rng = np.random.default_rng(0)
     centre = np.array([223, 118]) + rng.uniform(-12, 12, (count, 2))
     half = rng.uniform(60, 95, (count, 1))

@@ -77,6 +77,6 @@ def dev_photos(dev) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="session")
 def sample_photo() -> np.ndarray:
     """The demo photo, one face, BGR."""
-    from skimage.data import astronaut
+    from facegeo import sample
 
-    return np.ascontiguousarray(astronaut()[:, :, ::-1])
+    return sample.sample_photo()

@@ -18,7 +18,7 @@ import numpy as np
 from facegeo import crop
 from facegeo.bench.engines import BASELINE, Key, add_engine_choice, open_engines
 from facegeo.bench.plot import draw_rates
-from facegeo.bench.predictor import sample_photo
+from facegeo.bench.predictor import webcam_photo
 from facegeo.bench.timing import Job, calls_in_turns
 from facegeo.errors import CorruptFileError, MissingBasisError, UnreadableFileError
 from facegeo.files import write_bytes
@@ -164,7 +164,7 @@ def _dense(predictor: FaceGeometry, batch: int) -> Job:
 
 
 def _photos(predictor: FaceGeometry, batch: int) -> Job:
-    photos = [sample_photo()] * batch
+    photos = [webcam_photo()] * batch
     return lambda: predictor(photos)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from facegeo import crop
 from facegeo.bench.timing import in_turns, summary
 from facegeo.predictor import FaceGeometry
+from facegeo.sample import sample_photo
 from facegeo.zoo.store import find
 
 
@@ -62,7 +63,7 @@ def crops(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
 
 def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     """``predictor(photo)`` at 640x480 against detector, crop and network measured alone."""
-    image = sample_photo()
+    image = webcam_photo()
     detector = predictor.detector
     rois = crop.rois_from_boxes(detector(image).boxes)
     images = crop.crop_faces(image, rois)
@@ -83,9 +84,6 @@ def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     }
 
 
-def sample_photo() -> np.ndarray:
-    """scikit-image's astronaut, one face, scaled to fill 640x480 as a webcam would see it."""
-    import skimage.data
-
-    photo = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR)
-    return cv2.resize(photo[:384], (640, 480), interpolation=cv2.INTER_LINEAR)
+def webcam_photo() -> np.ndarray:
+    """The sample photo, one face, scaled to fill 640x480 as a webcam would see it."""
+    return cv2.resize(sample_photo()[:384], (640, 480), interpolation=cv2.INTER_LINEAR)

@@ -31,13 +31,14 @@ def run(options: argparse.Namespace) -> int:
     """Write the annotated sample photo and say where."""
     from facegeo.draw import annotate
     from facegeo.files import write_bytes
-    from facegeo.images import encode_photo, load_photo
+    from facegeo.images import encode_photo
     from facegeo.predictor import FaceGeometry
+    from facegeo.sample import sample_photo
 
     if options.model in ("default", DEFAULT_MODEL):
         ensure_installed(DEFAULT_MODEL)
     ensure_installed(DEFAULT_DETECTOR)
-    photo = load_photo(_sample_photo())
+    photo = sample_photo()
     faces = FaceGeometry(**engine_options(options))(photo)
     write_bytes(options.out, encode_photo(annotate(photo, faces, ("landmarks", "pose")), ".png"))
     for face in faces:
@@ -84,10 +85,3 @@ def _import_from(upstream: Path, name: str) -> None:
         import_faceboxes(upstream / "faceboxes" / "FaceBoxesProd.pth", name)
     else:
         import_3ddfa_v2(upstream / "3ddfa_v2", name, landmark_basis=upstream / "3ddfa")
-
-
-def _sample_photo() -> Path:
-    """``astronaut.png``, which scikit-image's wheel carries (NASA, public domain)."""
-    import skimage.data
-
-    return Path(skimage.data.__file__).parent / "astronaut.png"
