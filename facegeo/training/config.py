@@ -56,7 +56,7 @@ class OptimiserConfig:
     Attributes
     ----------
     name : str
-        ``sgd`` or ``adamw``.
+        ``sgd``, ``adamw``, or ``muon``: Muon for the backbone's 1x1 convolutions, else AdamW.
     rate, momentum, weight_decay : float
     schedule : str
         ``steps``: a tenth after 60 % of the epochs, a hundredth after 80 %; or ``cosine``.
@@ -130,7 +130,7 @@ class TrainConfig:
         object.__setattr__(self, "sizes", sizes)
         choices = {
             "precision": (self.precision, ("fp32", "bf16", "fp16")),
-            "optimiser.name": (self.optimiser.name, ("sgd", "adamw")),
+            "optimiser.name": (self.optimiser.name, ("sgd", "adamw", "muon")),
             "optimiser.schedule": (self.optimiser.schedule, ("steps", "cosine")),
         }
         for name, (value, known) in choices.items():

@@ -79,7 +79,7 @@ def kill_at(monkeypatch, step: int) -> None:
     monkeypatch.setattr(Trainer, "_batch", dying)
 
 
-@pytest.mark.parametrize(("optimiser", "step"), [("sgd", 3), ("adamw", 8)])
+@pytest.mark.parametrize(("optimiser", "step"), [("sgd", 3), ("adamw", 8), ("muon", 5)])
 def test_a_killed_run_resumes_to_the_same_loss(tmp_path, faces, monkeypatch, optimiser, step):
     settings = OptimiserConfig(name=optimiser, rate=1e-3, schedule="cosine", warmup=0.2, clip=5)
     whole = config_of(tmp_path / "whole", optimiser=settings)
