@@ -38,6 +38,8 @@ class DataConfig:
         Folder of AFLW2000-3D to measure after epochs; may be empty.
     workers : int
         Processes that prepare samples, for each training process.
+    yaw_balance : float
+        0: each face once an epoch; 1: faces of up to 30, 60 and 90 degrees of yaw equally often.
     """
 
     labels: str
@@ -47,6 +49,7 @@ class DataConfig:
     negatives: float = 0.25
     dev: str = ""
     workers: int = 1
+    yaw_balance: float = 0.0
 
 
 @dataclass(frozen=True)
