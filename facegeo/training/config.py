@@ -35,6 +35,8 @@ class DataConfig:
         Folder of AFLW2000-3D to measure after epochs; may be empty.
     workers : int
         Processes that prepare samples, for each training process.
+    yaw_balance : float
+        0: each face once an epoch; 1: faces of up to 30, 60 and 90 degrees of yaw equally often.
     """
 
     labels: str
@@ -44,6 +46,7 @@ class DataConfig:
     negatives: float = 0.25
     dev: str = ""
     workers: int = 1
+    yaw_balance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class OptimiserConfig:
     Attributes
     ----------
     name : str
-        ``sgd`` or ``adamw``.
+        ``sgd``, ``adamw``, or ``muon``: Muon for the backbone's 1x1 convolutions, else AdamW.
     rate, momentum, weight_decay : float
     schedule : str
         ``steps``: a tenth after 60 % of the epochs, a hundredth after 80 %; or ``cosine``.
@@ -127,7 +130,7 @@ class TrainConfig:
         object.__setattr__(self, "sizes", sizes)
         choices = {
             "precision": (self.precision, ("fp32", "bf16", "fp16")),
-            "optimiser.name": (self.optimiser.name, ("sgd", "adamw")),
+            "optimiser.name": (self.optimiser.name, ("sgd", "adamw", "muon")),
             "optimiser.schedule": (self.optimiser.schedule, ("steps", "cosine")),
         }
         for name, (value, known) in choices.items():

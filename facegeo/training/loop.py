@@ -188,10 +188,13 @@ class Trainer:
     def _loader(self) -> DataLoader[Batch]:
         """All batches that are left of the run."""
         config, progress, process = self.config, self.progress, self.process
+        balance = config.data.yaw_balance
+        weights = self.data.weights(balance) if balance else None
         epochs = [
             EpochBatches(
                 len(self.data),
                 config.batch,
+                weights=weights,
                 epoch=epoch,
                 size=config.size_of(epoch),
                 seed=config.seed,

@@ -16,7 +16,9 @@ from torch.utils.data import Dataset, Sampler
 from facegeo.crop import convention
 from facegeo.morphable import MorphableModel
 from facegeo.negatives import background_crop
+from facegeo.params import split
 from facegeo.pictures import Pictures, decode
+from facegeo.pose import decompose_affine, euler_from_rotation
 from facegeo.training.augment import (
     AugmentConfig,
     Rng,
@@ -39,6 +41,7 @@ class Key(NamedTuple):
     epoch: int
     sample: int
     size: int
+    view: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         return len(self._faces) + round(self._negatives.share * len(self._faces))
 
     def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng([self._seed, key.epoch, key.sample])
+        rng = np.random.default_rng([self._seed, key.epoch, key.sample, key.view])
         if key.sample >= len(self._faces):
             return _tensors(self._negative(rng, key.size), 0.0)
         sample = self._labelled(key.sample)
@@ -92,6 +95,14 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             sample = self._swapped(sample, rng)
         view = augmented(sample, rng, self._augment, self._mirror, RULE, key.size)
         return _tensors(shifted(view, self._faces.offset_px), 1.0)
+
+    def weights(self, yaw_balance: float) -> np.ndarray:
+        """How often each sample is to come, for :class:`EpochBatches`; negatives as they are."""
+        _, rotation, _ = decompose_affine(split(self._faces.params).pose)
+        yaw_deg = euler_from_rotation(rotation)[:, 0]
+        weights = np.ones(len(self))
+        weights[: len(yaw_deg)] = yaw_weights(yaw_deg, yaw_balance)
+        return weights
 
     def _labelled(self, index: int) -> Sample:
         pictures = self._faces.pictures
@@ -127,6 +138,8 @@ class EpochBatches(Sampler[list[Key]]):
         Samples in an epoch.
     batch : int
         Samples in a batch of all processes together; what is left over at the end is not used.
+    weights : (length,) float, optional
+        How often each sample comes in ``length`` draws, in proportion; by default each comes once.
     first : int
         Batches of this epoch that were already seen.
     rank, world : int
@@ -141,21 +154,29 @@ class EpochBatches(Sampler[list[Key]]):
         epoch: int,
         size: int,
         seed: int,
+        weights: np.ndarray | None = None,
         first: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        order = np.random.default_rng([seed, epoch]).permutation(length)
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(length)
+        if weights is not None:
+            order = rng.permutation(drawn(weights, rng)[order])
         count = length // batch
-        self._batches = order[: count * batch].reshape(count, batch)[first:, rank::world]
+        cut = [
+            part[: count * batch].reshape(count, batch)[first:, rank::world].tolist()
+            for part in (order, _occurrence(order))
+        ]
+        self._batches = [list(zip(*pair, strict=True)) for pair in zip(*cut, strict=True)]
         self._epoch, self._size = epoch, size
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for batch in self._batches.tolist():
-            yield [Key(self._epoch, index, self._size) for index in batch]
+        for batch in self._batches:
+            yield [Key(self._epoch, index, self._size, view) for index, view in batch]
 
 
 class RunBatches(Sampler[list[Key]]):
@@ -175,6 +196,47 @@ class RunBatches(Sampler[list[Key]]):
     def __iter__(self) -> Iterator[list[Key]]:
         for epoch in self._epochs:
             yield from epoch
+
+
+def drawn(weights: np.ndarray, rng: Rng) -> np.ndarray:
+    """As many indices as there are weights; each comes in proportion, give or take one.
+
+    Systematic sampling: less noise than independent draws have.
+    """
+    ends = np.cumsum(weights / weights.sum()) * len(weights)
+    places = np.arange(len(weights)) + rng.random()
+    return np.minimum(np.searchsorted(ends, places, "right"), len(weights) - 1)
+
+
+def yaw_weights(yaw_deg: np.ndarray, balance: float) -> np.ndarray:
+    """Weights of faces that make the ranges 0-30, 30-60 and 60-90 degrees of yaw more alike.
+
+    Parameters
+    ----------
+    yaw_deg : (N,)
+    balance : float
+        0 leaves the ranges as they are; with 1 each is drawn equally often.
+
+    Returns
+    -------
+    weights : (N,)
+        Mean 1.
+    """
+    ranges = np.digitize(np.abs(yaw_deg), (30.0, 60.0))
+    counts = np.bincount(ranges, minlength=3)
+    weights = (1.0 / counts[ranges]) ** balance
+    return np.asarray(weights / weights.mean())
+
+
+def _occurrence(order: np.ndarray) -> np.ndarray:
+    """How often each entry came before."""
+    sort = np.argsort(order, kind="stable")
+    ordered = order[sort]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    lengths = np.diff(np.r_[starts, len(order)])
+    count = np.empty(len(order), np.int64)
+    count[sort] = np.arange(len(order)) - np.repeat(starts, lengths)
+    return count
 
 
 def shifted(sample: Sample, offset_px: tuple[float, float]) -> Sample:

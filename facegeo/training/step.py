@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from facegeo.errors import InvalidInputError
 from facegeo.networks.synergy import SynergyNet
 from facegeo.training.config import OptimiserConfig
 from facegeo.training.losses import LossConfig, parameter_loss, total_loss
+from facegeo.training.muon import MuonAdamW
 
 Batch = dict[str, torch.Tensor]
 
@@ -92,15 +94,29 @@ class TrainingStep(nn.Module):
 
 
 def build_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW; vectors (biases, batch norms) are not decayed."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    """SGD, AdamW or Muon; vectors (biases, batch norms) are not decayed."""
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    matrices = {n for n, p in trained.items() if config.name == "muon" and _is_matrix(n, p)}
+    others = [p for name, p in trained.items() if name not in matrices]
+    decay = config.weight_decay
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.rate, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=config.rate)
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=config.rate)
+    groups = [group | {"matrices": False} for group in groups]
+    chosen = [trained[name] for name in sorted(matrices)]
+    groups.append({"params": chosen, "weight_decay": decay, "matrices": True})
+    return MuonAdamW(groups, lr=config.rate)
+
+
+def _is_matrix(name: str, parameter: torch.Tensor) -> bool:
+    """Whether it is the weight of a 1x1 convolution of the network's backbone."""
+    pointwise = parameter.ndim == 4 and parameter.shape[2:] == (1, 1)
+    return pointwise and name.startswith("network.backbone.")
 
 
 def rate_factor(config: OptimiserConfig, done: float) -> float:

@@ -25,8 +25,10 @@ def shipped_card(name: str) -> Path | None:
 
 
 def shipped_names() -> list[str]:
-    """Names of the shipped models, in alphabetical order."""
-    return sorted(path.stem for path in ASSETS.glob("*.json"))
+    """Names of the shipped models, in alphabetical order; other assets have notes of theirs too."""
+    return sorted(
+        path.stem for path in ASSETS.glob("*.onnx") if path.with_suffix(".json").is_file()
+    )
 
 
 def write_shipped(card: Card, network: bytes, present: Mapping[str, str] | None = None) -> Card:

@@ -26,7 +26,7 @@ from facegeo.training.config import (
 from facegeo.training.datasets import landmarks_of
 from facegeo.training.loop import Trainer, _training_set, train
 from facegeo.training.losses import LossConfig
-from facegeo.training.sampling import EpochBatches, Key, Negatives, TrainingSet
+from facegeo.training.sampling import EpochBatches, Key, Negatives, TrainingSet, yaw_weights
 from facegeo.training.step import rate_factor
 
 QUIET = AugmentConfig(swap=0.0)
@@ -79,7 +79,7 @@ def kill_at(monkeypatch, step: int) -> None:
     monkeypatch.setattr(Trainer, "_batch", dying)
 
 
-@pytest.mark.parametrize(("optimiser", "step"), [("sgd", 3), ("adamw", 8)])
+@pytest.mark.parametrize(("optimiser", "step"), [("sgd", 3), ("adamw", 8), ("muon", 5)])
 def test_a_killed_run_resumes_to_the_same_loss(tmp_path, faces, monkeypatch, optimiser, step):
     settings = OptimiserConfig(name=optimiser, rate=1e-3, schedule="cosine", warmup=0.2, clip=5)
     whole = config_of(tmp_path / "whole", optimiser=settings)
@@ -163,6 +163,40 @@ def test_processes_share_the_batches_of_one():
         assert sorted(batch) == sorted(halves[0] + halves[1])
     assert list(EpochBatches(20, 6, epoch=3, size=64, seed=1, first=1)) == whole[1:]
     assert whole != list(EpochBatches(20, 6, epoch=4, size=64, seed=1))
+
+
+def test_samples_come_as_often_as_their_weights_say():
+    weights = np.repeat([0.5, 1.0, 2.5], [8, 8, 4])
+
+    def keys_of(epoch: int) -> list[Key]:
+        batches = EpochBatches(20, 5, epoch=epoch, size=64, seed=1, weights=weights)
+        return [key for batch in batches for key in batch]
+
+    keys = keys_of(2)
+    assert keys == keys_of(2)
+    counts = np.bincount([key.sample for key in keys], minlength=20)
+    expected = weights * 20 / weights.sum()
+    assert counts.sum() == 20 and (np.abs(counts - expected) < 1).all()
+    # A sample that comes again comes in another view.
+    assert len(set(keys)) == 20
+    assert max(key.view for key in keys) >= 1
+    assert [key.sample for key in keys_of(3)] != [key.sample for key in keys]
+
+
+def test_yaw_ranges_are_balanced():
+    yaw = np.array([0.0, 10, -20, 29, -31, 45, 70, -89])
+    half, whole = yaw_weights(yaw, 0.5), yaw_weights(yaw, 1.0)
+    np.testing.assert_allclose([whole[:4].sum(), whole[4:6].sum(), whole[6:].sum()], 8 / 3)
+    np.testing.assert_allclose(half[4] / half[0], np.sqrt(2))
+    np.testing.assert_allclose(yaw_weights(yaw, 0.0), 1)
+
+
+def test_balance_counts_the_faces_and_leaves_the_negatives(faces, model):
+    data = TrainingSet(faces, model, AugmentConfig(swap=0.0), Negatives(0.25))
+    weights = data.weights(1.0)
+    assert len(weights) == len(data)
+    np.testing.assert_allclose(weights[len(faces) :], 1)
+    assert abs(weights[: len(faces)].mean() - 1) < 1e-9
 
 
 def test_negatives_come_after_the_faces(faces, model):
