@@ -72,6 +72,17 @@ def test_tiles_give_boxes_in_the_photo_once():
     assert found.boxes == pytest.approx(np.array([expected]), abs=1e-3)
 
 
+def test_boxes_of_a_photo_that_was_scaled_down_are_in_its_own_pixels():
+    network = SpotNetwork()
+    photo = np.zeros((512, 1024, 3), np.uint8)
+    photo[224:288, 480:544] = 255
+    found = OneStageFaces(network, search=Search(max_side=512))(photo)
+    assert network.batches == [(1, 256, 512, 3)]
+    assert (found.boxes[:, 2:] - found.boxes[:, :2]) == pytest.approx(80, abs=1e-3)
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    assert len(found) and np.abs(centres - (512, 256)).max() <= 32
+
+
 @pytest.mark.parametrize(("length", "tile"), [(100, 256), (256, 256), (257, 256), (4000, 640)])
 def test_tiles_cover_with_overlap(length, tile):
     starts = tile_starts(length, tile)

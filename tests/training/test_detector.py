@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import tarfile
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +16,8 @@ from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileEr
 from facegeo.networks.one_stage import STRIDES, OneStageDetector, cells  # noqa: E402
 from facegeo.networks.one_stage_file import read_detector, to_safetensors  # noqa: E402
 from facegeo.training import checkpoint  # noqa: E402
-from facegeo.training.detector import mining  # noqa: E402
+from facegeo.training.config import OptimiserConfig  # noqa: E402
+from facegeo.training.detector import mining, prepare  # noqa: E402
 from facegeo.training.detector.batches import Scenes, collate  # noqa: E402
 from facegeo.training.detector.config import (  # noqa: E402
     DetectorConfig,
@@ -27,6 +30,7 @@ from facegeo.training.detector.scenes import (  # noqa: E402
     Composer,
     HardNegatives,
     Scene,
+    _Canvas,
     _sharpened,
     mirror,
     rotated_box,
@@ -41,6 +45,9 @@ from facegeo.training.detector.sources import (  # noqa: E402
 )
 
 FACE_BOX = np.array([22, -3, 98, 99], np.float32)
+
+
+FACES = Faces(np.zeros((1, 120, 120, 3), np.uint8), FACE_BOX[None], np.zeros(1))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +95,10 @@ def test_the_same_step_composes_the_same_scenes_in_any_worker(composer):
 
 
 def test_steps_of_all_sides_show_about_as_many_pixels(composer):
-    config = config_of("", sides=(64, 128, 256), batch=8, reference_side=128)
+    config = config_of("", sides=(64, 128, 256), batch=4, reference_side=128)
     pixels = {
         batch.photos.shape[1]: batch.photos[..., 0].numel()
-        for batch in Scenes(composer, config, range(8))
+        for batch in Scenes(composer, config, range(20))
     }
     assert len(pixels) == 3 and len(set(pixels.values())) == 1
 
@@ -153,6 +160,56 @@ def test_a_face_is_pasted_where_its_box_says():
         assert drawn == pytest.approx(box, abs=4)
 
 
+def test_faces_that_are_mostly_outside_are_ignored():
+    canvas = _Canvas(np.zeros((100, 100, 3), np.uint8), [np.array([1, 2, 3, 4])])
+    canvas.boxes = [np.array(b) for b in ([10, 10, 50, 50], [60, 10, 140, 50], [70, 10, 110, 50])]
+    scene = canvas.scene()
+    assert scene.boxes.tolist() == [[10, 10, 50, 50], [70, 10, 110, 50]]
+    assert scene.ignored.tolist() == [[1, 2, 3, 4], [60, 10, 140, 50]]
+
+
+def extent(photo: np.ndarray) -> list[int]:
+    """The box around what is bright."""
+    rows, columns = np.nonzero(photo[:, :, 0] > 127)
+    return [columns.min(), rows.min(), columns.max(), rows.max()]
+
+
+def test_regions_to_ignore_follow_their_photo_into_the_scene():
+    photo = np.zeros((160, 240, 3), np.uint8)
+    photo[70:91, 100:141] = 255
+    region = np.array([[100, 70, 140, 90]], np.float32)
+    composer = Composer(FACES, Backgrounds(("a",), [photo], [region]))
+    seen = 0
+    for seed in range(30):
+        canvas = composer._background(128, np.random.default_rng(seed))
+        (box,) = np.array(canvas.ignored)
+        if (box >= 2).all() and (box <= 125).all():
+            seen += 1
+            assert box == pytest.approx(extent(canvas.photo), abs=2.5)
+    assert seen > 5
+
+
+def test_faces_of_a_mosaic_lie_where_their_boxes_say():
+    crop = np.zeros((120, 120, 3), np.uint8)
+    crop[31:90, 41:70] = 255
+    faces = Faces(crop[None], np.array([[40, 30, 70, 90]], np.float32), np.zeros(1))
+    dark = [np.zeros((160, 240, 3), np.uint8)]
+    composer = Composer(faces, Backgrounds(("a",), dark, [np.zeros((0, 4), np.float32)]))
+    checked = 0
+    for seed in range(20):
+        canvas = composer._mosaic(256, np.random.default_rng(seed))
+        for box in np.array(canvas.boxes).reshape(-1, 4):
+            x0, y0, x1, y1 = np.clip(np.rint(box), 0, 255).astype(int)
+            around = canvas.photo[y0 : y1 + 1, x0 : x1 + 1, 0]
+            assert around.mean() > 190
+            checked += 1
+        inside = np.zeros((256, 256), bool)
+        for x0, y0, x1, y1 in np.array(canvas.boxes).reshape(-1, 4):
+            inside[max(int(y0) - 6, 0) : int(y1) + 7, max(int(x0) - 6, 0) : int(x1) + 7] = True
+        assert canvas.photo[~inside].max(initial=0) < 128
+    assert checked > 20
+
+
 def test_box_of_a_turned_ellipse():
     centre, size = np.zeros(2, np.float32), np.array([60.0, 100.0])
     assert rotated_box(centre, size, 90) == pytest.approx([-50, -30, 50, 30], abs=1e-4)
@@ -186,6 +243,27 @@ def test_nothing_is_learnt_in_ignored_regions_and_everything_elsewhere():
     inside = (centres >= torch.tensor([100, 100])) & (centres <= torch.tensor([300, 200]))
     assert torch.equal(targets.counted[0], ~inside.all(dim=1))
     assert not targets.positive.any()
+
+
+def test_of_two_faces_at_one_place_the_smaller_is_learnt():
+    large, small = [100, 100, 160, 160], [110, 110, 150, 150]
+    for boxes in ([large, small], [small, large]):
+        targets, centres, strides = targets_of(boxes)
+        fine = targets.positive[0] & (strides == 8)
+        assert fine.any() and (targets.boxes[0][fine] == torch.tensor(small)).all()
+        assert ((centres[targets.positive[0]] - 130).abs().max(dim=1).values <= 0.75 * 16).all()
+
+
+def test_cells_that_see_a_face_of_another_scale_learn_neither():
+    targets, centres, strides = targets_of([[200, 200, 248, 248]])  # 48 px: 3 strides of 16
+    middle = ((centres - 224).abs() <= 8).all(dim=1)
+    assert (targets.positive[0] & (strides == 16)).any()
+    for stride, counted in ((8, False), (32, False), (64, True)):
+        cells_there = middle & (strides == stride) & ~targets.positive[0]
+        if cells_there.any():
+            assert targets.counted[0][cells_there].eq(counted).all(), stride
+    beside = ((centres - 224).abs() > 24).any(dim=1)
+    assert targets.counted[0][beside].all() and not targets.positive[0][beside].any()
 
 
 def test_the_loss_vanishes_for_the_right_answer_and_only_for_it():
@@ -407,6 +485,60 @@ def test_training_learns_in_workers_too(tmp_path, sources):
     assert any(not torch.equal(found.ema[n], v) for n, v in found.network.items())
 
 
+def test_the_rate_rises_and_falls_as_asked(tmp_path, sources):
+    optimiser = OptimiserConfig("sgd", rate=0.1, schedule="cosine", warmup=0.5, clip=1.0)
+    config = config_of(tmp_path, steps=4, mine_steps=0, optimiser=optimiser, sides=(64,))
+    train_detector(config, sources)
+    cosine = 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    assert [line["rate"] for line in lines_of(tmp_path)] == pytest.approx(
+        0.1 * cosine * [0, 0.5, 1, 1]
+    )
+
+
+def data_folder(folder, rng):
+    """Three crops and six backgrounds, 0 and 5 of which are held back."""
+    folder.mkdir()
+    names = [f"{k}.png" for k in range(6)]
+    pictures = folder / "backgrounds"
+    pictures.mkdir()
+    for k, name in enumerate(names):
+        cv2.imwrite(str(pictures / name), np.full((60, 90, 3), 10 * k, np.uint8))
+    with tarfile.open(folder / "crops.tar", "w") as archive:
+        for name in names[:3]:
+            cv2.imwrite(str(folder / name), rng.integers(0, 256, (120, 120, 3), np.uint8))
+            archive.add(folder / name, name)
+    np.savez(
+        folder / "annotations.npz",
+        names=np.array(names[:3]),
+        pts21=rng.uniform(60, 140, (3, 2, 21)),
+        roi_box=np.tile(np.array([50, 50, 150, 150], np.uint16), (3, 1)),
+        yaw_deg=np.array([0.0, 10, 20]),
+    )
+    return DetectorData(str(folder), str(pictures), "teacher")
+
+
+def test_the_teacher_is_asked_once_about_what_is_trained_on(tmp_path, monkeypatch):
+    data = data_folder(tmp_path / "data", np.random.default_rng(0))
+    face, second = 1.2 * FACE_BOX + 56, [10, 10, 50, 50]
+    answers = [([face], [0.9]), ([face, second], [0.9, 0.8]), ([face], [0.9])]
+    answers += [([], [])] * 2 + [([[10, 10, 30, 30]], [0.9])] + [([], [])] * 5
+    teacher = KnownTeacher(*answers)
+    monkeypatch.setattr(prepare, "open_detector", lambda name, options: teacher)
+    taught = tmp_path / "taught.npz"
+    for _ in range(2):
+        faces, backgrounds = prepare.prepare(data, taught)
+        assert faces.yaw_deg.tolist() == [0, 20] and faces.crops.shape == (2, 120, 120, 3)
+        assert faces.boxes == pytest.approx(np.tile(FACE_BOX, (2, 1)), abs=1e-3)
+        assert backgrounds.names == ("1.png", "2.png", "3.png", "4.png")
+        assert [len(regions) for regions in backgrounds.ignored] == [0, 1, 0, 0]
+        assert not teacher.answers
+    with np.load(taught) as archive:
+        cut = {name: archive[name] for name in archive.files} | {"boxes": np.zeros((2, 4))}
+    np.savez(taught, **cut)
+    with pytest.raises(CorruptFileError, match="expected boxes of 3 crops, got 2"):
+        prepare.prepare(data, taught)
+
+
 def test_another_configuration_does_not_continue_a_run(tmp_path, sources):
     config = config_of(tmp_path, steps=1)
     train_detector(config, sources)
@@ -441,6 +573,7 @@ def test_configuration_names_what_is_wrong():
         ({"sides": [100]}, "sides"),
         ({"sides": []}, "sides"),
         ({"precision": "fp16"}, "precision"),
+        ({"optimiser": {"name": "muon"}}, "optimiser"),
         ({"batch": 0}, "batch"),
         ({"threads": -1}, "threads"),
     ):

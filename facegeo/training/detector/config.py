@@ -43,6 +43,8 @@ class DetectorConfig:
     ----------
     run : str
         Folder of the run: config, metrics, checkpoint, what the teacher said.
+    optimiser : OptimiserConfig
+        All of it or none: what a file leaves out of it has the value of the landmarks' recipe.
     steps, batch : int
         Optimiser steps in all; scenes a step where they are of ``reference_side``. Smaller scenes
         come in larger batches, so that all steps cost about the same.
@@ -89,6 +91,10 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision: expected fp32 or bf16, got {self.precision!r}")
+        if self.optimiser.name not in ("sgd", "adamw"):
+            raise InvalidInputError(
+                f"optimiser.name: expected sgd or adamw, got {self.optimiser.name!r}"
+            )
         if not self.sides or any(side < 64 or side % STRIDES[-1] for side in self.sides):
             raise InvalidInputError(f"sides: expected multiples of 64, got {self.sides}")
         for name in ("steps", "batch", "checkpoint_steps", "log_steps", "reference_side"):
