@@ -80,3 +80,19 @@ def sample_photo() -> np.ndarray:
     from facegeo import sample
 
     return sample.sample_photo()
+
+
+@pytest.fixture(scope="session")
+def random_detector():
+    """facegeo's own detector with random weights, as a network and as its ONNX file.
+
+    Exported once for all tests: it takes seconds.
+    """
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from facegeo.networks.one_stage import OneStageDetector
+    from facegeo.networks.one_stage_file import detector_to_onnx
+
+    torch.manual_seed(0)
+    network = OneStageDetector().eval()
+    return network, detector_to_onnx(network)

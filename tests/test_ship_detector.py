@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 import io
@@ -18,13 +19,11 @@ from shared_material import REPOSITORY
 
 torch = pytest.importorskip("torch")
 yaml = pytest.importorskip("yaml")
-pytest.importorskip("onnxscript")
 
 from facegeo.detect import open_detector  # noqa: E402
 from facegeo.detect.base import Detections  # noqa: E402
 from facegeo.errors import CorruptFileError  # noqa: E402
-from facegeo.networks.one_stage import OneStageDetector  # noqa: E402
-from facegeo.networks.one_stage_file import detector_to_onnx, read_detector  # noqa: E402
+from facegeo.networks.one_stage_file import read_detector  # noqa: E402
 from facegeo.training import checkpoint  # noqa: E402
 from facegeo.training.checkpoint import Ema, Progress  # noqa: E402
 from facegeo.training.detector.config import DetectorConfig, DetectorData  # noqa: E402
@@ -47,15 +46,9 @@ class Reference:
         return Detections(np.array([box], np.float32), np.array([0.9], np.float32))
 
 
-def random_network() -> OneStageDetector:
-    torch.manual_seed(0)
-    return OneStageDetector().eval()
-
-
-@pytest.fixture(scope="module")
-def onnx() -> bytes:
-    """Exported once: it takes seconds."""
-    return detector_to_onnx(random_network())
+@pytest.fixture
+def onnx(random_detector) -> bytes:
+    return random_detector[1]
 
 
 @pytest.fixture
@@ -141,13 +134,13 @@ def data(script, tmp_path):
 
 
 @pytest.fixture
-def run(data, tmp_path) -> Path:
+def run(data, tmp_path, random_detector) -> Path:
     """What a run that was stopped at step 7 leaves behind."""
     folder = tmp_path / "runs/last"
     paths = DetectorData(str(data.faces), str(data.backgrounds))
     config = DetectorConfig(str(folder), paths, steps=9)
     RunFolder(folder, config.to_dict())
-    network = random_network()
+    network = copy.deepcopy(random_detector[0])
     average = Ema(network, 0.9)
     with torch.no_grad():
         network.heads[0].bias += 1  # the average is what must ship

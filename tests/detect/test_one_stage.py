@@ -132,14 +132,8 @@ def test_decoding_is_the_networks_own():
     np.testing.assert_allclose(boxes, theirs, rtol=1e-5, atol=1e-3)
 
 
-def test_exported_network_serves_any_size_and_number(tmp_path):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("onnxscript")
-    from facegeo.networks.one_stage import OneStageDetector
-    from facegeo.networks.one_stage_file import detector_to_onnx
-
-    torch.manual_seed(0)
-    (tmp_path / "detector.onnx").write_bytes(detector_to_onnx(OneStageDetector().eval()))
+def test_exported_network_serves_any_size_and_number(random_detector, tmp_path):
+    (tmp_path / "detector.onnx").write_bytes(random_detector[1])
     assert (tmp_path / "detector.onnx").stat().st_size < 4e6
     detector = OneStageFaces.from_file(tmp_path / "detector.onnx", DetectorOptions(0.0))
     photos = [np.zeros((n, 50, 3), np.uint8) for n in (40, 40, 130)]

@@ -130,20 +130,8 @@ def test_a_network_that_would_swell_the_wheel_is_refused(assets):
     assert list_models() == []
 
 
-def test_a_shipped_detector_is_opened(assets, monkeypatch, sample_photo):
-    torch = pytest.importorskip("torch")
-    from facegeo.exporting import to_onnx
-    from facegeo.networks.one_stage import OneStageDetector
-
-    torch.manual_seed(0)
-    onnx = to_onnx(
-        OneStageDetector().eval(),
-        torch.zeros(2, 64, 96, 3, dtype=torch.uint8),
-        input_name="photos",
-        output_names=("scores", "distances"),
-        dynamic={0: "N", 1: "H", 2: "W"},
-        checks=[],
-    )
+def test_a_shipped_detector_is_opened(assets, monkeypatch, sample_photo, random_detector):
+    _, onnx = random_detector
     shipped.write_shipped(tiny_card("detector", "detection", architecture="one-stage"), onnx)
     is_default(monkeypatch, "detection", "detector")
     for name in ("detector", "default", "auto"):
