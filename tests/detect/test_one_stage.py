@@ -83,6 +83,13 @@ def test_boxes_of_a_photo_that_was_scaled_down_are_in_its_own_pixels():
     assert len(found) and np.abs(centres - (512, 256)).max() <= 32
 
 
+def test_of_boxes_that_overlap_much_the_best_stays():
+    for apart, left in ((8, 1), (32, 2)):  # overlaps of 0.67 and 0.11
+        photo = photo_with_spot(96, 160, 48, 48)
+        photo[48, 48 + apart] = 255
+        assert len(OneStageFaces(SpotNetwork())(photo)) == left
+
+
 @pytest.mark.parametrize(("length", "tile"), [(100, 256), (256, 256), (257, 256), (4000, 640)])
 def test_tiles_cover_with_overlap(length, tile):
     starts = tile_starts(length, tile)

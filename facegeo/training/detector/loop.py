@@ -168,6 +168,7 @@ class Trainer:
 
     def _resume(self) -> None:
         if not self.folder.checkpoint.is_file():
+            self.folder.forget_after(0)
             return
         found = checkpoint.load(self.folder.checkpoint)
         found.check_settings(self.config.to_dict(), _MAY_CHANGE, self.folder.path)
