@@ -27,8 +27,9 @@ PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8")
 #: it, stays in float32: a landmark at pixel 120 has steps of 0.06 px in fp16.
 _HALVED: Final = {"Conv", "Clip", "Relu", "Add", "BatchNormalization", "ReduceMax"}
 
-#: Convolutions with so few channels in or out stay in float32: points go in or come out there.
-_FEW_CHANNELS: Final = 4
+#: Convolutions with so few channels in or out stay in float32: points go in or come out there, or
+#: the score and the four sides of a box.
+_FEW_CHANNELS: Final = 5
 
 #: Crops that pass the network together while ranges are collected.
 _CALIBRATION_BATCH = 16
@@ -216,7 +217,7 @@ class _Entry:
         """Subtract 128, and put the difference into the convolution's bias."""
         values = _initializers(self._model)
         weight, bias = values[self._conv.input[1]], values[self._conv.input[2]]
-        _add_constant(self._model, "entry_centre", np.float32(128))
+        _add_constant(self._model, "entry_centre", np.array(128, np.float32))
         _add_constant(
             self._model, "entry_bias", (bias + 0.5 / 128 * weight.sum((1, 2, 3))).astype(np.float32)
         )

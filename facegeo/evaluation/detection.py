@@ -347,6 +347,9 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _thinned(x: np.ndarray, y: np.ndarray, most: int = 201) -> dict[str, list[float]]:
-    """A curve of so many points that a picture and a reader can bear."""
-    rows = np.unique(np.linspace(0, max(len(x) - 1, 0), most).round().astype(int))[: len(x)]
+    """Points of a curve, evenly along x, which rises, and its end: as many as a reader can bear."""
+    if len(x) == 0:
+        return {"x": [], "y": []}
+    rows = np.searchsorted(x, np.linspace(x[0], x[-1], most))
+    rows = np.unique([*rows.clip(max=len(x) - 1), len(x) - 1])
     return {"x": x[rows].tolist(), "y": y[rows].tolist()}

@@ -450,7 +450,7 @@ def _noise(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -
 
 def _degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What cameras and files do: light, grey, blur, noise, compression; over faces and seams."""
-    table = np.arange(256, dtype=np.float32)[:, None]
+    table: np.ndarray = np.arange(256, dtype=np.float32)[:, None]
     if rng.random() < 0.7:
         gamma, gain = rng.uniform(0.6, 1.6), rng.uniform(0.7, 1.3)
         table = 255 * (table / 255) ** gamma * gain + rng.uniform(-20, 20)
