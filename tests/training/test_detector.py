@@ -210,6 +210,24 @@ def test_faces_of_a_mosaic_lie_where_their_boxes_say():
     assert checked > 20
 
 
+def test_small_faces_come_before_large_ones(composer, monkeypatch):
+    pasted = []
+
+    def paste(self, photo, row, centre, side, angle_deg, rng):
+        pasted.append(side)
+        return np.array([0, 0, 1, 1], np.float32)
+
+    monkeypatch.setattr(Composer, "paste", paste)
+    several = 0
+    for seed in range(20):
+        pasted.clear()
+        canvas = _Canvas(np.zeros((256, 256, 3), np.uint8), np.zeros((0, 4)))
+        composer._paste_faces(canvas, np.random.default_rng(seed))
+        assert pasted == sorted(pasted, reverse=True)
+        several += len(pasted) > 1
+    assert several > 5
+
+
 def test_box_of_a_turned_ellipse():
     centre, size = np.zeros(2, np.float32), np.array([60.0, 100.0])
     assert rotated_box(centre, size, 90) == pytest.approx([-50, -30, 50, 30], abs=1e-4)

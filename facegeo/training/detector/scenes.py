@@ -172,8 +172,11 @@ class Composer:
         count = int(rng.choice([0, 1, 2, 3, 5, _MAX_FACES], p=[0.08, 0.2, 0.2, 0.2, 0.2, 0.12]))
         group = rng.random() < 0.3
         base = _face_side(side, rng)
-        for _ in range(count):
-            wanted = base * rng.uniform(0.7, 1.4) if group else _face_side(side, rng)
+        sides = [
+            base * rng.uniform(0.7, 1.4) if group else _face_side(side, rng) for _ in range(count)
+        ]
+        # Large ones first: their hair reaches far beyond their boxes and would hide small faces.
+        for wanted in sorted(sides, reverse=True):
             centre = rng.uniform(-0.1 * wanted, side + 0.1 * wanted, 2)
             if wanted > 0.5 * side:
                 centre = rng.normal(side / 2, side / 8, 2)
