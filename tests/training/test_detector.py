@@ -210,7 +210,7 @@ def test_faces_of_a_mosaic_lie_where_their_boxes_say():
     assert checked > 20
 
 
-def test_small_faces_come_before_large_ones(composer, monkeypatch):
+def test_large_faces_are_pasted_before_small_ones(composer, monkeypatch):
     pasted = []
 
     def paste(self, photo, row, centre, side, angle_deg, rng):
