@@ -5,8 +5,8 @@
 The raw signal is real: landmarks and rotations of one photo under 200 draws of noise with a
 standard deviation of 3, each through crop and network; and once more through the whole stream,
 with its own regions. Motion is laid over it exactly: the head's landmarks turned by an angle, the
-eyelids closed by a half sine of 150 ms. Delay is the shift in time by which the filtered motion fits
-the true one best; amplitude is that of the blink at its deepest, with the noise.
+eyelids closed by a half sine of 150 ms. Delay is the shift in time by which the filtered motion
+fits the true one best; amplitude is that of the blink at its deepest, with the noise.
 """
 
 from __future__ import annotations
@@ -220,8 +220,17 @@ def main() -> None:
     still = measure_still(predictor, load_photo(options.photo))
     figures, curves = evaluate(still, options.fps, Smoothing())
     figures["stream_reduction"] = measure_stream(predictor, load_photo(options.photo))
-    print(json.dumps(figures, indent=1))
-    write_bytes(options.out / "video_jitter.json", json.dumps(figures, indent=1).encode())
+    report = {
+        "picture": options.photo.stem,
+        "face_px": still.size,
+        "model": predictor.card.name,
+        "fps": options.fps,
+        "noise_std": SIGMA,
+        **figures,
+    }
+    text = json.dumps(report, indent=1) + "\n"
+    print(text, end="")
+    write_bytes(options.out / f"video-jitter-{options.photo.stem}.json", text.encode())
     write_bytes(options.out / "video_jitter.png", encode_photo(draw(curves), ".png"))
 
 
