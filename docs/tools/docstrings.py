@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import griffe
@@ -14,39 +15,36 @@ _log = logging.getLogger("mkdocs.docstrings")
 _ROLE = re.compile(r":(?:func|class|meth|data|mod|attr|exc):`(~?)([\w.]+)`")
 _DOCTEST = re.compile(r"(?:^>>>.*\n?(?:^(?:\.\.\.|>>>).*\n?)*)+", re.MULTILINE)
 #: A term at the margin, followed directly by indented text.
-_TERM = re.compile(r"(?:(?<=\n\n)|\A)(\S[^\n]*)\n((?:[ ]{4}[^\n]*\n|\n)+)")
+_TERM = re.compile(r"(?:(?<=\n\n)|\A)(\S[^\n]*)\n([ ]{4}[^\n]*\n(?:[ ]{4}[^\n]*\n|\n)*)")
 
 
 class MarkdownDocstrings(griffe.Extension):
     """Turns roles into links, examples into code, and the terms of a module into a list."""
 
-    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """Rewrite one docstring."""
-        if obj.docstring is None:
-            return
-        text = obj.docstring.value
-        if obj.is_module:
-            text = _TERM.sub(_definition, text + "\n")
-        text = _DOCTEST.sub(lambda match: f"```pycon\n{match[0].rstrip()}\n```\n", text)
-        self._pending.append((obj, text))
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pending: list[tuple[griffe.Object, str]] = []
-
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
-        """Roles last: their targets must all be known."""
-        for obj, text in self._pending:
-            assert obj.docstring is not None
-            obj.docstring.value = _ROLE.sub(lambda match, obj=obj: _link(match, obj, pkg), text)
-        self._pending.clear()
+        """Rewrite the docstrings of a package that was loaded."""
+        for obj in _objects(pkg):
+            if obj.docstring is not None:
+                obj.docstring.value = _as_markdown(obj.docstring.value, obj, pkg)
+
+
+def _objects(parent: griffe.Object) -> Iterator[griffe.Object]:
+    yield parent
+    for member in parent.members.values():
+        if isinstance(member, griffe.Object):  # an alias has its object's docstring
+            yield from _objects(member)
+
+
+def _as_markdown(text: str, obj: griffe.Object, pkg: griffe.Module) -> str:
+    if obj.is_module:
+        text = _TERM.sub(_definition, text + "\n")
+    text = _DOCTEST.sub(lambda match: f"```pycon\n{match[0].rstrip()}\n```\n", text)
+    return _ROLE.sub(lambda match: _link(match, obj, pkg), text)
 
 
 def _definition(match: re.Match[str]) -> str:
-    body = match[2].strip("\n")
-    if "\n    - " in f"\n{body}":  # a list in a definition keeps its place
-        body = body.replace("\n\n    - ", "\n\n    - ")
-    return f"{match[1]}\n:   {body.lstrip()}\n\n"
+    body = match[2].strip("\n").removeprefix("    ")
+    return f"{match[1]}\n:   {body}\n\n"
 
 
 def _link(match: re.Match[str], obj: griffe.Object, pkg: griffe.Module) -> str:

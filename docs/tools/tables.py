@@ -125,7 +125,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
         text = parser._get_formatter()._expand_help(action) if action.help else ""
         rows.append((f"`{', '.join(names)}{given}`", _escaped(text)))
     if rows:
-        yield _table(("", ""), rows) + "\n"
+        yield _table(("option", "what it does"), rows) + "\n"
 
 
 def _value(action: argparse.Action) -> str:
