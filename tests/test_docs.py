@@ -14,6 +14,7 @@ from shared_material import REPOSITORY
 
 from facegeo import MorphableModel
 from facegeo.cli import build_parser
+from facegeo.zoo import Card, shipped
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,19 @@ def test_results_of_an_unknown_kind_are_named(tmp_path):
     report = runpy.run_path(str(REPOSITORY / "benchmarks/report.py"))
     (tmp_path / "odd.json").write_text('{"something": 1}')
     assert "[`odd.json`](results/odd.json)" in report["with_tables"]("", tmp_path)
+
+
+def test_a_model_that_ships_is_in_the_table(tmp_path, monkeypatch):
+    """By its card: nothing is typed when a model is added to the package."""
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path)
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(tmp_path / "cache"))
+    tables = runpy.run_path(str(REPOSITORY / "docs/tools/tables.py"))["TABLES"]
+    assert "No network ships" in tables["shipped-models"]()
+    card = Card("tiny", "landmarks", "synergynet", "a test", "free | open", {})
+    shipped.write_shipped(card, b"network")
+    assert "| `tiny` | landmarks | synergynet | a test | free \\| open |" in (
+        tables["shipped-models"]()
+    )
 
 
 @pytest.fixture
