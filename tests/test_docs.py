@@ -62,17 +62,23 @@ def test_pages_load_nothing_from_other_servers(site):
         assert not [url for url in loaded if re.match(r"(?:https?:)?//", url)], page
 
 
-def test_the_tables_of_the_benchmarks_are_those_of_the_results():
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    import report
+
+    return report
+
+
+def test_the_tables_of_the_benchmarks_are_those_of_the_results(report):
     """Made by ``python benchmarks/report.py``."""
-    report = runpy.run_path(str(REPOSITORY / "benchmarks/report.py"))
     readme = (REPOSITORY / "benchmarks/README.md").read_text(encoding="utf-8")
-    assert report["with_tables"](readme, REPOSITORY / "benchmarks/results") == readme
+    results = report.read_results(REPOSITORY / "benchmarks/results")
+    assert report.with_sections(readme, results) == readme
 
 
-def test_results_of_an_unknown_kind_are_named(tmp_path):
-    report = runpy.run_path(str(REPOSITORY / "benchmarks/report.py"))
-    (tmp_path / "odd.json").write_text('{"something": 1}')
-    assert "[`odd.json`](results/odd.json)" in report["with_tables"]("", tmp_path)
+def test_results_of_an_unknown_kind_are_named(report):
+    assert "[`odd.json`](results/odd.json)" in report.with_sections("", {"odd": {"something": 1}})
 
 
 def test_a_model_that_ships_is_in_the_table(tmp_path, monkeypatch):
