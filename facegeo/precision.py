@@ -216,7 +216,7 @@ class _Entry:
         """Subtract 128, and put the difference into the convolution's bias."""
         values = _initializers(self._model)
         weight, bias = values[self._conv.input[1]], values[self._conv.input[2]]
-        _add_constant(self._model, "entry_centre", np.float32(128))
+        _add_constant(self._model, "entry_centre", np.array(128, np.float32))
         _add_constant(
             self._model, "entry_bias", (bias + 0.5 / 128 * weight.sum((1, 2, 3))).astype(np.float32)
         )

@@ -173,7 +173,7 @@ def read_crops(path: str | Path, most: int = MOST_CROPS) -> np.ndarray:
     """
     import cv2
 
-    from facegeo.training.images import decoded, open_pictures
+    from facegeo.pictures import decoded, open_pictures
 
     pictures = open_pictures(path)
     count = len(pictures.names)
