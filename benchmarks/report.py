@@ -6,8 +6,11 @@ python benchmarks/report.py
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import report_accuracy
 
 from facegeo.files import write_bytes
 
@@ -17,12 +20,22 @@ _MARK = "<!-- tables, made by report.py -->"
 
 def main() -> None:
     readme = _HERE / "README.md"
-    head = readme.read_text(encoding="utf-8").split(_MARK)[0]
-    sections = [
-        _section(path.stem, json.loads(path.read_text(encoding="utf-8")))
-        for path in sorted((_HERE / "results").glob("*.json"))
-    ]
-    write_bytes(readme, "\n".join([f"{head}{_MARK}\n", *sections]).encode())
+    reports = read_results(_HERE / "results")
+    write_bytes(readme, with_sections(readme.read_text(encoding="utf-8"), reports).encode())
+
+
+def read_results(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name of each file of results, without its ending -> its content."""
+    paths = sorted(folder.glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def with_sections(text: str, reports: Mapping[str, dict[str, Any]]) -> str:
+    """The text of benchmarks/README.md with all tables anew: those of machines have a commit."""
+    head = text.split(_MARK)[0]
+    machines = [_section(name, report) for name, report in reports.items() if "commit" in report]
+    others = {name: report for name, report in reports.items() if "commit" not in report}
+    return "\n".join([f"{head}{_MARK}\n", *machines, *report_accuracy.sections(others)])
 
 
 def _section(name: str, report: dict[str, Any]) -> str:

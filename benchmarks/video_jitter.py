@@ -220,8 +220,17 @@ def main() -> None:
     still = measure_still(predictor, load_photo(options.photo))
     figures, curves = evaluate(still, options.fps, Smoothing())
     figures["stream_reduction"] = measure_stream(predictor, load_photo(options.photo))
-    print(json.dumps(figures, indent=1))
-    write_bytes(options.out / "video_jitter.json", json.dumps(figures, indent=1).encode())
+    report = {
+        "picture": options.photo.stem,
+        "face_px": still.size,
+        "model": predictor.card.name,
+        "fps": options.fps,
+        "noise_std": SIGMA,
+        **figures,
+    }
+    text = json.dumps(report, indent=1) + "\n"
+    print(text, end="")
+    write_bytes(options.out / f"video-jitter-{options.photo.stem}.json", text.encode())
     write_bytes(options.out / "video_jitter.png", encode_photo(draw(curves), ".png"))
 
 

@@ -1,12 +1,14 @@
-"""Make the pictures of the documentation from the sample photo.
+"""Make the pictures of the documentation: from the sample photo and the face model.
 
-python docs/make_pictures.py
+python docs/make_pictures.py [demo] [axes] [landmarks68] [pixels]
 """
 
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+from tools import convention_pictures
 
 from facegeo import FaceGeometry
 from facegeo.dense import dense_faces
@@ -19,16 +21,32 @@ from facegeo.sample import sample_photo
 _IMAGES = Path(__file__).parent / "images"
 
 
-def main() -> None:
+def demo() -> np.ndarray:
+    """What the predictor finds in a photo: landmarks and pose, and the dense mesh."""
     part = np.ascontiguousarray(sample_photo()[:280, 110:350])
     photo = cv2.resize(part, None, fx=2.4, fy=2.4, interpolation=cv2.INTER_CUBIC)
     faces = FaceGeometry()(photo)
     dense = dense_faces(faces)
     flat = annotate(photo, faces, ["landmarks", "pose"])
     mesh = draw_mesh(photo, dense.vertices, dense.model.triangles)
-    picture = np.concatenate([flat, mesh], axis=1)
-    write_bytes(_IMAGES / "demo.jpg", encode_photo(picture, ".jpg"))
+    return np.concatenate([flat, mesh], axis=1)
+
+
+#: File -> what draws it.
+PICTURES = {
+    "demo.jpg": demo,
+    "axes.jpg": convention_pictures.axes_picture,
+    "landmarks68.jpg": convention_pictures.landmarks_picture,
+    "pixels.png": convention_pictures.pixels_picture,
+}
+
+
+def main(wanted: list[str]) -> None:
+    """Draw all, or those that are named without their ending."""
+    for name, draw in PICTURES.items():
+        if not wanted or Path(name).stem in wanted:
+            write_bytes(_IMAGES / name, encode_photo(draw(), Path(name).suffix))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

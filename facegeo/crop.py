@@ -21,6 +21,9 @@ CROP_SIZE: Final = 120
 _BOX_ENLARGEMENT: Final = 1.58
 _BOX_CENTRE_DROP: Final = 0.14
 
+#: Side of a region around landmarks, in longer sides of their box (3DDFA_V2's tracking rule).
+REGION_SIDE: Final = 2**0.5
+
 #: A region larger than this many times the photo's longer side is a mistake, not a face.
 _LARGEST_ROI: Final = 8
 
@@ -148,6 +151,9 @@ def pose_from_photo(
 def rois_from_boxes(boxes: np.ndarray) -> np.ndarray:
     """ROIs of detector boxes, by the rule of 3DDFA_V2, rounded to whole pixels.
 
+    A box of mean side s gives a square of side ``floor(1.58 s)`` whose centre lies 0.14 s below the
+    box's.
+
     Parameters
     ----------
     boxes : (N, 4) float
@@ -167,6 +173,9 @@ def rois_from_boxes(boxes: np.ndarray) -> np.ndarray:
 def rois_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
     """ROIs around known landmarks, by the tracking rule of 3DDFA_V2.
 
+    With r as half the longer side of the landmarks' box, a square of side ``2 sqrt(2) r`` about the
+    same centre, rounded to whole pixels.
+
     Parameters
     ----------
     landmarks : (N, K, 2 or 3) float
@@ -178,8 +187,7 @@ def rois_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
     """
     points = np.asarray(landmarks, np.float64)[..., :2]
     low, high = points.min(axis=1), points.max(axis=1)
-    radius = (high - low).max(axis=1) / 2
-    return _squares((low + high) / 2, 2 * np.sqrt(2) * radius)
+    return _squares((low + high) / 2, REGION_SIDE * (high - low).max(axis=1))
 
 
 def check_rois(rois: np.ndarray, photo_hw: tuple[int, int]) -> None:

@@ -32,7 +32,7 @@ class ModelMesh:
             raise MissingBasisError(
                 f"model {card.name!r} has landmarks but no dense mesh: it was imported without "
                 f"{card.missing.get('morphable', 'its dense bases')}; import it again from a "
-                "folder that holds them"
+                "folder that holds them, or fit facegeo-generic: facegeo.dense.dense_faces(faces)"
             )
         self._model.read("morphable")  # compares the checksum
         return MorphableModel.load(self._model.path("morphable"))

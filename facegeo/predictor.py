@@ -56,7 +56,7 @@ class FaceGeometry:
     detector : str
         ``auto``, ``default``, ``cascade``, or the name of a detection model.
     backend : str
-        ``auto``, ``onnxruntime``, ``openvino`` or ``pytorch``.
+        ``auto``, ``onnxruntime``, ``openvino``, ``pytorch`` or ``tensorrt``.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. A device that was named and is not there is an
         error; only ``auto`` chooses.
@@ -291,8 +291,8 @@ class FaceGeometry:
             dropped and counted. A file is then played at the speed of its timestamps.
         smooth : bool or Smoothing
             Off: exactly what the network says of each frame. On: as described in
-            :mod:`facegeo.track.smoothing`; at rest changes arrive a third of a second late, motion
-            at most one frame.
+            :mod:`facegeo.track.smoothing`; slow changes arrive late by the delay of
+            :class:`facegeo.track.filters.OneEuroSettings`, motion by at most one frame.
         tracking : TrackerOptions, optional
             When faces are looked for, believed and forgotten.
         fps : float, optional

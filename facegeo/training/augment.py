@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facegeo.crop import CROP_SIZE, CropConvention
+from facegeo.crop import CROP_SIZE, REGION_SIDE, CropConvention
 from facegeo.morphable import Mirror
 from facegeo.training.geometry import (
     mirror_landmarks,
@@ -21,6 +21,9 @@ from facegeo.training.geometry import (
 )
 
 Rng = np.random.Generator
+
+#: How much of the random shift and zoom remains in a view that is recentred.
+_LITTLE = 0.25
 
 _BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
 
@@ -38,6 +41,10 @@ class AugmentConfig:
         Largest turn, and largest shift as a part of the crop's side, each way.
     zoom : float
         Scale between 1 / (1 + zoom) and 1 + zoom.
+    recentre : float
+        Probability that a view is placed as a tracker or a benchmark would place it: the turned
+        landmarks' box in the middle, by :func:`facegeo.crop.rois_from_landmarks`, with a quarter
+        of ``shift`` and ``zoom``. The other views keep the place that their crop has.
     brightness, contrast, saturation, tint : float
         Largest change, as a part of the full range.
     """
@@ -51,6 +58,7 @@ class AugmentConfig:
     rotation_deg: float = 20.0
     shift: float = 0.05
     zoom: float = 0.12
+    recentre: float = 0.0
     brightness: float = 0.2
     contrast: float = 0.3
     saturation: float = 0.3
@@ -89,7 +97,7 @@ def augmented(
     if mirror is not None and rng.random() < config.flip:
         sample = flipped(Sample(crop, sample.params, sample.landmarks), mirror, rule)
         crop = sample.crop
-    matrix = random_similarity(rng, config)
+    matrix = random_similarity(rng, config, sample.landmarks)
     border = _BORDERS[rng.integers(len(_BORDERS))]
     crop = recoloured(moved_picture(crop, matrix, size, border), rng, config)
     return Sample(
@@ -108,13 +116,40 @@ def flipped(sample: Sample, mirror: Mirror, rule: CropConvention) -> Sample:
     )
 
 
-def random_similarity(rng: Rng, config: AugmentConfig) -> np.ndarray:
-    """A ``(2, 3)`` similarity within the configured ranges."""
+def random_similarity(rng: Rng, config: AugmentConfig, landmarks: np.ndarray) -> np.ndarray:
+    """A ``(2, 3)`` similarity within the configured ranges, for a face with these landmarks."""
     angle = rng.uniform(-config.rotation_deg, config.rotation_deg, 1)
     reach = np.log1p(config.zoom)
     scale = np.exp(rng.uniform(-reach, reach, 1))
     shift = rng.uniform(-config.shift, config.shift, (1, 2)) * CROP_SIZE
+    if config.recentre and rng.random() < config.recentre:
+        return recentred(landmarks, angle, scale**_LITTLE, shift * _LITTLE)
     return similarities(angle, scale, shift)[0]
+
+
+def recentred(
+    landmarks: np.ndarray, angle_deg: np.ndarray, scale: np.ndarray, shift: np.ndarray
+) -> np.ndarray:
+    """A turn after which the landmarks' region is the whole crop, but for scale and shift.
+
+    Parameters
+    ----------
+    landmarks : (68, 3) float
+    angle_deg, scale : (1,) float
+    shift : (1, 2) float
+
+    Returns
+    -------
+    matrix : (2, 3) float64
+    """
+    turn = similarities(angle_deg, np.ones(1), np.zeros((1, 2)))
+    turned = transform_landmarks(landmarks[None].astype(np.float64), turn)[0, :, :2]
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    side = REGION_SIDE * (high - low).max()
+    scale = scale * CROP_SIZE / side
+    # From the crop's middle, about which similarities() scales.
+    middle = (low + high) / 2 - (CROP_SIZE - 1) / 2
+    return similarities(angle_deg, scale, shift - scale * middle)[0]
 
 
 def moved_picture(

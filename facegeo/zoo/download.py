@@ -15,6 +15,7 @@ from pathlib import Path
 
 from facegeo import files
 from facegeo.errors import DownloadError, InvalidInputError
+from facegeo.exporting import require_torch
 from facegeo.zoo.releases import RELEASES, Release, RemoteFile
 from facegeo.zoo.store import InstalledModel, cache_dir
 from facegeo.zoo.upstream import import_3ddfa_v2, import_faceboxes
@@ -35,11 +36,14 @@ def fetch(name: str, *, progress: bool = True) -> InstalledModel:
     ------
     InvalidInputError
         If there is no release of that name.
+    DependencyMissingError
+        Without the extra ``[torch]``, which converts releases; before anything is downloaded.
     DownloadError
         If a file does not arrive, or is not the file that was promised.
     """
     if name not in RELEASES:
         raise InvalidInputError(f"release: expected one of {', '.join(RELEASES)}, got {name!r}")
+    require_torch(f"installing {name}")
     release = RELEASES[name]
     folder = download(release, progress=progress)
     if release.importer == "faceboxes":

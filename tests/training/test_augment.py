@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from training_data import RULE, painted, some_params
 
+from facegeo.crop import rois_from_landmarks
 from facegeo.morphable import MorphableModel
 from facegeo.negatives import background_crop
 from facegeo.training.augment import (
@@ -15,6 +16,8 @@ from facegeo.training.augment import (
     flipped,
     misplaced,
     moved_picture,
+    random_similarity,
+    recentred,
 )
 from facegeo.training.datasets import landmarks_of
 from facegeo.training.face_swap import FaceSwap
@@ -162,3 +165,37 @@ def test_backgrounds_are_squares_of_the_photo():
     crop = background_crop(photo, np.random.default_rng(0), 64)
     assert crop.shape == (64, 64, 3)
     assert (crop == 77).all()
+
+
+@pytest.mark.parametrize("angle", [0.0, 37.0])
+def test_a_recentred_view_has_the_region_that_a_tracker_would_take(model, angle):
+    sample = sample_of(model)
+    still = np.array([angle]), np.ones(1), np.zeros((1, 2))
+    off_centre = transform_landmarks(
+        sample.landmarks[None], similarities(np.zeros(1), np.full(1, 0.8), np.array([[9.0, -7.0]]))
+    )[0]
+    moved = transform_landmarks(off_centre[None], recentred(off_centre, *still)[None])
+    # The region has whole pixels: its corners may be off by one.
+    assert np.abs(rois_from_landmarks(moved) - (-0.5, -0.5, 119.5, 119.5)).max() <= 1
+    wide = transform_landmarks(
+        off_centre[None],
+        recentred(off_centre, np.array([angle]), np.full(1, 1.1), np.array([[3.0, 0.0]]))[None],
+    )
+    middles = [(x[0, :, 0].min() + x[0, :, 0].max()) / 2 for x in (moved, wide)]
+    assert abs(middles[1] - middles[0] - 3.0) < 1e-3
+    assert abs(np.ptp(wide[0, :, 0]) / np.ptp(moved[0, :, 0]) - 1.1) < 1e-4
+
+
+def test_recentred_views_are_as_frequent_as_asked(model):
+    sample, rng = sample_of(model), np.random.default_rng(0)
+    config = AugmentConfig(recentre=0.7, rotation_deg=0.0, shift=0.05, zoom=0.1)
+    off_centre = transform_landmarks(
+        sample.landmarks[None], similarities(np.zeros(1), np.ones(1), np.array([[20.0, 0.0]]))
+    )[0]
+    shifts = []
+    for _ in range(300):
+        moved = transform_landmarks(
+            off_centre[None], random_similarity(rng, config, off_centre)[None]
+        )[0]
+        shifts.append(abs((moved[:, 0].min() + moved[:, 0].max()) / 2 - 59.5))
+    assert 0.6 < np.mean(np.array(shifts) < 0.0125 * 120 + 0.01) < 0.8

@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from facegeo.errors import DownloadError, InvalidInputError
+from facegeo.errors import DependencyMissingError, DownloadError, InvalidInputError
 from facegeo.zoo import download
 from facegeo.zoo.releases import RELEASES, Release, RemoteFile
 
@@ -128,6 +129,14 @@ def test_a_mirror_is_asked_for_the_same_path(server, monkeypatch):
 def test_unknown_releases_are_refused(cache):
     with pytest.raises(InvalidInputError, match="3ddfa-v2-mb05"):
         download.fetch("nothing")
+
+
+def test_nothing_is_downloaded_that_cannot_be_converted(cache, server, monkeypatch):
+    monkeypatch.setenv("FACEGEO_MIRROR", server.url)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(DependencyMissingError, match=r"facegeo\[torch\]"):
+        download.fetch("faceboxes")
+    assert server.requests == []
 
 
 def test_fetching_a_release_installs_a_working_model(cache, server, shared, monkeypatch):

@@ -1,0 +1,140 @@
+"""Tables and pages that are made from the code and its data, never typed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+
+from facegeo.backends import BACKENDS
+from facegeo.bench import build_parser as bench_parser
+from facegeo.cli import build_parser
+from facegeo.draw import ANNOTATORS
+from facegeo.readers import LAYOUTS
+from facegeo.zoo.releases import DEFAULTS, RELEASES
+from facegeo.zoo.store import find_any, list_models
+
+
+def shipped_models() -> str:
+    """The models in the package, from their cards."""
+    cards = [model.card for model in map(find_any, list_models()) if model.ships]
+    if not cards:
+        return "No network ships in this version; the sections below say how to get one."
+    return _table(
+        ("model", "for", "architecture", "where it comes from", "licence"),
+        ((f"`{c.name}`", c.task, c.architecture, c.source, c.licence) for c in cards),
+    )
+
+
+def default_models() -> str:
+    """What ``default`` stands for."""
+    return _table(("for", "`default` is"), ((task, f"`{name}`") for task, name in DEFAULTS.items()))
+
+
+def releases() -> str:
+    """What can be fetched by name."""
+    return _table(
+        ("command", "installs", "licence"),
+        ((f"`facegeo fetch {r.name}`", f"`{r.model}`", r.licence) for r in RELEASES.values()),
+    )
+
+
+def face_model_layouts() -> str:
+    """The morphable models of other projects that can be read."""
+    return _table(
+        ("`--layout`", "what it is"),
+        ((f"`{name}`", layout.description) for name, layout in LAYOUTS.items()),
+    )
+
+
+def engines() -> str:
+    """The names of ``backend=``."""
+    return ", ".join(f"`{name}`" for name in ("auto", *BACKENDS))
+
+
+def styles() -> str:
+    """The names of ``facegeo.draw``."""
+    return ", ".join(f"`{name}`" for name in ANNOTATORS)
+
+
+def commands() -> str:
+    """Every command of ``facegeo`` with its options."""
+    return "\n".join(_command_lines(build_parser(), 2))
+
+
+def bench_commands() -> str:
+    """Every benchmark of ``facegeo-bench`` with its options."""
+    return "\n".join(_command_lines(bench_parser(), 3))
+
+
+#: Name in ``<!-- made: NAME -->`` -> what takes its place.
+TABLES: dict[str, Callable[[], str]] = {
+    "shipped-models": shipped_models,
+    "default-models": default_models,
+    "releases": releases,
+    "face-model-layouts": face_model_layouts,
+    "engines": engines,
+    "styles": styles,
+    "commands": commands,
+    "bench-commands": bench_commands,
+}
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [tuple(head), *(tuple(row) for row in rows)]
+    lines.insert(1, ("---",) * len(lines[0]))
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def _command_lines(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
+    """A heading, what the command does, its usage and its options; then its sub-commands."""
+    for name, child, text in _children(parser):
+        yield f"{'#' * level} {child.prog} {{ #{child.prog.replace(' ', '-')} }}\n"
+        description = child.description or f"{text[:1].upper()}{text[1:]}."
+        yield f"{_escaped(description)}\n"
+        children = list(_children(child))
+        if not children:
+            formatter = argparse.RawTextHelpFormatter("", width=88)
+            formatter.add_usage(child.usage, child._actions, child._mutually_exclusive_groups, "")
+            yield f"```text\n{child.prog}{formatter.format_help().rstrip()}\n```\n"
+            yield from _options(child)
+        if child.epilog:
+            yield f"{_escaped(child.epilog)}\n"
+        yield from _command_lines(child, level + 1)
+        del name
+
+
+def _children(
+    parser: argparse.ArgumentParser,
+) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, child in action.choices.items():
+                yield name, child, texts.get(name, "")
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    rows = []
+    for action in parser._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        names = action.option_strings or [str(action.metavar or action.dest)]
+        given = "" if action.nargs == 0 or not action.option_strings else f" {_value(action)}"
+        text = parser._get_formatter()._expand_help(action) if action.help else ""
+        rows.append((f"`{', '.join(names)}{given}`", _escaped(text)))
+    if rows:
+        yield _table(("option", "what it does"), rows) + "\n"
+
+
+def _value(action: argparse.Action) -> str:
+    if isinstance(action.metavar, tuple):
+        return " ".join(action.metavar)
+    if action.metavar is None and action.choices is not None:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    return str(action.metavar or action.dest.upper())
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
