@@ -50,7 +50,7 @@ class FaceGeometry:
     detector : str
         ``auto``, ``default``, ``cascade``, or the name of a detection model.
     backend : str
-        ``auto``, ``onnxruntime``, ``openvino`` or ``pytorch``.
+        ``auto``, ``onnxruntime``, ``openvino``, ``pytorch`` or ``tensorrt``.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. A device that was named and is not there is an
         error; only ``auto`` chooses.

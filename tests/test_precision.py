@@ -96,12 +96,8 @@ def test_bytes_enter_the_int8_graph_exactly_and_points_stay_float(tiny):
     scale, zero = (values[name] for name in first.input[1:])
     every = np.arange(256)
     assert (np.rint((every - 128) / 128 / scale) + zero == every).all()
-    quantised = {
-        node.name
-        for node in convolutions
-        if makers.get(node.input[0]) and makers[node.input[0]].op_type == "DequantizeLinear"
-    }
-    assert len(convolutions) - len(quantised) == 2  # points in, and their shifts out
+    exact = [values[node.input[1]].shape for node in convolutions if node.input[1] in values]
+    assert exact == [(64, 3, 1), (3, 128, 1)]  # points in, and their shifts out
 
 
 def test_bfloat16_is_rounded_as_pytorch_rounds():
@@ -142,7 +138,8 @@ def test_openvino_agrees_at_every_batch_size(tiny, openvino_of, name, batch):
     limit = {"fp32": 0.01, "int8": 1.0}[name]
     for key, value in expected.items():
         assert found[key].shape == (batch, *value.shape[1:])
-    assert np.abs(found["landmarks"] - expected["landmarks"][:batch]).mean(initial=0) < limit
+    off = np.abs(found["landmarks"] - expected["landmarks"][:batch])
+    assert batch == 0 or off.mean() < limit
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +187,7 @@ def test_openvino_outputs_belong_to_the_caller_also_between_threads(tiny, openvi
 def test_auto_takes_the_fastest_and_says_so(tiny, monkeypatch, caplog):
     pytest.importorskip("openvino")
     monkeypatch.setattr(backends, "_has_cuda", lambda: False)
+    monkeypatch.setattr(backends, "runs_int8_exactly", lambda: True)
     with caplog.at_level(logging.INFO, "facegeo"):
         network = open_network(tiny)
     assert (network.name, network.precision) == ("openvino", "int8")

@@ -10,12 +10,12 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facegeo.distributions import installed_version
+from facegeo.processor import cpu_fact, cpu_flags
 
 Job = Callable[[], object]
 
@@ -66,7 +66,7 @@ def machine() -> dict[str, Any]:
     """Hardware and versions, for the record."""
     packages = ("facegeo", "numpy", "opencv-python", "onnxruntime", "openvino", "torch")
     return {
-        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
+        "cpu": cpu_fact("model name") or platform.processor() or platform.machine(),
         "cpu_features": _cpu_features(),
         "cpus": os.cpu_count(),
         "system": platform.platform(),
@@ -111,16 +111,4 @@ def _repeats(job: Job) -> int:
 
 def _cpu_features() -> list[str]:
     """Instructions that decide how fast low precision is."""
-    flags = (_cpu_fact("flags") or "").split()
-    return [flag for flag in _FEATURES if flag in flags]
-
-
-def _cpu_fact(key: str) -> str | None:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            for line in file:
-                if line.startswith(key):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return None
+    return [flag for flag in _FEATURES if flag in cpu_flags()]
