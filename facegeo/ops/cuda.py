@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
@@ -41,7 +42,8 @@ class CudaMeshKernel:
 
     Three ways in: :meth:`__call__` with NumPy arrays (copied both ways), :meth:`__call__` with
     PyTorch CUDA tensors (nothing is copied, on PyTorch's current stream), :meth:`launch` with bare
-    addresses on any stream. Calls from several threads at once are safe.
+    addresses on any stream. Calls from several threads at once are safe; those with arrays wait for
+    each other.
 
     Accuracy: below 0.02 px on a face of 100 to 200 px. Float16 output has 11 bits: at 1000 px it is
     accurate to half a pixel.
@@ -84,6 +86,8 @@ class CudaMeshKernel:
             self._module = module
             self._basis = self._gpu.upload(self._model.words)
             self._scale = self._gpu.upload(self._model.scale)
+            self._stream = self._gpu.stream()  # of arrays; tensors come with their own
+        self._lock = threading.Lock()
         self._splitter = BatchSplitter(self.device)
 
     def __repr__(self) -> str:
@@ -139,6 +143,8 @@ class CudaMeshKernel:
         _check_addresses(pose, coefficients, out, rois, batch, stride >= self.num_coefficients)
         if output not in get_args(OutputName):
             raise InvalidInputError(f"output: expected float32 or float16, got {output!r}")
+        if operator.index(out) % np.dtype(output).itemsize:
+            raise InvalidInputError(f"out: expected an address of {output}, got {out:#x}")
         if rois and rule is None:
             raise InvalidInputError("rois: expected a crop convention beside them, got rule=None")
         if batch == 0:
@@ -225,7 +231,8 @@ class CudaMeshKernel:
             some = None if rois is None else rois[part]
             self._on_arrays(coefficients[part], pose[part], some, out[part], rule, size, output)
 
-        self._splitter.run(len(out), work)
+        with self._lock:
+            self._splitter.run(len(out), work)
         return out
 
     def _on_arrays(
@@ -240,7 +247,6 @@ class CudaMeshKernel:
     ) -> None:
         gpu = self._gpu
         with gpu.current():
-            stream = gpu.stream()
             inputs = [gpu.upload(pose), gpu.upload(coefficients)]
             if rois is not None:
                 inputs.append(gpu.upload(rois))
@@ -254,10 +260,10 @@ class CudaMeshKernel:
                 rule=rule,
                 size=size,
                 output=output,
-                stream=stream.handle,
+                stream=self._stream.handle,
             )
-            gpu.copy_out(out, result, stream)
-            stream.synchronize()
+            gpu.copy_out(out, result, self._stream)
+            self._stream.synchronize()
 
     def _on_tensors(
         self,

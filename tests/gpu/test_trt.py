@@ -17,7 +17,7 @@ from fake_tensorrt import FakeTensorRt, layer
 from shared_material import REPOSITORY
 
 from facegeo.backends import trt_build, trt_slots
-from facegeo.backends.trt import graph_role, open_engine, open_onnx
+from facegeo.backends.trt import open_engine, open_network, open_onnx
 from facegeo.backends.trt_build import Profile, check_version
 from facegeo.backends.trt_cache import EngineCache, EngineKey, differences, sidecar
 from facegeo.backends.trt_inspect import check_engine_precision, layer_precisions
@@ -360,7 +360,7 @@ def test_what_tensorrt_refuses_is_an_error(opened, trt, put_gpu):
     with pytest.raises(BackendUnavailableError, match="could not build"):
         opened()
     trt.refuse_build, trt.refuse_context = False, True
-    with pytest.raises(BackendUnavailableError, match="no execution context"):
+    with pytest.raises(OutOfMemoryError, match="no execution context"):
         opened()
     trt.refuse_context = False
     backend = opened()
@@ -429,10 +429,33 @@ def test_a_precision_that_was_not_exported_is_an_error(cache):
 
     card = Card("x", "landmarks", "", "", "", {}, crop_convention="exact")
     model = install(card, {"network": graph()})
-    assert graph_role(model, "fp32") == "network"
-    for precision in ("fp16", "int3"):
-        with pytest.raises(BackendUnavailableError, match="facegeo export x --precision"):
-            graph_role(model, precision)
+    with pytest.raises(
+        BackendUnavailableError, match="in fp32; .*facegeo export x --precision fp16"
+    ):
+        open_network(model, "cuda:0", "fp16")
+    with pytest.raises(BackendUnavailableError, match="fp32, fp16, bf16, int8, got 'int3'"):
+        open_network(model, "cuda:0", "int3")
+
+
+def test_memory_that_suffices_for_no_recording_costs_one_warning(opened, trt, caplog):
+    backend = opened(8)
+    trt.refuse_context = True
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "facegeo"):
+        for seed in range(4):
+            assert same(backend.run({"crops": crops(5, seed)}), crops(5, seed))
+    assert FakeGraph.made == 0
+    assert len(caplog.records) == 1 and "without recorded graphs" in caplog.text
+
+
+def test_after_an_error_nothing_is_left_in_flight(opened, trt, monkeypatch):
+    """Else the next call would fill buffers that are still being copied."""
+    backend = opened(8)
+    second = backend._slots[1]
+    monkeypatch.setattr(second, "submit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        backend.run({"crops": crops(16)})
+    assert [slot.stream.synchronized for slot in backend._slots] == [1, 1]
 
 
 def test_the_command(trt, tmp_path, capsys):
