@@ -5,8 +5,8 @@
 The raw signal is real: landmarks and rotations of one photo under 200 draws of noise with a
 standard deviation of 3, each through crop and network; and once more through the whole stream,
 with its own regions. Motion is laid over it exactly: the head's landmarks turned by an angle, the
-eyelids closed by a half sine of 150 ms. Delay is the shift in time by which the filtered motion fits
-the true one best; amplitude is that of the blink at its deepest, with the noise.
+eyelids closed by a half sine of 150 ms. Delay is the shift in time by which the filtered motion
+fits the true one best; amplitude is that of the blink at its deepest, with the noise.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import signal
 import threading
 
 import numpy as np
@@ -182,6 +184,34 @@ def test_openvino_outputs_belong_to_the_caller_also_between_threads(tiny, openvi
         thread.join()
     assert not failures
     assert all(np.array_equal(expected[n], kept[n]) for n in kept)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "pytorch"])
+def test_a_forked_child_gets_the_same_or_is_told(tiny, backend):
+    """The threads of an engine do not come along: left alone, the child would wait for them."""
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    network = open_network(tiny, backend, "cpu", "fp32")
+    expected = network.run({"crops": CROPS[:9]})["landmarks"]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(100)
+        try:
+            found = network.run({"crops": CROPS[:9]})["landmarks"]
+            text = "same" if np.abs(found - expected).max() < 1e-3 else "another result"
+        except BackendUnavailableError as error:
+            text = str(error)
+        os.write(writer, text.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    assert "spawn" in text if backend == "pytorch" else text == "same"
+    np.testing.assert_array_equal(network.run({"crops": CROPS[:9]})["landmarks"], expected)
 
 
 def test_auto_takes_the_fastest_and_says_so(tiny, monkeypatch, caplog):

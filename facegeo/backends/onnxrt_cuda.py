@@ -32,13 +32,14 @@ class _Bound:
 class BoundSession:
     """A session whose inputs and outputs lie on the device.
 
-    Without binding, ONNX Runtime takes memory and copies from pageable memory in every call. Calls
+    Without binding, ONNX Runtime takes memory and copies from pageable memory in every call; so it
+    does for networks, such as detectors, whose inputs have other free lengths than the batch. Calls
     from several threads wait for each other.
 
     Parameters
     ----------
     session : InferenceSession
-        Axis 0 of each input and output is the batch, the other lengths are fixed.
+        Axis 0 of each input and output is the batch.
     device_type : str
         ``cuda``; ``cpu`` in tests.
     index : int
@@ -47,6 +48,8 @@ class BoundSession:
 
     def __init__(self, session: Any, device_type: str, index: int) -> None:
         self._session, self._place = session, (device_type, index)
+        values = [*session.get_inputs(), *session.get_outputs()]
+        self._can_bind = all(isinstance(n, int) for value in values for n in value.shape[1:])
         self._sizes = RecordedSizes(self._bind)
         self._splitter = BatchSplitter(f"{device_type}:{index}")
         self._lock = threading.Lock()
@@ -76,7 +79,7 @@ class BoundSession:
 
     def _part(self, inputs: Mapping[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
         try:
-            bound = self._sizes.get(batch)
+            bound = self._sizes.get(batch) if self._can_bind else None
             if bound is None:
                 names = [output.name for output in self._session.get_outputs()]
                 return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))

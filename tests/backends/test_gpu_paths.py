@@ -74,6 +74,17 @@ def test_a_bound_session_gives_what_the_session_gives(session):
         bound.run({"crops": CROPS})
 
 
+def test_a_network_of_free_size_runs_unbound(models):
+    """A detector sees photos of many sizes, one at a time: the batch alone names no buffer."""
+    onnx = find("faceboxes", "detection").read("network")
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    bound = BoundSession(session, "cpu", 0)
+    for side in (64, 96, 64, 96):
+        photo = np.zeros((1, side, 64, 3), np.uint8)
+        expected = session.run(["scores"], {"photos": photo})[0]
+        np.testing.assert_array_equal(bound.run({"photos": photo})["scores"], expected)
+
+
 def test_a_bound_session_splits_what_does_not_fit(session, caplog):
     real = session.run
 

@@ -430,7 +430,7 @@ def test_a_precision_that_was_not_exported_is_an_error(cache):
     card = Card("x", "landmarks", "", "", "", {}, crop_convention="exact")
     model = install(card, {"network": graph()})
     with pytest.raises(
-        BackendUnavailableError, match="in fp32; .*facegeo export x --precision fp16"
+        BackendUnavailableError, match=r"in fp32; .*facegeo export x --precision fp16"
     ):
         open_network(model, "cuda:0", "fp16")
     with pytest.raises(BackendUnavailableError, match="fp32, fp16, bf16, int8, got 'int3'"):
