@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from facegeo.errors import DependencyMissingError, InvalidInputError
 
@@ -329,7 +330,7 @@ def _readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     return found
 
 
-def _add_constant(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
+def _add_constant(model: onnx.ModelProto, name: str, value: npt.ArrayLike) -> None:
     from onnx import numpy_helper
 
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
