@@ -13,7 +13,14 @@ from facegeo import bench
 from facegeo.bench.timing import as_text
 from facegeo.files import write_bytes
 
-BENCHMARKS = ("crops", "photo", "mesh", "raster")
+#: Benchmark -> options.
+BENCHMARKS = {
+    "fps": ("--batches", "1", "64"),
+    "crops": (),
+    "photo": (),
+    "mesh": (),
+    "raster": (),
+}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ from facegeo.bench.engines import BASELINE, Key, add_engine_choice, open_engines
 from facegeo.bench.plot import draw_rates
 from facegeo.bench.predictor import sample_photo
 from facegeo.bench.timing import Job, calls_in_turns
-from facegeo.errors import CorruptFileError, MissingBasisError, UnreadableFileError
+from facegeo.errors import (
+    CorruptFileError,
+    InvalidInputError,
+    MissingBasisError,
+    UnreadableFileError,
+)
 from facegeo.files import write_bytes
 from facegeo.predictor import FaceGeometry
 from facegeo.publishing import sample_crops
@@ -57,6 +63,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     rows, skipped = run_fps_benchmark(engines.running, args.tasks, args.batches, args.rounds)
     compare(rows, before)
     if args.plot is not None:
+        if not rows:
+            raise InvalidInputError(f"--plot: nothing was measured ({skipped})")
         write_bytes(args.plot, draw_rates(rows))
     return {"rows": rows, "not_measured": engines.not_measured | skipped}
 
@@ -160,7 +168,17 @@ def _landmarks(predictor: FaceGeometry, batch: int) -> Job:
 
 def _dense(predictor: FaceGeometry, batch: int) -> Job:
     crops, rois = _inputs(batch)
-    return lambda: predictor.reconstruct(predictor.predict_crops(crops, rois).params, rois)
+    one = predictor.reconstruct(predictor.predict_crops(crops[:1], rois[:1]).params, rois[:1])
+    meshes = _buffer(batch, *one.shape[1:])
+    return lambda: predictor.reconstruct(
+        predictor.predict_crops(crops, rois).params, rois, out=meshes
+    )
+
+
+@lru_cache(maxsize=1)
+def _buffer(*shape: int) -> np.ndarray:
+    """Memory for the meshes of every call, as a video application keeps it."""
+    return np.empty(shape, np.float32)
 
 
 def _photos(predictor: FaceGeometry, batch: int) -> Job:
