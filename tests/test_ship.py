@@ -177,7 +177,7 @@ def test_a_network_that_onnx_changes_is_refused(script, assets, few, backgrounds
         network.heads["pose"].bias += 1e-2
     other = exported(network)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(script, "to_onnx", lambda *_, **__: other)
+        patch.setattr(script, "regressor_onnx", lambda *_, **__: other)
         with pytest.raises(CorruptFileError, match="differs from PyTorch"):
             script.ship([run], few, backgrounds, few / "crops.tar", tmp_path / "model")
     assert not (tmp_path / "model").exists() and len(list(assets.iterdir())) == 1

@@ -50,18 +50,11 @@ def upstream_job(photo: np.ndarray) -> Job:
 
 
 def _mobilenet() -> bytes:
-    from facegeo.exporting import require_torch, to_onnx
+    from facegeo.exporting import regressor_onnx, require_torch
 
     require_torch("the comparison with upstream's network")
     from facegeo.networks.mobilenet_v1 import MobileNetV1
-    from facegeo.networks.regressor import ParameterRegressor, input_example
+    from facegeo.networks.regressor import ParameterRegressor
 
-    network = ParameterRegressor(MobileNetV1(1.0, 62), crop.convention("3ddfa")).eval()
-    return to_onnx(
-        network,
-        input_example(),
-        input_name="crops",
-        output_names=network.output_names,
-        dynamic={0: "N"},
-        checks=[],
-    )
+    network = ParameterRegressor(MobileNetV1(1.0, 62), crop.convention("3ddfa"))
+    return regressor_onnx(network.eval(), checks=())

@@ -27,9 +27,9 @@ from facegeo.evaluation import aflw2000
 from facegeo.evaluation import presence as evaluation_presence
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error
 from facegeo.evaluation.plots import draw_curves
-from facegeo.exporting import parity, to_onnx
+from facegeo.exporting import parity, regressor_onnx
 from facegeo.images import encode_photo
-from facegeo.networks.regressor import SYNERGY, input_example
+from facegeo.networks.regressor import SYNERGY
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.weights_file import read_weights, to_safetensors
 from facegeo.publishing import compared_graph, read_crops
@@ -146,15 +146,7 @@ def ship(
 
 def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:
     """The ONNX file, and its largest relative difference from PyTorch on real crops."""
-    onnx = to_onnx(
-        network,
-        input_example(2),
-        input_name="crops",
-        output_names=network.output_names,
-        dynamic={0: "N"},
-        checks=[input_example(batch) for batch in (1, 3, 64)],
-        tolerance=TOLERANCE,
-    )
+    onnx = regressor_onnx(network, tolerance=TOLERANCE)
     batches = torch.from_numpy(crops).split(100)
     difference = max(parity(network, onnx, batch) for batch in batches)
     if difference > TOLERANCE:

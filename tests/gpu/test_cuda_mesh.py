@@ -153,7 +153,7 @@ def test_model_units_do_not_matter(gpu, batch, unit):
 def test_modes_that_are_huge_beside_the_mean_stay_finite(gpu, batch):
     """Their weights would leave half precision if the mean alone gave the unit."""
     mean, bases, coefficients, pose = problem(30, batch)
-    mean = mean * np.float32(1e-6)
+    mean = mean * np.float32(1e-8)
     found = CudaMeshKernel(mean, bases)(coefficients, pose)
     assert largest_error(mean, bases, coefficients, pose, found) < TOLERANCE_PX
 
