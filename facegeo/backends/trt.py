@@ -25,10 +25,13 @@ from facegeo.backends.trt_slots import Slot, Tensor, plan_pieces
 from facegeo.checks import describe
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.gpu.device import Gpu, open_gpu
-from facegeo.precision import PRECISIONS
 from facegeo.zoo.store import InstalledModel
 
 _log = logging.getLogger(__name__)
+
+#: Of a model's own graphs. Its int8 graph counts bytes from a zero point, for CPUs; TensorRT takes
+#: symmetric quantisation only.
+_PRECISIONS: Final = ("fp32", "fp16", "bf16")
 
 DEFAULT_MAX_BATCH: Final = 256
 _SLOTS: Final = 2
@@ -127,7 +130,7 @@ class TensorRtBackend(Backend):
 
 def open_network(model: InstalledModel, device: str, precision: str) -> TensorRtBackend:
     """The model's engine from the cache, built first where there is none that fits."""
-    check_precision(precision, TensorRtBackend.name, PRECISIONS)
+    check_precision(precision, TensorRtBackend.name, _PRECISIONS)
     _, onnx = network_file(model, precision)
     return open_onnx(onnx, model.card.name, open_gpu(device), precision)
 

@@ -433,8 +433,8 @@ def test_a_precision_that_was_not_exported_is_an_error(cache):
         BackendUnavailableError, match=r"in fp32; .*facegeo export x --precision fp16"
     ):
         open_network(model, "cuda:0", "fp16")
-    with pytest.raises(BackendUnavailableError, match="fp32, fp16, bf16, int8, got 'int3'"):
-        open_network(model, "cuda:0", "int3")
+    with pytest.raises(BackendUnavailableError, match="fp32, fp16, bf16, got 'int8'"):
+        open_network(model, "cuda:0", "int8")
 
 
 def test_memory_that_suffices_for_no_recording_costs_one_warning(opened, trt, caplog):
