@@ -7,6 +7,7 @@ import logging
 import os
 import runpy
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -200,8 +201,11 @@ def test_the_profile_reaches_the_builder(opened, trt):
         Profile.up_to(0)
 
 
-def test_two_backends_in_two_threads(opened):
+def test_two_backends_in_two_threads(opened, monkeypatch):
     backends = [opened(8), opened(8)]
+    for slot in (slot for backend in backends for slot in backend._slots):
+        # Time for another thread to write into the slot, if nothing keeps it out.
+        monkeypatch.setattr(slot.stream, "synchronize", lambda: time.sleep(0.003))
     with ThreadPoolExecutor(4) as pool:
         jobs = [
             (seed, pool.submit(backends[seed % 2].run, {"crops": crops(9, seed)}))
