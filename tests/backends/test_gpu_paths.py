@@ -31,10 +31,11 @@ def test_a_size_is_recorded_when_it_returns_and_the_oldest_goes():
 
 
 def test_parts_cover_the_batch_in_order(caplog):
-    parts = []
+    parts, refused = [], []
 
     def work(part: slice) -> None:
         if part.stop - part.start > 5:
+            refused.append(part)
             raise OutOfMemoryError("full")
         parts.append(part)
 
@@ -44,6 +45,7 @@ def test_parts_cover_the_batch_in_order(caplog):
         splitter.run(17, work)
     assert [i for part in parts[: len(parts) // 2] for i in range(17)[part]] == list(range(17))
     assert len(caplog.records) == 1
+    assert len(refused) == 2 * 2  # 17 -> 9 -> 5: halves, not one less
 
     def never(part: slice) -> None:
         raise OutOfMemoryError("full")

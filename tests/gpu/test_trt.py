@@ -197,6 +197,7 @@ def test_the_profile_reaches_the_builder(opened, trt):
     opened(200)
     assert trt.log["profile"]["crops"] == [(1, 4, 4, 3), (64, 4, 4, 3), (200, 4, 4, 3)]
     assert trt.log["cleared"] is trt.BuilderFlag.TF32
+    assert trt.log["flags"] == 1 << trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     with pytest.raises(BackendUnavailableError, match="max_batch"):
         Profile.up_to(0)
 
