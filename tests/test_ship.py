@@ -141,7 +141,7 @@ def test_a_run_becomes_the_shipped_model(
 
     capsys.readouterr()
     command = ["eval", "aflw2000-3d", "--data", str(few), "--model", "synergy-mbv2", "--json"]
-    command += ["--precision", "fp32"]
+    command += ["--backend", "onnxruntime", "--precision", "fp32"]
     assert main(command) == 0
     theirs = json.loads(capsys.readouterr().out)
     ours = figures["aflw2000_3d_dev"]["crops"]
