@@ -23,6 +23,7 @@ from facegeo.errors import (  # noqa: E402
     CorruptFileError,
     DependencyMissingError,
     InvalidInputError,
+    OutOfMemoryError,
 )
 from facegeo.publishing import Tolerance, publish, sample_crops  # noqa: E402
 from facegeo.zoo.store import add_files, find  # noqa: E402
@@ -264,7 +265,7 @@ def test_fps_compares_with_float32_and_with_an_earlier_report(tiny, tmp_path, ca
         assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
         if row["precision"] == "fp32":
             assert row["speedup_over_fp32_onnxruntime"] == pytest.approx(1)
-    assert "onnxruntime bf16" in results["not_measured"]
+    assert "onnxruntime bf16 on auto" in results["not_measured"]
     assert cv2.imread(str(plot)).std() > 10
     before = fps.read_rows(report)
     fps.compare(rows, before)
@@ -272,6 +273,28 @@ def test_fps_compares_with_float32_and_with_an_earlier_report(tiny, tmp_path, ca
     report.write_text("{}")
     with pytest.raises(CorruptFileError, match="fps"):
         fps.read_rows(report)
+
+
+def test_an_engine_that_fails_at_one_batch_costs_only_that_row(tiny, monkeypatch):
+    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32", "int8"])
+    small = opened.running["onnxruntime", "int8"].network
+    real = small.run
+
+    def run(inputs):
+        if len(inputs["crops"]) > 1:
+            raise OutOfMemoryError("full")
+        return real(inputs)
+
+    monkeypatch.setattr(small, "run", run)
+    rows, skipped = fps.run_fps_benchmark(opened.running, ["landmarks"], [1, 2], rounds=1)
+    assert [(r["precision"], r["batch"]) for r in rows] == [("fp32", 1), ("int8", 1), ("fp32", 2)]
+    assert skipped == {"landmarks, batch 2, onnxruntime int8": "full"}
+
+
+def test_the_baseline_runs_on_the_cpu_where_the_device_lacks_it(tiny):
+    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32"], "cuda:77")
+    assert opened.running[engines.BASELINE].network.device == "cpu"
+    assert "cuda:77" in opened.not_measured["onnxruntime fp32 on cuda:77"]
 
 
 def test_accuracy_is_given_beside_float32(tiny, dev):

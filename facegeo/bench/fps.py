@@ -23,6 +23,7 @@ from facegeo.bench.predictor import sample_photo
 from facegeo.bench.timing import Job, calls_in_turns
 from facegeo.errors import (
     CorruptFileError,
+    FacegeoError,
     InvalidInputError,
     MissingBasisError,
     UnreadableFileError,
@@ -90,7 +91,7 @@ def run_fps_benchmark(
         ``speedup_over_fp32_onnxruntime``, the median ratio of neighbouring turns;
         ``peak_memory_mb`` of the process so far.
     skipped : dict of str to str
-        Task that the model cannot do -> why.
+        Task that the model, or batch that an engine cannot do -> why.
     """
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
@@ -98,14 +99,30 @@ def run_fps_benchmark(
         for batch in batches:
             if task == "photos" and batch > _MOST_PHOTOS:
                 continue
-            try:
-                jobs = {key: _JOBS[task](p, batch) for key, p in predictors.items()}
-                jobs[BASELINE]()
-            except MissingBasisError as error:
-                skipped[task] = str(error)
-                break
-            rows += _rows(task, batch, predictors, jobs, rounds)
+            jobs, failed = _jobs_that_run(task, batch, predictors)
+            skipped |= failed
+            if BASELINE in jobs:
+                rows += _rows(task, batch, predictors, jobs, rounds)
     return rows, skipped
+
+
+def _jobs_that_run(
+    task: str, batch: int, predictors: Mapping[Key, FaceGeometry]
+) -> tuple[dict[Key, Job], dict[str, str]]:
+    """Each engine's job after one run of it; and why others have none, by task and engine."""
+    jobs: dict[Key, Job] = {}
+    failed: dict[str, str] = {}
+    for key, predictor in predictors.items():
+        try:
+            job = _JOBS[task](predictor, batch)
+            job()
+        except MissingBasisError as error:
+            return {}, {task: str(error)}
+        except FacegeoError as error:
+            failed[f"{task}, batch {batch}, {' '.join(key)}"] = str(error)
+        else:
+            jobs[key] = job
+    return jobs, failed
 
 
 def read_rows(path: Path) -> dict[tuple[Any, ...], float]:
@@ -139,7 +156,8 @@ def _rows(
     calls = calls_in_turns({" ".join(key): job for key, job in jobs.items()}, rounds)
     baseline = calls[" ".join(BASELINE)].mean(axis=1)
     rows = []
-    for (backend, precision), predictor in predictors.items():
+    for backend, precision in jobs:
+        predictor = predictors[backend, precision]
         times = calls[f"{backend} {precision}"]
         p50, p95, p99 = np.percentile(times, (50, 95, 99)) * 1e3
         rows.append(
