@@ -1,4 +1,4 @@
-"""Write the tables of benchmarks/README.md from the JSON files in benchmarks/results.
+"""Write the tables of benchmarks/README.md and README.md from the JSON files in benchmarks/results.
 
 python benchmarks/report.py
 """
@@ -6,7 +6,7 @@ python benchmarks/report.py
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,28 @@ import report_accuracy
 
 from facegeo.files import write_bytes
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).resolve().parent
+_FRONT = _HERE.parent / "README.md"
 _MARK = "<!-- tables, made by report.py -->"
+_FIRST, _LAST = "<!-- speed table, made by benchmarks/report.py -->", "<!-- end of speed table -->"
+
+#: What a data-centre GPU has to show, by the suite's names.
+_GPU_ROWS = {
+    "landmarks_per_s": "landmarks, host to host, batch 256",
+    "dense_per_s": "dense meshes left on the device, batch 256",
+    "mesh_over_copy": "mesh kernel, part of the copy bandwidth",
+    "mesh_over_cublas": "mesh kernel, times as fast as cuBLAS",
+}
+
+Report = Mapping[str, Any]
 
 
 def main() -> None:
-    readme = _HERE / "README.md"
+    """Write both files."""
     reports = read_results(_HERE / "results")
+    readme = _HERE / "README.md"
     write_bytes(readme, with_sections(readme.read_text(encoding="utf-8"), reports).encode())
+    write_bytes(_FRONT, with_table(_FRONT.read_text(encoding="utf-8"), reports).encode())
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -30,44 +44,137 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
-def with_sections(text: str, reports: Mapping[str, dict[str, Any]]) -> str:
-    """The text of benchmarks/README.md with all tables anew: those of machines have a commit."""
+def with_sections(text: str, reports: Mapping[str, Report]) -> str:
+    """The text of benchmarks/README.md with all tables anew: a section for each machine first."""
     head = text.split(_MARK)[0]
-    machines = [_section(name, report) for name, report in reports.items() if "commit" in report]
-    others = {name: report for name, report in reports.items() if "commit" not in report}
+    machines = [_section(name, report) for name, report in reports.items() if _is_machine(report)]
+    others = {name: report for name, report in reports.items() if not _is_machine(report)}
     return "\n".join([f"{head}{_MARK}\n", *machines, *report_accuracy.sections(others)])
 
 
-def _section(name: str, report: dict[str, Any]) -> str:
+def with_table(text: str, reports: Mapping[str, Report]) -> str:
+    """The text of README.md with its speed table anew."""
+    head, rest = text.split(_FIRST)
+    lines = ["| what | machine | figure |", "|---|---|--:|"]
+    gpu = []
+    for report in reports.values():
+        if not _is_machine(report):
+            continue
+        machine = _machine_name(report["machine"])
+        lines += [f"| {what} | {machine} | {figure} |" for what, figure in _figures(report)]
+        gpu += [
+            f"| {_GPU_ROWS[name]} | {machine} | {_number(found['value'])} |"
+            for name, found in report.get("targets", {}).items()
+        ]
+    lines += gpu or [f"| {what} | GPU | not measured |" for what in _GPU_ROWS.values()]
+    return "\n".join([f"{head}{_FIRST}", *lines, f"{_LAST}{rest.split(_LAST)[1]}"])
+
+
+def _is_machine(report: Report) -> bool:
+    """Whether speed.py or gpu_suite.py wrote it, and not a single benchmark."""
+    return "commit" in report and "benchmark" not in report
+
+
+def _figures(report: Report) -> list[tuple[str, str]]:
+    """What a user wants to know first, of those that were measured."""
+    results = report["results"]
+    found = []
+    for row in _best(results.get("fps", {}).get("rows", [])):
+        what = f"{row['task']}, `{row['model']}`, batch {row['batch']}, {row['backend']}"
+        times = f"{row['speedup_over_fp32_onnxruntime']:.1f} times ONNX Runtime float32"
+        found.append((f"{what} {row['precision']}", f"{row['fps']:,.0f} faces/s, {times}"))
+    if "photo" in results:
+        photo = results["photo"]
+        found.append(
+            ("`predictor(photo)`, 640x480, one face", f"{photo['predictor']['p50_ms']:.1f} ms")
+        )
+        if "time_over_upstream" in photo:
+            part = f"{photo['time_over_upstream']:.0%} of the time"
+            found.append(("the same with its mesh, beside upstream's networks and NumPy", part))
+    for row in results.get("mesh", []):
+        if row["batch"] == 64:
+            found.append(
+                ("mesh kernel, 53,215 vertices, batch 64", f"{row['faces_per_s']:,.0f} faces/s")
+            )
+    return found
+
+
+def _best(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The fastest engine of each task and batch."""
+    fastest: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for row in rows:
+        key = (row["task"], row["batch"])
+        if key not in fastest or row["fps"] > fastest[key]["fps"]:
+            fastest[key] = row
+    return list(fastest.values())
+
+
+def _section(name: str, report: Report) -> str:
     machine, results = report["machine"], report["results"]
-    versions = ", ".join(
-        f"{key} {machine[key]}" for key in ("numpy", "opencv-python", "onnxruntime") if machine[key]
-    )
+    packages = ("numpy", "opencv-python", "onnxruntime", "openvino", "torch", "tensorrt")
+    versions = [f"{key} {machine[key]}" for key in packages if machine.get(key)]
+    tables: dict[str, Callable[[Any], list[str]]] = {"fps": _fps_table, "mesh": _mesh_table}
     lines = [
         f"## {name}",
         "",
-        f"{machine['cpu']}, {machine['cpus']} cores, Python {machine['python']}, {versions}; "
+        f"{_machine_name(machine)}, Python {machine['python']}, {', '.join(versions)}; "
         f"commit {report['commit']}.",
         "",
-        "| what | median ms | beside |",
-        "|---|--:|---|",
-        *_crop_rows(results["crops"]),
-        *_photo_rows(results["photo"]),
-        f"| 70,000 triangles on 1280x720, z-buffer | {results['raster']['rasterize_ms']:.1f} | |",
-        "",
+        *_summary_table(results),
+    ]
+    for key, table in tables.items():
+        if key in results:
+            lines += table(results[key])
+    for what, found in report.get("targets", {}).items():
+        lines.append(f"- {_GPU_ROWS[what]}: {_number(found['value'])}")
+    return "\n".join([*lines, ""] if report.get("targets") else lines)
+
+
+def _machine_name(machine: Mapping[str, Any]) -> str:
+    gpus = "".join(f", {gpu}" for gpu in machine.get("gpus", []))
+    return f"{machine['cpu']}, {machine['cpus']} cores{gpus}"
+
+
+def _summary_table(results: Mapping[str, Any]) -> list[str]:
+    rows = []
+    if "crops" in results:
+        rows += _crop_rows(results["crops"])
+    if "photo" in results:
+        rows += _photo_rows(results["photo"])
+    if "raster" in results:
+        time = results["raster"]["rasterize_ms"]
+        rows.append(f"| 70,000 triangles on 1280x720, z-buffer | {time:.1f} | |")
+    return ["| what | median ms | beside |", "|---|--:|---|", *rows, ""] if rows else []
+
+
+def _mesh_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [
         "| mesh kernel, batch | faces/s | over NumPy | time over a copy | largest error, px |",
         "|--:|--:|--:|--:|--:|",
         *(
             f"| {row['batch']} | {row['faces_per_s']:,.0f} | {row['speedup_over_numpy']:.1f} "
             f"| {row['time_over_copy']:.2f} | {row['max_error_px']:.4f} |"
-            for row in results["mesh"]
+            for row in rows
         ),
         "",
     ]
-    return "\n".join(lines)
 
 
-def _crop_rows(crops: dict[str, Any]) -> list[str]:
+def _fps_table(fps: Mapping[str, Any]) -> list[str]:
+    return [
+        "| task | model | engine | batch | faces/s | p50 ms | p95 ms | over ONNX Runtime float32 |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
+        *(
+            f"| {row['task']} | {row['model']} | {row['backend']} {row['precision']} "
+            f"| {row['batch']} | {row['fps']:,.0f} | {row['p50_ms']:.2f} | {row['p95_ms']:.2f} "
+            f"| {row['speedup_over_fp32_onnxruntime']:.2f} |"
+            for row in fps["rows"]
+        ),
+        "",
+    ]
+
+
+def _crop_rows(crops: Mapping[str, Any]) -> list[str]:
     return [
         f"| `predict_crops`, {name.replace('_', ' ')} | {row['predict_crops']['p50_ms']:.2f} "
         f"| bare ONNX Runtime call on the same file {row['bare']['p50_ms']:.2f} |"
@@ -75,12 +182,24 @@ def _crop_rows(crops: dict[str, Any]) -> list[str]:
     ]
 
 
-def _photo_rows(photo: dict[str, Any]) -> list[str]:
+def _photo_rows(photo: Mapping[str, Any]) -> list[str]:
     parts = sum(photo[part]["p50_ms"] for part in ("detector", "crop", "network"))
-    return [
+    rows = [
         f"| `predictor(photo)`, 640x480, one face | {photo['predictor']['p50_ms']:.2f} | detector, "
         f"crop and network alone, together {parts:.2f} |"
     ]
+    if "time_over_upstream" in photo:
+        rows.append(
+            f"| the same with its mesh | {photo['predictor_and_mesh']['p50_ms']:.2f} | FaceBoxes, "
+            f"MobileNetV1 x1 and a mesh in NumPy {photo['upstream']['p50_ms']:.2f} |"
+        )
+    return rows
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
 if __name__ == "__main__":

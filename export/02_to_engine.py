@@ -13,11 +13,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from facegeo.backends.trt import DEFAULT_MAX_BATCH, PRECISIONS, graph_role, open_onnx
+from facegeo.backends.base import network_file
+from facegeo.backends.trt import DEFAULT_MAX_BATCH, open_onnx
 from facegeo.backends.trt_build import Profile
 from facegeo.backends.trt_cache import EngineCache
 from facegeo.errors import FacegeoError
 from facegeo.gpu.device import open_gpu
+from facegeo.precision import PRECISIONS
 from facegeo.zoo.store import find
 
 
@@ -42,11 +44,8 @@ def _source(options: argparse.Namespace) -> tuple[str, bytes, EngineCache]:
     if path.suffix == ".onnx":
         return path.stem, path.read_bytes(), EngineCache(options.out or path.parent)
     model = find(options.model)
-    return (
-        model.card.name,
-        model.read(graph_role(model, options.precision)),
-        EngineCache(options.out),
-    )
+    _, onnx = network_file(model, options.precision)
+    return model.card.name, onnx, EngineCache(options.out)
 
 
 def _parser() -> argparse.ArgumentParser:

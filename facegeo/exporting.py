@@ -17,6 +17,8 @@ from facegeo.errors import CorruptFileError, DependencyMissingError
 if TYPE_CHECKING:
     import torch
 
+    from facegeo.networks.face_rows import FaceRows
+
 _log = logging.getLogger(__name__)
 
 #: Axes of an input that may have any length, by position.
@@ -83,6 +85,30 @@ def to_onnx(
                 f"range at input {tuple(inputs.shape)}; at most {tolerance:.0e} is allowed"
             )
     return data
+
+
+def regressor_onnx(
+    network: FaceRows, *, checks: Sequence[int] = (1, 3, 64), tolerance: float = 1e-4
+) -> bytes:
+    """Export a network of crops; see :func:`to_onnx`.
+
+    Parameters
+    ----------
+    checks : sequence of int
+        Batch sizes at which ONNX Runtime must agree with PyTorch.
+    """
+    require_torch("exporting a network")
+    from facegeo.networks.regressor import input_example
+
+    return to_onnx(
+        network,
+        input_example(),
+        input_name="crops",
+        output_names=network.output_names,
+        dynamic={0: "N"},
+        checks=[input_example(batch) for batch in checks],
+        tolerance=tolerance,
+    )
 
 
 def parity(network: torch.nn.Module, onnx: bytes, inputs: torch.Tensor) -> float:

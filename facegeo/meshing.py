@@ -37,10 +37,12 @@ class ModelMesh:
         self._model.read("morphable")  # compares the checksum
         return MorphableModel.load(self._model.path("morphable"))
 
-    def vertices(self, params: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """(N, 62) parameters placed by (N, 3, 4) matrices: (N, V, 3) float32."""
+    def vertices(
+        self, params: np.ndarray, affine: np.ndarray, *, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(N, 62) parameters placed by (N, 3, 4) matrices: (N, V, 3) float32, into ``out``."""
         _, shape, expression = split(params)
-        return self.morphable.vertices(shape, expression, affine)
+        return self.morphable.vertices(shape, expression, affine, out=out)
 
     def mesh(self, params: np.ndarray, affine: np.ndarray) -> Mesh:
         """The mesh of one face: (62,) parameters and (3, 4) matrix."""

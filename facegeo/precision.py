@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from facegeo.errors import DependencyMissingError, InvalidInputError
 
@@ -30,6 +31,9 @@ _HALVED: Final = {"Conv", "Clip", "Relu", "Add", "BatchNormalization", "ReduceMa
 #: Convolutions with so few channels in or out stay in float32: points go in or come out there, or
 #: the score and the four sides of a box.
 _FEW_CHANNELS: Final = 5
+
+#: Constants of so many numbers that stay in float32 in an int8 graph are stored in 16 bits.
+_LARGE: Final = 100_000
 
 #: Crops that pass the network together while ranges are collected.
 _CALIBRATION_BATCH = 16
@@ -87,7 +91,9 @@ def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
     """Convolutions in 8 bits: Q/DQ pairs around them, weights per channel.
 
     The sums of residual blocks, the heads and the geometry stay in float32. The crops' bytes go
-    into the first convolution as they are.
+    into the first convolution as they are. Large matrices among what stays in float32 (the
+    refinement's, half of such a file otherwise) are stored in float16 and widened by the engine
+    when it loads them.
 
     Parameters
     ----------
@@ -136,6 +142,7 @@ def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
             },
         )
         quantised = onnx.load(path)
+    _store_large_in_half(quantised)
     onnx.checker.check_model(quantised)
     return bytes(quantised.SerializeToString())
 
@@ -324,10 +331,31 @@ def _readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     return found
 
 
-def _add_constant(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
+def _add_constant(model: onnx.ModelProto, name: str, value: npt.ArrayLike) -> None:
     from onnx import numpy_helper
 
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+
+
+def _store_large_in_half(model: onnx.ModelProto) -> None:
+    """Large float32 constants as float16 ones and a cast, which engines compute once."""
+    import onnx
+    from onnx import numpy_helper
+
+    large = [
+        (tensor, value)
+        for tensor in model.graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT
+        and (value := numpy_helper.to_array(tensor)).size >= _LARGE
+        and np.abs(value).max() < np.finfo(np.float16).max
+    ]
+    for tensor, value in large:
+        stored = f"{tensor.name}_16"
+        _add_constant(model, stored, value.astype(np.float16))
+        cast = onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT)
+        cast.name = f"widen_{tensor.name}"
+        model.graph.node.insert(0, cast)
+        model.graph.initializer.remove(tensor)
 
 
 def _drop_unused(model: onnx.ModelProto) -> None:

@@ -68,8 +68,8 @@ class FaceGeometry:
         Keep this many boxes a photo, those of highest score.
     min_face_size : float
         Photo pixels: drop boxes whose shorter side is less.
-    batch_size : int
-        Most crops in one network call.
+    batch_size : int, optional
+        Most crops in one network call; by default 64 on a CPU, 256 on a GPU.
     second_opinion : SecondOpinion or None
         Drop doubtful boxes of the detector where the landmark network sees no face, if it has a
         presence output; None keeps them all. Boxes of the caller's are never dropped. A stream has
@@ -96,17 +96,17 @@ class FaceGeometry:
         score_threshold: float = 0.5,
         max_faces: int | None = None,
         min_face_size: float = 0.0,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         second_opinion: SecondOpinion | None = SecondOpinion(),  # noqa: B008 - it is frozen
     ) -> None:
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
         installed = find(model)
         self.card = installed.card
         self.network = open_network(installed, backend, device, precision)
         self._rule = crop.convention(self.card.crop_convention)
         self.mesh_source = ModelMesh(installed)
-        self._batch_size = batch_size
+        self._batch_size = batch_size or (64 if self.network.device == "cpu" else 256)
         self._device = device
         self._detector_name = detector
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size)
@@ -236,7 +236,13 @@ class FaceGeometry:
         presence = values.get("presence", np.full(len(crops), np.nan, np.float32))
         return FaceBatch(values["params"], refined, coarse, presence, rois, self._rule)
 
-    def reconstruct(self, params: np.ndarray, rois: np.ndarray | None = None) -> np.ndarray:
+    def reconstruct(
+        self,
+        params: np.ndarray,
+        rois: np.ndarray | None = None,
+        *,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Parameters to dense vertices.
 
         Parameters
@@ -245,6 +251,8 @@ class FaceGeometry:
             De-normalised parameters, as in :class:`FaceBatch`.
         rois : (N, 4) float, optional
             ``xyxy`` of the crops; without them the vertices are in crop pixels.
+        out : (N, V, 3) float32, optional
+            C-contiguous buffer that is filled and returned, instead of new memory in every call.
 
         Returns
         -------
@@ -262,7 +270,7 @@ class FaceGeometry:
         else:
             rois = checks.array_of("rois", rois, (len(params), 4))
             affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
-        return self.mesh_source.vertices(params, affine)
+        return self.mesh_source.vertices(params, affine, out=out)
 
     def stream(
         self,

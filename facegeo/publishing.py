@@ -66,6 +66,29 @@ def publish(
 ) -> dict[str, Any]:
     """Write ``target`` and, beside it, the comparison as ``target`` with the ending ``.json``.
 
+    Parameters and errors are those of :func:`compared_graph`; nothing is written after an error.
+
+    Returns
+    -------
+    report : dict
+        What is in the JSON file.
+    """
+    graph, report = compared_graph(model, precision, crops, tolerance)
+    target = Path(target)
+    files.write_bytes(target, graph)
+    text = json.dumps(report, indent=2) + "\n"
+    files.write_bytes(target.with_suffix(".json"), text.encode())
+    return report
+
+
+def compared_graph(
+    model: InstalledModel,
+    precision: str,
+    crops: np.ndarray,
+    tolerance: Tolerance | None = None,
+) -> tuple[bytes, dict[str, Any]]:
+    """The model's graph in a precision, and how far it is from the network in float32.
+
     Parameters
     ----------
     model : InstalledModel
@@ -79,16 +102,18 @@ def publish(
 
     Returns
     -------
+    graph : bytes
+        One self-contained ONNX file.
     report : dict
-        What is in the JSON file: ``parity`` (crop pixels, degrees), ``tolerance``, ``reference``
-        (what it was compared with), checksums and versions.
+        ``parity`` (crop pixels, degrees), ``tolerance``, ``reference`` (what it was compared
+        with), checksums and versions.
 
     Raises
     ------
     InvalidInputError
         For an unknown precision, or too few crops.
     CorruptFileError
-        If the new graph differs by more than the tolerance; nothing is written.
+        If the new graph differs by more than the tolerance.
     DependencyMissingError
         If a package is missing; the message names the extra.
     """
@@ -124,11 +149,7 @@ def publish(
             key: installed_version(key) for key in ("facegeo", "onnx", "onnxruntime", "openvino")
         },
     }
-    target = Path(target)
-    files.write_bytes(target, graph)
-    text = json.dumps(report, indent=2) + "\n"
-    files.write_bytes(target.with_suffix(".json"), text.encode())
-    return report
+    return graph, report
 
 
 def difference(found: Outputs, expected: Outputs) -> dict[str, float]:

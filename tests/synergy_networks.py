@@ -6,16 +6,15 @@ import numpy as np
 import torch
 
 from facegeo.crop import convention
-from facegeo.exporting import to_onnx
+from facegeo.exporting import regressor_onnx
 from facegeo.morphable import MorphableModel
-from facegeo.networks.regressor import input_example
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.synergy_config import SynergyConfig
 
 RULE = convention("exact")
 
 
-def small_network(**changes) -> SynergyNet:
+def small_network(refinement_std: float = 0.05, **changes) -> SynergyNet:
     """A small SynergyNet of facegeo-generic, with weights that move every output."""
     torch.manual_seed(0)
     config = SynergyConfig(**({"backbone": "mobilenet_v1_x0.5"} | changes))
@@ -27,17 +26,21 @@ def small_network(**changes) -> SynergyNet:
     std[[0, 1, 2, 4, 5, 6, 8, 9, 10]] = 0.02
     network.speak(MorphableModel.generic(), mean, std)
     if network.refinement is not None:
-        torch.nn.init.normal_(network.refinement.last.weight, std=0.05)
+        torch.nn.init.normal_(network.refinement.last.weight, std=refinement_std)
     return network.eval()
 
 
 def exported(network: SynergyNet) -> bytes:
     """Its ONNX file."""
-    return to_onnx(
-        network,
-        input_example(),
-        input_name="crops",
-        output_names=network.output_names,
-        dynamic={0: "N"},
-        checks=[],
-    )
+    return regressor_onnx(network, checks=())
+
+
+def settle_norms(network: SynergyNet, crops: np.ndarray) -> SynergyNet:
+    """Batch statistics as after training, so that activations keep a sane size."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(torch.from_numpy(crops))
+    return network.eval()

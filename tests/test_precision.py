@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import signal
 import threading
 
 import numpy as np
@@ -21,6 +23,7 @@ from facegeo.errors import (  # noqa: E402
     CorruptFileError,
     DependencyMissingError,
     InvalidInputError,
+    OutOfMemoryError,
 )
 from facegeo.publishing import Tolerance, publish, sample_crops  # noqa: E402
 from facegeo.zoo.store import add_files, find  # noqa: E402
@@ -96,12 +99,8 @@ def test_bytes_enter_the_int8_graph_exactly_and_points_stay_float(tiny):
     scale, zero = (values[name] for name in first.input[1:])
     every = np.arange(256)
     assert (np.rint((every - 128) / 128 / scale) + zero == every).all()
-    quantised = {
-        node.name
-        for node in convolutions
-        if makers.get(node.input[0]) and makers[node.input[0]].op_type == "DequantizeLinear"
-    }
-    assert len(convolutions) - len(quantised) == 2  # points in, and their shifts out
+    exact = [values[node.input[1]].shape for node in convolutions if node.input[1] in values]
+    assert exact == [(64, 3, 1), (3, 128, 1)]  # points in, and their shifts out
 
 
 def test_bfloat16_is_rounded_as_pytorch_rounds():
@@ -142,7 +141,8 @@ def test_openvino_agrees_at_every_batch_size(tiny, openvino_of, name, batch):
     limit = {"fp32": 0.01, "int8": 1.0}[name]
     for key, value in expected.items():
         assert found[key].shape == (batch, *value.shape[1:])
-    assert np.abs(found["landmarks"] - expected["landmarks"][:batch]).mean(initial=0) < limit
+    off = np.abs(found["landmarks"] - expected["landmarks"][:batch])
+    assert batch == 0 or off.mean() < limit
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +187,38 @@ def test_openvino_outputs_belong_to_the_caller_also_between_threads(tiny, openvi
     assert all(np.array_equal(expected[n], kept[n]) for n in kept)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "pytorch"])
+def test_a_forked_child_gets_the_same_or_is_told(tiny, backend):
+    """The threads of an engine do not come along: left alone, the child would wait for them."""
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    network = open_network(tiny, backend, "cpu", "fp32")
+    expected = network.run({"crops": CROPS[:9]})["landmarks"]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(100)
+        try:
+            found = network.run({"crops": CROPS[:9]})["landmarks"]
+            text = "same" if np.abs(found - expected).max() < 1e-3 else "another result"
+        except BackendUnavailableError as error:
+            text = str(error)
+        os.write(writer, text.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        text = pipe.read()
+    os.waitpid(child, 0)
+    assert "spawn" in text if backend == "pytorch" else text == "same"
+    np.testing.assert_array_equal(network.run({"crops": CROPS[:9]})["landmarks"], expected)
+
+
 def test_auto_takes_the_fastest_and_says_so(tiny, monkeypatch, caplog):
     pytest.importorskip("openvino")
     monkeypatch.setattr(backends, "_has_cuda", lambda: False)
+    monkeypatch.setattr(backends, "runs_int8_exactly", lambda: True)
     with caplog.at_level(logging.INFO, "facegeo"):
         network = open_network(tiny)
     assert (network.name, network.precision) == ("openvino", "int8")
@@ -236,7 +265,7 @@ def test_fps_compares_with_float32_and_with_an_earlier_report(tiny, tmp_path, ca
         assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
         if row["precision"] == "fp32":
             assert row["speedup_over_fp32_onnxruntime"] == pytest.approx(1)
-    assert "onnxruntime bf16" in results["not_measured"]
+    assert "onnxruntime bf16 on auto" in results["not_measured"]
     assert cv2.imread(str(plot)).std() > 10
     before = fps.read_rows(report)
     fps.compare(rows, before)
@@ -244,6 +273,28 @@ def test_fps_compares_with_float32_and_with_an_earlier_report(tiny, tmp_path, ca
     report.write_text("{}")
     with pytest.raises(CorruptFileError, match="fps"):
         fps.read_rows(report)
+
+
+def test_an_engine_that_fails_at_one_batch_costs_only_that_row(tiny, monkeypatch):
+    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32", "int8"])
+    small = opened.running["onnxruntime", "int8"].network
+    real = small.run
+
+    def run(inputs):
+        if len(inputs["crops"]) > 1:
+            raise OutOfMemoryError("full")
+        return real(inputs)
+
+    monkeypatch.setattr(small, "run", run)
+    rows, skipped = fps.run_fps_benchmark(opened.running, ["landmarks"], [1, 2], rounds=1)
+    assert [(r["precision"], r["batch"]) for r in rows] == [("fp32", 1), ("int8", 1), ("fp32", 2)]
+    assert skipped == {"landmarks, batch 2, onnxruntime int8": "full"}
+
+
+def test_the_baseline_runs_on_the_cpu_where_the_device_lacks_it(tiny):
+    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32"], "cuda:77")
+    assert opened.running[engines.BASELINE].network.device == "cpu"
+    assert "cuda:77" in opened.not_measured["onnxruntime fp32 on cuda:77"]
 
 
 def test_accuracy_is_given_beside_float32(tiny, dev):

@@ -19,7 +19,7 @@ yaml = pytest.importorskip("yaml")
 
 from synergy_networks import RULE, exported, small_network  # noqa: E402
 
-from facegeo import FaceGeometry  # noqa: E402
+from facegeo import FaceGeometry, publishing  # noqa: E402
 from facegeo.cli import main  # noqa: E402
 from facegeo.errors import CorruptFileError, InvalidInputError  # noqa: E402
 from facegeo.networks.regressor import network_state  # noqa: E402
@@ -108,18 +108,24 @@ def run_folder(path: Path, network, errors: list[float]) -> Path:
     return path
 
 
-def test_a_run_becomes_the_shipped_model(script, assets, few, backgrounds, tmp_path, capsys):
+def test_a_run_becomes_the_shipped_model(
+    script, assets, few, backgrounds, tmp_path, capsys, monkeypatch
+):
     network = small_network()
     first = run_folder(tmp_path / "first", network, [9, 7, 5])
     last = run_folder(tmp_path / "last", network, [4.5, 4, 3.5, 3.4])
     out = tmp_path / "model"
     earlier = ["--earlier", str(first)]
+    # Random weights magnify rounding.
+    monkeypatch.setitem(publishing.TOLERANCES, "int8", publishing.Tolerance(9.0, 9.0))
     places = ["--dev", str(few), "--backgrounds", str(backgrounds), "--out", str(out)]
+    places += ["--calibration", str(few / "crops.tar")]
     script.main([str(last), *earlier, *places])
 
     assert {p.name for p in assets.iterdir()} == {
         "facegeo-generic.npz",
         "synergy-mbv2.onnx",
+        "synergy-mbv2-int8.onnx",
         "synergy-mbv2.json",
     }
     card = FaceGeometry("synergy-mbv2").card
@@ -128,11 +134,14 @@ def test_a_run_becomes_the_shipped_model(script, assets, few, backgrounds, tmp_p
     assert figures["epochs"] == 7
     assert figures["onnx"]["largest_relative_difference_from_pytorch"] < 1e-4
     assert figures["onnx"]["sha256"] == card.files["network"].sha256
+    assert figures["int8"]["sha256"] == card.files["network-int8"].sha256
+    assert 0 < figures["int8"]["parity"]["landmarks_px_mean"] < 9
     areas = figures["presence_roc_area"]
     assert set(areas) == {"crops", "photos"} and set(areas["crops"]) == {"backgrounds", "shifted"}
 
     capsys.readouterr()
     command = ["eval", "aflw2000-3d", "--data", str(few), "--model", "synergy-mbv2", "--json"]
+    command += ["--backend", "onnxruntime", "--precision", "fp32"]
     assert main(command) == 0
     theirs = json.loads(capsys.readouterr().out)
     ours = figures["aflw2000_3d_dev"]["crops"]
@@ -168,9 +177,9 @@ def test_a_network_that_onnx_changes_is_refused(script, assets, few, backgrounds
         network.heads["pose"].bias += 1e-2
     other = exported(network)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(script, "to_onnx", lambda *_, **__: other)
+        patch.setattr(script, "regressor_onnx", lambda *_, **__: other)
         with pytest.raises(CorruptFileError, match="differs from PyTorch"):
-            script.ship([run], few, backgrounds, tmp_path / "model")
+            script.ship([run], few, backgrounds, few / "crops.tar", tmp_path / "model")
     assert not (tmp_path / "model").exists() and len(list(assets.iterdir())) == 1
 
 
@@ -179,4 +188,4 @@ def test_a_network_of_another_face_model_is_refused(script, assets, tmp_path):
     network.morphable_model = "another"
     run = run_folder(tmp_path / "run", network, [5])
     with pytest.raises(InvalidInputError, match="another"):
-        script.ship([run], tmp_path, tmp_path, tmp_path)
+        script.ship([run], tmp_path, tmp_path, tmp_path, tmp_path)

@@ -10,6 +10,7 @@ from typing import Final
 
 from facegeo.backends.base import Backend
 from facegeo.errors import BackendUnavailableError
+from facegeo.processor import runs_int8_exactly
 from facegeo.zoo.store import InstalledModel, role_of
 
 __all__ = ["AUTO", "BACKENDS", "Backend", "open_network"]
@@ -40,7 +41,7 @@ def open_network(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Only ``auto`` may choose.
     precision : str
         ``auto``, ``fp32``, ``fp16``, ``bf16`` or ``int8``. ``auto`` takes the model's int8 graph
-        where it has one and the CPU runs it, else float32.
+        on a CPU that multiplies 8-bit numbers exactly, where the model has one, else float32.
 
     Returns
     -------
@@ -93,9 +94,11 @@ def _pick_precision(model: InstalledModel, backend: str, device: str) -> tuple[s
     on_cpu = device == "cpu" or (device == AUTO and not _has_cuda())
     if backend == "pytorch" or not on_cpu:
         return "fp32", "precision: fp32 unless asked for"
-    if role_of("int8") in model.card.files:
-        return "int8", "precision: the model has an int8 graph, compared with float32"
-    return "fp32", "precision: the model has no int8 graph"
+    if role_of("int8") not in model.card.files:
+        return "fp32", "precision: the model has no int8 graph"
+    if not runs_int8_exactly():
+        return "fp32", "precision: this processor is not known to add 8-bit products exactly"
+    return "int8", "precision: the model has an int8 graph, compared with float32"
 
 
 def _has_cuda() -> bool:

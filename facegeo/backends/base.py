@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from facegeo.errors import BackendUnavailableError
+from facegeo.precision import PRECISIONS
 from facegeo.zoo.store import InstalledModel, role_of
 
 
@@ -39,13 +41,29 @@ class Backend(ABC):
         Parameters
         ----------
         inputs : mapping of str to array
-            By input name, dtypes and shapes as the network declares them.
+            By input name, dtypes and shapes as the network declares them; at least one item.
 
         Returns
         -------
         outputs : dict of str to array
             By output name; the caller owns them.
         """
+
+
+def check_process(started_in: int | None, what: str = "CUDA") -> None:
+    """Refuse to use in a fork what lives in the process that it was forked from.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If ``started_in``, where not None, is another process.
+    """
+    if started_in not in (None, os.getpid()):
+        raise BackendUnavailableError(
+            f"{what} was started in process {started_in}, this is its fork {os.getpid()}, where it "
+            "cannot be used: start workers by multiprocessing.get_context('spawn') (or "
+            "'forkserver'), and make the predictor in the worker"
+        )
 
 
 def cuda_index(device: str) -> int | None:
@@ -86,8 +104,9 @@ def network_file(model: InstalledModel, precision: str) -> tuple[str, bytes]:
     role = role_of(precision)
     if role != "network" and role not in model.card.files:
         name = model.card.name
+        have = ", ".join(p for p in PRECISIONS if role_of(p) in model.card.files)
         raise BackendUnavailableError(
-            f"precision {precision!r}: model {name!r} has no graph of it; make one: "
+            f"precision {precision!r}: model {name!r} has graphs in {have}; make one: "
             f"facegeo export {name} --precision {precision} --calibration DIR_OR_TAR --install"
         )
     return role, model.read(role)

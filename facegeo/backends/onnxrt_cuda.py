@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from facegeo.backends.base import check_process
 from facegeo.backends.recorded import RecordedSizes
 from facegeo.errors import OutOfMemoryError
 from facegeo.gpu.split import BatchSplitter
@@ -30,13 +32,14 @@ class _Bound:
 class BoundSession:
     """A session whose inputs and outputs lie on the device.
 
-    Without binding, ONNX Runtime takes memory and copies from pageable memory in every call. Calls
+    Without binding, ONNX Runtime takes memory and copies from pageable memory in every call; so it
+    does for networks, such as detectors, whose inputs have other free lengths than the batch. Calls
     from several threads wait for each other.
 
     Parameters
     ----------
     session : InferenceSession
-        Axis 0 of each input and output is the batch, the other lengths are fixed.
+        Axis 0 of each input and output is the batch.
     device_type : str
         ``cuda``; ``cpu`` in tests.
     index : int
@@ -45,9 +48,12 @@ class BoundSession:
 
     def __init__(self, session: Any, device_type: str, index: int) -> None:
         self._session, self._place = session, (device_type, index)
+        values = [*session.get_inputs(), *session.get_outputs()]
+        self._can_bind = all(isinstance(n, int) for value in values for n in value.shape[1:])
         self._sizes = RecordedSizes(self._bind)
         self._splitter = BatchSplitter(f"{device_type}:{index}")
         self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One batch; the caller owns the results.
@@ -56,7 +62,10 @@ class BoundSession:
         ------
         OutOfMemoryError
             If not even one item fits; larger batches are split, with one warning.
+        BackendUnavailableError
+            In a process that was forked off.
         """
+        check_process(self._process)
         batch = len(next(iter(inputs.values())))
         parts: list[dict[str, np.ndarray]] = []
 
@@ -66,13 +75,11 @@ class BoundSession:
 
         with self._lock:
             self._splitter.run(batch, work)
-            if not parts:
-                work(slice(0, 0))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _part(self, inputs: Mapping[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
         try:
-            bound = self._sizes.get(batch) if batch else None
+            bound = self._sizes.get(batch) if self._can_bind else None
             if bound is None:
                 names = [output.name for output in self._session.get_outputs()]
                 return dict(zip(names, self._session.run(names, dict(inputs)), strict=True))

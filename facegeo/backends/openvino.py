@@ -11,7 +11,7 @@ runs on all cores together.
 
 from __future__ import annotations
 
-import logging
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,8 +21,6 @@ import numpy as np
 from facegeo.backends.base import Backend, check_precision, network_file
 from facegeo.errors import BackendUnavailableError, CorruptFileError, DependencyMissingError
 from facegeo.zoo.store import InstalledModel
-
-_log = logging.getLogger(__name__)
 
 #: Crops in a piece.
 _PIECE: Final = 8
@@ -38,6 +36,8 @@ _CONVOLUTIONS: Final = {"Convolution", "GroupConvolution"}
 
 class OpenVinoBackend(Backend):
     """A network that OpenVINO compiled for this processor.
+
+    In a process that was forked off it is compiled again when it is first used there.
 
     Parameters
     ----------
@@ -58,10 +58,52 @@ class OpenVinoBackend(Backend):
     ) -> None:
         if device != "cpu":
             raise BackendUnavailableError(f"device: openvino here runs on cpu, got {device!r}")
-        openvino = _openvino()
         self.device = device
         self.precision = precision
-        self._core = openvino.Core()
+        hints: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+        if threads:
+            hints["INFERENCE_NUM_THREADS"] = threads
+        self._onnx, self._hints = onnx, hints
+        self._compiled = _Compiled(onnx, hints, precision)
+        self._of_parents: list[_Compiled] = []
+        self._prove()
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        compiled = self._compiled
+        if compiled.process != os.getpid():
+            # The threads did not come along, and to destroy it would wait for them: it is kept.
+            self._of_parents.append(compiled)
+            compiled = self._compiled = _Compiled(self._onnx, self._hints, self.precision)
+        return compiled.run(inputs)
+
+    def _prove(self) -> None:
+        """Raise BackendUnavailableError where no convolution runs in the precision."""
+        if self.precision not in _PROOFS:
+            return
+        found = self.convolution_precisions()
+        if found and not found & _PROOFS[self.precision]:
+            raise BackendUnavailableError(
+                f"precision {self.precision!r}: OpenVINO runs this network's convolutions in "
+                f"{', '.join(sorted(found))} on this processor"
+            )
+
+    def convolution_precisions(self) -> set[str]:
+        """In what the convolutions of the compiled network really run: ``f32``, ``bf16``, ``i8``"""
+        found = set()
+        for op in self._compiled.runtime_ops():
+            info = op.get_rt_info()
+            if str(info["layerType"].value) in _CONVOLUTIONS:
+                found.add(str(info["runtimePrecision"].value))
+        return found
+
+
+class _Compiled:
+    """A network compiled for any batch, for one crop and for a piece, in this process."""
+
+    def __init__(self, onnx: bytes, hints: Mapping[str, Any], precision: str) -> None:
+        self.process = os.getpid()
+        self._hints = hints
+        self._core = _openvino().Core()
         _require_bf16(self._core, precision)
         self._model = self._core.read_model(onnx)
         if len(self._model.inputs) != 1:
@@ -73,14 +115,10 @@ class OpenVinoBackend(Backend):
         self._crop = (
             tuple(shape[a].get_length() for a in range(1, len(shape))) if all(fixed) else ()
         )
-        self._hints: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
-        if threads:
-            self._hints["INFERENCE_NUM_THREADS"] = threads
         self._lock = threading.Lock()  # requests are reused, one call at a time
         self._any = _Requests(self._compile(None, "LATENCY"))
         self._one: _Requests | None = None
         self._pieces: _Requests | None = None
-        self._prove()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         crops = np.ascontiguousarray(inputs[self._input])
@@ -103,6 +141,10 @@ class OpenVinoBackend(Backend):
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
+    def runtime_ops(self) -> Any:
+        """The operations that run."""
+        return self._any.compiled.get_runtime_model().get_ops()
+
     def _compile(self, batch: int | None, hint: str) -> Any:
         model = self._model
         if batch is not None:
@@ -113,26 +155,6 @@ class OpenVinoBackend(Backend):
         if devices != ["CPU"]:
             raise BackendUnavailableError(f"device 'cpu': OpenVINO runs on {devices}")
         return compiled
-
-    def _prove(self) -> None:
-        """Raise BackendUnavailableError where no convolution runs in the precision."""
-        if self.precision not in _PROOFS:
-            return
-        found = self.convolution_precisions()
-        if found and not found & _PROOFS[self.precision]:
-            raise BackendUnavailableError(
-                f"precision {self.precision!r}: OpenVINO runs this network's convolutions in "
-                f"{', '.join(sorted(found))} on this processor"
-            )
-
-    def convolution_precisions(self) -> set[str]:
-        """In what the convolutions of the compiled network really run: ``f32``, ``bf16``, ``i8``"""
-        found = set()
-        for op in self._any.compiled.get_runtime_model().get_ops():
-            info = op.get_rt_info()
-            if str(info["layerType"].value) in _CONVOLUTIONS:
-                found.add(str(info["runtimePrecision"].value))
-        return found
 
 
 class _Requests:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from facegeo.backends.base import Backend, check_precision, cuda_index
+from facegeo.backends.base import Backend, check_precision, check_process, cuda_index
 from facegeo.crop import convention
 from facegeo.errors import (
     BackendUnavailableError,
@@ -21,8 +21,6 @@ from facegeo.zoo.store import InstalledModel
 
 if TYPE_CHECKING:
     from facegeo.networks.face_rows import FaceRows
-
-_log = logging.getLogger(__name__)
 
 #: On the CPU -> what runs there.
 _PRECISIONS: Final = {True: ("fp32",), False: ("fp32", "fp16", "bf16")}
@@ -57,10 +55,12 @@ class PyTorchBackend(Backend):
 class _CpuCall:
     def __init__(self, network: FaceRows) -> None:
         self._network = network.to("cpu")
+        self._process = os.getpid()
 
     def __call__(self, crops: np.ndarray) -> list[np.ndarray]:
         import torch
 
+        check_process(self._process, "PyTorch")  # it would wait for threads that are not there
         with torch.inference_mode():
             return [value.numpy() for value in self._network(torch.from_numpy(crops))]
 

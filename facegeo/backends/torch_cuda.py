@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from facegeo.backends.base import check_process
 from facegeo.backends.recorded import RecordedSizes
 from facegeo.crop import CROP_SIZE
 from facegeo.errors import BackendUnavailableError, OutOfMemoryError
-from facegeo.gpu.device import check_process
 from facegeo.gpu.split import BatchSplitter
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ class CudaCall:
                 self._call(crops)
         torch.cuda.current_stream(self._device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Thread-local: another predictor may take memory in its thread meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = self._call(crops)
         return _Recording(graph, crops, tuple(outputs))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from tqdm import tqdm
 
-from facegeo.backends.base import Backend
+from facegeo.backends.base import Backend, check_precision, network_file
 from facegeo.backends.trt_build import (
     Profile,
     build_engine,
@@ -23,17 +23,16 @@ from facegeo.backends.trt_build import (
 from facegeo.backends.trt_cache import EngineCache, EngineKey, read_engine, read_key
 from facegeo.backends.trt_slots import Slot, Tensor, plan_pieces
 from facegeo.checks import describe
-from facegeo.errors import (
-    BackendUnavailableError,
-    CorruptFileError,
-    InvalidInputError,
-)
+from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.gpu.device import Gpu, open_gpu
 from facegeo.zoo.store import InstalledModel
 
 _log = logging.getLogger(__name__)
 
-PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8")
+#: Of a model's own graphs. Its int8 graph counts bytes from a zero point, for CPUs; TensorRT takes
+#: symmetric quantisation only.
+_PRECISIONS: Final = ("fp32", "fp16", "bf16")
+
 DEFAULT_MAX_BATCH: Final = 256
 _SLOTS: Final = 2
 
@@ -80,18 +79,33 @@ class TensorRtBackend(Backend):
         }
         pieces = plan_pieces(batch, self.max_batch, len(self._slots))
         with self._lock, self._gpu.current():
-            waiting: list[tuple[Slot, slice]] = []
-            for number, part in enumerate(pieces):
-                slot = self._slots[number % len(self._slots)]
-                if len(waiting) == len(self._slots):
-                    first, done = waiting.pop(0)
-                    first.collect(outputs, done)
-                some = {name: array[part] for name, array in inputs.items()}
-                slot.submit(some, part.stop - part.start)
-                waiting.append((slot, part))
-            for slot, part in waiting:
-                slot.collect(outputs, part)
+            try:
+                self._run_pieces(pieces, inputs, outputs)
+            except BaseException:
+                # What is still in flight reads the buffers that the next call would fill.
+                for slot in self._slots:
+                    with suppress(Exception):
+                        slot.stream.synchronize()
+                raise
         return outputs
+
+    def _run_pieces(
+        self,
+        pieces: list[slice],
+        inputs: Mapping[str, np.ndarray],
+        outputs: dict[str, np.ndarray],
+    ) -> None:
+        waiting: list[tuple[Slot, slice]] = []
+        for number, part in enumerate(pieces):
+            slot = self._slots[number % len(self._slots)]
+            if len(waiting) == len(self._slots):
+                first, done = waiting.pop(0)
+                first.collect(outputs, done)
+            some = {name: array[part] for name, array in inputs.items()}
+            slot.submit(some, part.stop - part.start)
+            waiting.append((slot, part))
+        for slot, part in waiting:
+            slot.collect(outputs, part)
 
     def _check(self, inputs: Mapping[str, np.ndarray]) -> int:
         wanted = {t.name: t for t in self._tensors if t.is_input}
@@ -116,9 +130,9 @@ class TensorRtBackend(Backend):
 
 def open_network(model: InstalledModel, device: str, precision: str) -> TensorRtBackend:
     """The model's engine from the cache, built first where there is none that fits."""
-    onnx = model.read(graph_role(model, precision))
-    gpu = open_gpu(device)
-    return open_onnx(onnx, model.card.name, gpu, precision)
+    check_precision(precision, TensorRtBackend.name, _PRECISIONS)
+    _, onnx = network_file(model, precision)
+    return open_onnx(onnx, model.card.name, open_gpu(device), precision)
 
 
 def open_onnx(
@@ -169,25 +183,6 @@ def open_engine(path: str | Path, device: str = "auto") -> TensorRtBackend:
     here = {"tensorrt": str(trt.__version__), "gpu": gpu.name, "capability": capability}
     data = read_engine(path, EngineKey(**{**vars(built), **here}))
     return TensorRtBackend(gpu, data, built.precision)
-
-
-def graph_role(model: InstalledModel, precision: str) -> str:
-    """Which file of the model is its graph in a precision.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If the model has none.
-    """
-    role = "network" if precision == "fp32" else f"network-{precision}"
-    if precision not in PRECISIONS or role not in model.card.files:
-        have = [p for p in PRECISIONS if p == "fp32" or f"network-{p}" in model.card.files]
-        raise BackendUnavailableError(
-            f"precision: model {model.card.name!r} has graphs in {', '.join(have)}, got "
-            f"{precision!r}; TensorRT takes the precision from the graph, so export it first: "
-            f"facegeo export {model.card.name} --precision {precision}"
-        )
-    return role
 
 
 def list_tensors(trt: Any, engine: Any) -> list[Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -60,7 +59,7 @@ class EngineKey:
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that stand for all fields."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return files.sha256(json.dumps(asdict(self), sort_keys=True).encode())[:16]
 
 
 @dataclass(frozen=True)

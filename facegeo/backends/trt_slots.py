@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from facegeo.backends.recorded import RecordedSizes
-from facegeo.errors import BackendUnavailableError
+from facegeo.errors import BackendUnavailableError, OutOfMemoryError
 from facegeo.gpu import libcuda
 from facegeo.gpu.device import Gpu
+
+_log = logging.getLogger(__name__)
 
 #: A batch is halved between two slots from here on; below, one copy costs less than two launches.
 _WORTH_HALVING: Final = 32
@@ -79,6 +82,7 @@ class Slot:
         self._host = {t.name: gpu.pinned((largest, *t.shape), t.dtype) for t in tensors}
         self._device = {t.name: gpu.allocate(t.nbytes(largest)) for t in tensors}
         self._context = self._new_context()
+        self._records = True
         # Each recorded size keeps a context of its own, whose shapes do not change any more.
         self._graphs = RecordedSizes(self._record, self._forget)
 
@@ -86,12 +90,22 @@ class Slot:
         """Start a piece; ``inputs`` are copied before this returns, the rest goes on by itself."""
         for name, array in inputs.items():
             self._host[name][:batch] = array
-        recorded = self._graphs.get(batch)
+        recorded = self._recorded(batch)
         if recorded is not None:
             recorded[0].replay(self.stream.handle)
         else:
             self._set_batch(self._context, batch)
             self._enqueue(self._context, batch)
+
+    def _recorded(self, batch: int) -> tuple[libcuda.Graph, Any] | None:
+        if not self._records:
+            return None
+        try:
+            return self._graphs.get(batch)
+        except OutOfMemoryError as error:
+            self._records = False
+            _log.warning("%s; going on without recorded graphs", error)
+            return None
 
     def collect(self, outputs: dict[str, np.ndarray], part: slice) -> None:
         """Wait for the piece and copy its results to their place."""
@@ -118,7 +132,7 @@ class Slot:
     def _new_context(self) -> Any:
         context = self._engine.create_execution_context()
         if context is None:
-            raise BackendUnavailableError(
+            raise OutOfMemoryError(
                 f"cuda:{self._gpu.index}: TensorRT makes no execution context, most likely for "
                 "lack of memory; build the engine for smaller batches"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def collect(names: Sequence[str], arguments: Sequence[str] = ()) -> dict[str, Any]:
-    """Run benchmarks by name with common options: ``machine`` and ``results`` by name."""
+def collect(wanted: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Run benchmarks by name, each with its options: ``machine`` and ``results`` by name."""
     results = {}
-    for name in names:
+    for name, arguments in wanted.items():
         options = build_parser().parse_args([name, *arguments])
         module, function, _ = _BENCHMARKS[name]
         results[name] = getattr(import_module(f"facegeo.bench.{module}"), function)(options)

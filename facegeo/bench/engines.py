@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from facegeo.backends import BACKENDS
-from facegeo.errors import BackendUnavailableError, DependencyMissingError
+from facegeo.errors import FacegeoError, ModelNotFoundError
 from facegeo.precision import PRECISIONS
 from facegeo.predictor import FaceGeometry
 
@@ -44,22 +44,27 @@ def add_engine_choice(parser: argparse.ArgumentParser) -> None:
 def open_engines(
     model: str, backends: Sequence[str], precisions: Sequence[str], device: str = "auto"
 ) -> Engines:
-    """All that work here; the baseline is always among them.
+    """All that work here; the baseline is always among them, on the CPU where the device lacks it.
 
     Raises
     ------
     ModelNotFoundError
         If the model is not installed.
+    FacegeoError
+        If the baseline does not even run on the CPU.
     """
     engines = Engines()
     wanted = [BASELINE, *((b, p) for b in backends for p in precisions if (b, p) != BASELINE)]
     for backend, precision in wanted:
         try:
             predictor = FaceGeometry(model, backend=backend, precision=precision, device=device)
-        except (BackendUnavailableError, DependencyMissingError) as error:
-            if (backend, precision) == BASELINE:
+        except FacegeoError as error:
+            is_baseline = (backend, precision) == BASELINE
+            if is_baseline and (device in ("auto", "cpu") or isinstance(error, ModelNotFoundError)):
                 raise
-            engines.not_measured[f"{backend} {precision}"] = str(error)
-        else:
-            engines.running[backend, precision] = predictor
+            engines.not_measured[f"{backend} {precision} on {device}"] = str(error)
+            if not is_baseline:
+                continue
+            predictor = FaceGeometry(model, backend=backend, precision=precision, device="cpu")
+        engines.running[backend, precision] = predictor
     return engines

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from facegeo.bench.engines import BASELINE, Key, add_engine_choice, open_engines
 from facegeo.bench.plot import draw_rates
 from facegeo.bench.predictor import webcam_photo
 from facegeo.bench.timing import Job, calls_in_turns
-from facegeo.errors import CorruptFileError, MissingBasisError, UnreadableFileError
+from facegeo.errors import (
+    CorruptFileError,
+    FacegeoError,
+    InvalidInputError,
+    MissingBasisError,
+    UnreadableFileError,
+)
 from facegeo.files import write_bytes
 from facegeo.predictor import FaceGeometry
 from facegeo.publishing import sample_crops
@@ -57,6 +64,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     rows, skipped = run_fps_benchmark(engines.running, args.tasks, args.batches, args.rounds)
     compare(rows, before)
     if args.plot is not None:
+        if not rows:
+            raise InvalidInputError(f"--plot: nothing was measured ({skipped})")
         write_bytes(args.plot, draw_rates(rows))
     return {"rows": rows, "not_measured": engines.not_measured | skipped}
 
@@ -82,7 +91,7 @@ def run_fps_benchmark(
         ``speedup_over_fp32_onnxruntime``, the median ratio of neighbouring turns;
         ``peak_memory_mb`` of the process so far.
     skipped : dict of str to str
-        Task that the model cannot do -> why.
+        Task that the model, or batch that an engine cannot do -> why.
     """
     rows: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
@@ -90,14 +99,30 @@ def run_fps_benchmark(
         for batch in batches:
             if task == "photos" and batch > _MOST_PHOTOS:
                 continue
-            try:
-                jobs = {key: _JOBS[task](p, batch) for key, p in predictors.items()}
-                jobs[BASELINE]()
-            except MissingBasisError as error:
-                skipped[task] = str(error)
-                break
-            rows += _rows(task, batch, predictors, jobs, rounds)
+            jobs, failed = _jobs_that_run(task, batch, predictors)
+            skipped |= failed
+            if BASELINE in jobs:
+                rows += _rows(task, batch, predictors, jobs, rounds)
     return rows, skipped
+
+
+def _jobs_that_run(
+    task: str, batch: int, predictors: Mapping[Key, FaceGeometry]
+) -> tuple[dict[Key, Job], dict[str, str]]:
+    """Each engine's job after one run of it; and why others have none, by task and engine."""
+    jobs: dict[Key, Job] = {}
+    failed: dict[str, str] = {}
+    for key, predictor in predictors.items():
+        try:
+            job = _JOBS[task](predictor, batch)
+            job()
+        except MissingBasisError as error:
+            return {}, {task: str(error)}
+        except FacegeoError as error:
+            failed[f"{task}, batch {batch}, {' '.join(key)}"] = str(error)
+        else:
+            jobs[key] = job
+    return jobs, failed
 
 
 def read_rows(path: Path) -> dict[tuple[Any, ...], float]:
@@ -131,7 +156,8 @@ def _rows(
     calls = calls_in_turns({" ".join(key): job for key, job in jobs.items()}, rounds)
     baseline = calls[" ".join(BASELINE)].mean(axis=1)
     rows = []
-    for (backend, precision), predictor in predictors.items():
+    for backend, precision in jobs:
+        predictor = predictors[backend, precision]
         times = calls[f"{backend} {precision}"]
         p50, p95, p99 = np.percentile(times, (50, 95, 99)) * 1e3
         rows.append(
@@ -160,7 +186,17 @@ def _landmarks(predictor: FaceGeometry, batch: int) -> Job:
 
 def _dense(predictor: FaceGeometry, batch: int) -> Job:
     crops, rois = _inputs(batch)
-    return lambda: predictor.reconstruct(predictor.predict_crops(crops, rois).params, rois)
+    one = predictor.reconstruct(predictor.predict_crops(crops[:1], rois[:1]).params, rois[:1])
+    meshes = _buffer(batch, *one.shape[1:])
+    return lambda: predictor.reconstruct(
+        predictor.predict_crops(crops, rois).params, rois, out=meshes
+    )
+
+
+@lru_cache(maxsize=1)
+def _buffer(*shape: int) -> np.ndarray:
+    """Memory for the meshes of every call, as a video application keeps it."""
+    return np.empty(shape, np.float32)
 
 
 def _photos(predictor: FaceGeometry, batch: int) -> Job:

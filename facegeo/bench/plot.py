@@ -8,7 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-_SIZE = (720, 1100)
+_WIDTH, _LEAST_HEIGHT = 1100, 720
+_ROW = 26  # of the legend
 _LEFT, _RIGHT, _TOP, _BOTTOM = 110, 330, 50, 80
 _INK, _GRID = (60, 60, 60), (225, 225, 225)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -33,7 +34,9 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
     A colour an engine and precision, a mark a task.
     """
-    image = np.full((*_SIZE, 3), 255, np.uint8)
+    count = len({(row["backend"], row["precision"], row["task"]) for row in rows})
+    full_height = max(_LEAST_HEIGHT, _TOP + _ROW * (count + 1))
+    image = np.full((full_height, _WIDTH, 3), 255, np.uint8)
     batches = sorted({int(row["batch"]) for row in rows})
     rates = [float(row["fps"]) for row in rows]
     decades = (np.floor(np.log10(min(rates))), np.ceil(np.log10(max(rates)) + 1e-9))
@@ -42,8 +45,8 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
     def at(batch: float, rate: float) -> tuple[int, int]:
         x = (np.log2(batch) - span[0]) / (span[1] - span[0])
         y = (np.log10(rate) - decades[0]) / (decades[1] - decades[0])
-        width, height = _SIZE[1] - _LEFT - _RIGHT, _SIZE[0] - _TOP - _BOTTOM
-        return round(_LEFT + x * width), round(_SIZE[0] - _BOTTOM - y * height)
+        width, height = _WIDTH - _LEFT - _RIGHT, full_height - _TOP - _BOTTOM
+        return round(_LEFT + x * width), round(full_height - _BOTTOM - y * height)
 
     _draw_axes(image, at, batches, decades, 2.0 ** span[1])
     lines: dict[tuple[str, str], list[tuple[int, int]]] = {}
@@ -54,10 +57,10 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
     for number, ((engine, task), points) in enumerate(lines.items()):
         colour = _COLOURS[engines.index(engine) % len(_COLOURS)]
         cv2.polylines(image, [np.array(points)], False, colour, 2, cv2.LINE_AA)
-        row_y = _TOP + 12 + 26 * number
-        for point in [*points, (_SIZE[1] - _RIGHT + 30, row_y)]:
+        row_y = _TOP + 12 + _ROW * number
+        for point in [*points, (_WIDTH - _RIGHT + 30, row_y)]:
             cv2.drawMarker(image, point, colour, _MARKS[task], 12, 2, cv2.LINE_AA)
-        _write(image, f"{engine}, {task}", (_SIZE[1] - _RIGHT + 48, row_y + 5))
+        _write(image, f"{engine}, {task}", (_WIDTH - _RIGHT + 48, row_y + 5))
     return cv2.imencode(".png", image)[1].tobytes()
 
 
@@ -76,7 +79,7 @@ def _draw_axes(
         cv2.line(image, (x, bottom), (x, _TOP), _GRID, 1)
         _write(image, str(batch), (x - 6 * len(str(batch)), bottom + 24))
     _write(image, "faces a second", (18, 28))
-    _write(image, "faces in a call", (_LEFT, _SIZE[0] - 20))
+    _write(image, "faces in a call", (_LEFT, len(image) - 20))
 
 
 def _write(image: np.ndarray, text: str, corner: tuple[int, int]) -> None:

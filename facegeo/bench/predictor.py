@@ -10,7 +10,10 @@ import cv2
 import numpy as np
 
 from facegeo import crop
-from facegeo.bench.timing import in_turns, summary
+from facegeo.bench.timing import Job, in_turns, summary
+from facegeo.bench.upstream import upstream_job
+from facegeo.dense import dense_faces
+from facegeo.errors import DependencyMissingError, ModelNotFoundError
 from facegeo.predictor import FaceGeometry
 from facegeo.sample import sample_photo
 from facegeo.zoo.store import find
@@ -62,26 +65,39 @@ def crops(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
 
 
 def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
-    """``predictor(photo)`` at 640x480 against detector, crop and network measured alone."""
+    """``predictor(photo)`` at 640x480 against detector, crop and network measured alone.
+
+    And, with the mesh, against the same work as upstream does it: ``time_over_upstream``, the
+    median ratio of neighbouring turns, or ``upstream`` says why it was not measured.
+    """
     image = webcam_photo()
     detector = predictor.detector
     rois = crop.rois_from_boxes(detector(image).boxes)
     images = crop.crop_faces(image, rois)
-    turns = in_turns(
-        {
-            "detector": lambda: detector(image),
-            "crop": lambda: crop.crop_faces(image, rois),
-            "network": lambda: predictor.network.run({"crops": images}),
-            "predictor": lambda: predictor(image),
-        },
-        rounds,
-    )
+    jobs: dict[str, Job] = {
+        "detector": lambda: detector(image),
+        "crop": lambda: crop.crop_faces(image, rois),
+        "network": lambda: predictor.network.run({"crops": images}),
+        "predictor": lambda: predictor(image),
+        "predictor_and_mesh": lambda: dense_faces(predictor(image)).vertices,
+    }
+    why = ""
+    try:
+        jobs["upstream"] = upstream_job(image)
+    except (ModelNotFoundError, DependencyMissingError) as error:
+        why = str(error)
+    turns = in_turns(jobs, rounds)
     parts = turns["detector"] + turns["crop"] + turns["network"]
-    return {
+    report: dict[str, Any] = {
+        "runs": predictor.info(),
         "faces": len(rois),
         **{name: summary(times) for name, times in turns.items()},
         "time_over_sum_of_parts": float(np.median(turns["predictor"] / parts)),
     }
+    if "upstream" in turns:
+        ratio = turns["predictor_and_mesh"] / turns["upstream"]
+        return {**report, "time_over_upstream": float(np.median(ratio))}
+    return {**report, "upstream": {"not_measured": why}}
 
 
 def webcam_photo() -> np.ndarray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from facegeo.distributions import installed_version
+from facegeo.processor import cpu_fact, cpu_flags
 
 Job = Callable[[], object]
 
@@ -23,6 +26,9 @@ Job = Callable[[], object]
 _TURN_S = 0.02
 
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
+#: Calls before anything is measured.
+_WARM_UP = 3
 
 #: Pause before each turn: idle threads of ONNX Runtime stay awake for tens of milliseconds.
 _SETTLE_S = 0.1
@@ -48,11 +54,7 @@ def calls_in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray
             # the caches hold its data: neither is this job's cost.
             time.sleep(_SETTLE_S)
             job()
-            stamps = [time.perf_counter()]
-            for _ in range(repeats[name]):
-                job()
-                stamps.append(time.perf_counter())
-            times[name].append(np.diff(stamps).tolist())
+            times[name].append(_stamped(job, repeats[name]).tolist())
     return {name: np.array(values) for name, values in times.items()}
 
 
@@ -62,13 +64,58 @@ def summary(seconds: np.ndarray) -> dict[str, float]:
     return {"p50_ms": float(p50), "p95_ms": float(p95)}
 
 
+def wall_times(job: Job, calls: int) -> np.ndarray:
+    """Seconds of each of ``calls`` calls, after a warm-up: a job that has no other beside it."""
+    for _ in range(_WARM_UP):
+        job()
+    return _stamped(job, calls)
+
+
+def commit() -> str | None:
+    """The commit of the checkout that is measured; None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():  # else the commit of whatever repository lies around
+        return None
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        run = subprocess.run(git, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None
+
+
+def gpus() -> list[str]:
+    """Name, driver and memory of each NVIDIA GPU, by ``nvidia-smi``."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        run = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return run.stdout.strip().splitlines()
+
+
 def machine() -> dict[str, Any]:
-    """Hardware and versions, for the record."""
-    packages = ("facegeo", "numpy", "opencv-python", "onnxruntime", "openvino", "torch")
+    """Hardware, versions and commit, for the record."""
+    packages = (
+        "facegeo",
+        "numpy",
+        "opencv-python",
+        "onnxruntime",
+        "onnxruntime-gpu",
+        "openvino",
+        "torch",
+        "tensorrt",
+        "pycuda",
+    )
     return {
-        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
+        "cpu": cpu_fact("model name") or platform.processor() or platform.machine(),
         "cpu_features": _cpu_features(),
         "cpus": os.cpu_count(),
+        "gpus": gpus(),
+        "commit": commit(),
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: installed_version(name) for name in packages},
@@ -101,8 +148,16 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _stamped(job: Job, calls: int) -> np.ndarray:
+    stamps = [time.perf_counter()]
+    for _ in range(calls):
+        job()
+        stamps.append(time.perf_counter())
+    return np.diff(stamps)
+
+
 def _repeats(job: Job) -> int:
-    for _ in range(3):  # warm-up
+    for _ in range(_WARM_UP):
         job()
     start = time.perf_counter()
     job()
@@ -111,16 +166,4 @@ def _repeats(job: Job) -> int:
 
 def _cpu_features() -> list[str]:
     """Instructions that decide how fast low precision is."""
-    flags = (_cpu_fact("flags") or "").split()
-    return [flag for flag in _FEATURES if flag in flags]
-
-
-def _cpu_fact(key: str) -> str | None:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            for line in file:
-                if line.startswith(key):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return None
+    return [flag for flag in _FEATURES if flag in cpu_flags()]

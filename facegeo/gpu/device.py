@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facegeo.backends.base import cuda_index
+from facegeo.backends.base import check_process, cuda_index
 from facegeo.errors import BackendUnavailableError, DependencyMissingError, OutOfMemoryError
 from facegeo.gpu import libcuda
 
@@ -49,16 +49,6 @@ def open_gpu(device: str = "cuda:0") -> Gpu:
             _open[index] = Gpu(index)
             _process = os.getpid()
         return _open[index]
-
-
-def check_process(started_in: int | None) -> None:
-    """Refuse to use a context of another process: CUDA does not survive a fork."""
-    if started_in not in (None, os.getpid()):
-        raise BackendUnavailableError(
-            f"CUDA was started in process {started_in}, this is its fork {os.getpid()}, where CUDA "
-            "cannot be used: start workers by multiprocessing.get_context('spawn') (or "
-            "'forkserver'), and make the predictor in the worker"
-        )
 
 
 class Gpu:
@@ -122,9 +112,9 @@ class Gpu:
 
     # The methods below are called while the context is current.
 
-    def allocate(self, nbytes: int) -> Any:
+    def allocate(self, nbytes: int) -> DeviceMemory:
         """Device memory; ``int()`` of it is its address. It is freed with the object."""
-        return self._cuda.mem_alloc(max(1, nbytes))
+        return DeviceMemory(self, self._cuda.mem_alloc(max(1, nbytes)))
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
         """Host memory that the GPU copies from and to by itself, while the CPU goes on."""
@@ -135,20 +125,38 @@ class Gpu:
         """A stream; ``stream.handle`` is what other libraries call it."""
         return self._cuda.Stream()
 
-    def upload(self, array: np.ndarray) -> Any:
+    def upload(self, array: np.ndarray) -> DeviceMemory:
         """A copy of an array in device memory."""
         memory = self.allocate(array.nbytes)
         if array.nbytes:
-            self._cuda.memcpy_htod(memory, np.ascontiguousarray(array))
+            self._cuda.memcpy_htod(int(memory), np.ascontiguousarray(array))
         return memory
 
-    def copy_in(self, memory: Any, array: np.ndarray, stream: Any) -> None:
+    def copy_in(self, memory: DeviceMemory, array: np.ndarray, stream: Any) -> None:
         """Host to device on a stream; asynchronous where the array is pinned."""
-        self._cuda.memcpy_htod_async(memory, array, stream)
+        self._cuda.memcpy_htod_async(int(memory), array, stream)
 
-    def copy_out(self, array: np.ndarray, memory: Any, stream: Any) -> None:
+    def copy_out(self, array: np.ndarray, memory: DeviceMemory, stream: Any) -> None:
         """Device to host on a stream; asynchronous where the array is pinned."""
-        self._cuda.memcpy_dtoh_async(array, memory, stream)
+        self._cuda.memcpy_dtoh_async(array, int(memory), stream)
+
+
+class DeviceMemory:
+    """Memory of a GPU, freed with the object by whichever thread lets go of it last.
+
+    PyCUDA frees its own objects in the thread that opened the context, and leaks them in others.
+    """
+
+    def __init__(self, gpu: Gpu, allocation: Any) -> None:
+        self._gpu, self._allocation = gpu, allocation
+
+    def __int__(self) -> int:
+        return int(self._allocation)
+
+    def __del__(self) -> None:
+        # In a fork, and while the interpreter ends, there is nothing to free any more.
+        with suppress(Exception), self._gpu.current():
+            self._allocation.free()
 
 
 def _pycuda_driver() -> Any:

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from facegeo.errors import BackendUnavailableError, OutOfMemoryError
@@ -143,8 +144,14 @@ class Graph:
         call("cuStreamBeginCapture_v2", handle, ctypes.c_int(_CAPTURE_THREAD_LOCAL))
         try:
             enqueue()
-        finally:  # a stream that is left recording is lost to everybody
-            call("cuStreamEndCapture", handle, ctypes.byref(graph))
+        except BaseException:
+            # A stream that is left recording is lost to everybody. The driver may answer that the
+            # record is spoilt; what spoilt it says more.
+            with suppress(BackendUnavailableError):
+                call("cuStreamEndCapture", handle, ctypes.byref(graph))
+                call("cuGraphDestroy", graph)
+            raise
+        call("cuStreamEndCapture", handle, ctypes.byref(graph))
         self._executable = ctypes.c_void_p()
         try:
             call(

@@ -84,6 +84,7 @@ class CudaMeshKernel:
             self._module = module
             self._basis = self._gpu.upload(self._model.words)
             self._scale = self._gpu.upload(self._model.scale)
+            self._stream = self._gpu.stream()  # of arrays; tensors come with their own
         self._splitter = BatchSplitter(self.device)
 
     def __repr__(self) -> str:
@@ -139,6 +140,8 @@ class CudaMeshKernel:
         _check_addresses(pose, coefficients, out, rois, batch, stride >= self.num_coefficients)
         if output not in get_args(OutputName):
             raise InvalidInputError(f"output: expected float32 or float16, got {output!r}")
+        if operator.index(out) % np.dtype(output).itemsize:
+            raise InvalidInputError(f"out: expected an address of {output}, got {out:#x}")
         if rois and rule is None:
             raise InvalidInputError("rois: expected a crop convention beside them, got rule=None")
         if batch == 0:
@@ -240,7 +243,6 @@ class CudaMeshKernel:
     ) -> None:
         gpu = self._gpu
         with gpu.current():
-            stream = gpu.stream()
             inputs = [gpu.upload(pose), gpu.upload(coefficients)]
             if rois is not None:
                 inputs.append(gpu.upload(rois))
@@ -254,10 +256,10 @@ class CudaMeshKernel:
                 rule=rule,
                 size=size,
                 output=output,
-                stream=stream.handle,
+                stream=self._stream.handle,
             )
-            gpu.copy_out(out, result, stream)
-            stream.synchronize()
+            gpu.copy_out(out, result, self._stream)
+            self._stream.synchronize()
 
     def _on_tensors(
         self,

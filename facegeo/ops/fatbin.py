@@ -20,7 +20,8 @@ SOURCE_FOLDER: Final = _PACKAGE / "ops" / "csrc"
 SOURCE: Final = SOURCE_FOLDER / "mesh.cu"
 HEADER: Final = SOURCE_FOLDER / "mesh_core.h"
 FATBIN: Final = _PACKAGE / "assets" / "mesh.fatbin"
-FACTS: Final = _PACKAGE / "assets" / "mesh.fatbin.json"
+#: Not among the assets, where a JSON file is the card of a model.
+FACTS: Final = SOURCE_FOLDER / "mesh.fatbin.json"
 
 #: Machine code; each serves later chips of the same major number too (75 Turing ... 120 Blackwell).
 CUBINS: Final = (75, 80, 86, 89, 90, 100, 120)

@@ -28,6 +28,9 @@ _CHUNK: Final = 64
 #: Shared memory that every GPU gives a block without being asked.
 _SHARED_BYTES: Final = 48 * 1024
 
+#: A mode may be so many times as large as the mean's unit before that grows with it.
+_LARGEST_SCALE: Final = 1024
+
 #: Most blocks of a launch.
 _LARGEST_GRID: Final = 2**31 - 1
 
@@ -127,8 +130,11 @@ def pack_model(mean: np.ndarray, bases: np.ndarray) -> PackedModel:
     num_vertices, num_modes = len(mean), len(bases)
     tiles = -(-num_vertices // TILE_VERTICES)
     steps = -(-(num_modes + 2) // STEP_MODES)
-    unit = _power_of_two(float(np.abs(mean).max(initial=0.0)))
     largest = [_power_of_two(float(np.abs(basis).max(initial=0.0))) for basis in bases]
+    # Weights are coefficient * largest / unit in half precision: a mean that is tiny beside the
+    # modes would send them beyond its range.
+    least = max(largest, default=0.0) / _LARGEST_SCALE
+    unit = max(_power_of_two(float(np.abs(mean).max(initial=0.0))), least)
     stored = np.zeros((steps * STEP_MODES, tiles * TILE_VERTICES, 3), np.float16)
     for mode, basis in enumerate(bases):  # one at a time: no float copy of all of them
         stored[mode, :num_vertices] = np.asarray(basis, np.float64) / largest[mode]
@@ -151,7 +157,7 @@ def plan_launch(model: PackedModel, batch: int) -> Launch:
     Raises
     ------
     OverflowError
-        If the batch needs more blocks than a launch may have; the caller splits it.
+        If the batch needs more blocks than a launch may have.
     """
     tiles = len(model.words)
     chunk = _chunk_of(model.steps, batch)

@@ -5,10 +5,11 @@ Files are verified against the card whenever they are read.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from facegeo import files
@@ -17,8 +18,12 @@ from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card, FileEntry, check_name, read_card
 from facegeo.zoo.releases import DEFAULTS, release_of
 
+_log = logging.getLogger(__name__)
+
+_NETWORK = "network"
+
 #: Ending of the file of each role.
-_SUFFIX = {"network": ".onnx", "weights": ".npz", "morphable": ".npz"}
+_SUFFIX = {_NETWORK: ".onnx", "weights": ".npz", "morphable": ".npz"}
 
 
 def cache_dir() -> Path:
@@ -33,16 +38,23 @@ def cache_dir() -> Path:
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """A model on disk: its card and the folder that holds its files."""
+    """A model on disk: its card and the folder that holds its files.
+
+    Attributes
+    ----------
+    elsewhere : mapping of str to Path
+        Role -> folder, for files that were added to a model in the package.
+    """
 
     card: Card
     folder: Path
+    elsewhere: Mapping[str, Path] = field(default_factory=dict)
 
     def path(self, role: str) -> Path:
         """The file of a role. Raises CorruptFileError where the card has none."""
         if role not in self.card.files:
             raise CorruptFileError(f"model {self.card.name!r}: its card has no file for {role!r}")
-        return self.folder / self.card.files[role].file
+        return self.elsewhere.get(role, self.folder) / self.card.files[role].file
 
     def read(self, role: str) -> bytes:
         """The bytes of a role's file, after comparing their checksum with the card's.
@@ -98,6 +110,11 @@ def install(card: Card, contents: Mapping[str, bytes]) -> InstalledModel:
         raise InvalidInputError(
             f"model name: {card.name!r} ships with facegeo; choose another (--name NAME)"
         )
+    return InstalledModel(_write(folder, card, contents), folder)
+
+
+def _write(folder: Path, card: Card, contents: Mapping[str, bytes]) -> Card:
+    """Files, then the card with their names and checksums; files of an older card go."""
     entries = {}
     for role, data in contents.items():
         # The checksum in the name keeps an older card valid until the new one takes its place.
@@ -107,7 +124,7 @@ def install(card: Card, contents: Mapping[str, bytes]) -> InstalledModel:
     card = replace(card, files=entries)
     files.write_bytes(folder / "card.json", card.to_json().encode())
     _remove_orphans(folder, {entry.file for entry in entries.values()})
-    return InstalledModel(card, folder)
+    return card
 
 
 def role_of(precision: str) -> str:
@@ -116,7 +133,16 @@ def role_of(precision: str) -> str:
 
 
 def add_files(model: InstalledModel, contents: Mapping[str, bytes]) -> InstalledModel:
-    """Install the model again with further files, or newer ones in place of its own."""
+    """Give a model further files, or newer ones in place of its own.
+
+    What is added to a model in the package is kept in the cache, and is left out, with a warning,
+    when the package brings another network.
+    """
+    if model.ships:
+        added = {role: model.read(role) for role in model.elsewhere} | dict(contents)
+        origin = {_NETWORK: _shipped_network(model)}
+        _write(_additions(model.card.name), replace(model.card, imported_from=origin), added)
+        return find_any(model.card.name)
     present = {role: model.read(role) for role in model.card.files}
     return install(model.card, present | dict(contents))
 
@@ -143,7 +169,7 @@ def find_any(name: str) -> InstalledModel:
     """The model of that name, whatever it does. Raises ModelNotFoundError."""
     card = shipped.shipped_card(check_name(name))
     if card is not None:
-        return InstalledModel(read_card(card), shipped.ASSETS)
+        return _with_additions(InstalledModel(read_card(card), shipped.ASSETS))
     folder = _folder(name)
     if not (folder / "card.json").is_file():
         raise ModelNotFoundError(_how_to_get(name))
@@ -160,6 +186,32 @@ def list_models(task: str | None = None) -> list[str]:
             if task in (None, find_any(name).card.task):
                 names.append(name)
     return names
+
+
+def _with_additions(model: InstalledModel) -> InstalledModel:
+    """A model in the package with the files that :func:`add_files` gave it."""
+    folder = _additions(model.card.name)
+    if not (folder / "card.json").is_file():
+        return model
+    added = read_card(folder / "card.json")
+    if added.imported_from.get(_NETWORK) != _shipped_network(model):
+        _log.warning(
+            "%s: made from another version of the network, left out; make them again "
+            "(facegeo export %s --install), or remove the folder",
+            folder,
+            model.card.name,
+        )
+        return model
+    card = replace(model.card, files={**model.card.files, **added.files})
+    return InstalledModel(card, model.folder, dict.fromkeys(added.files, folder))
+
+
+def _shipped_network(model: InstalledModel) -> str:
+    return read_card(model.folder / f"{model.card.name}.json").files[_NETWORK].sha256
+
+
+def _additions(name: str) -> Path:
+    return cache_dir() / "additions" / name
 
 
 def _suffix(role: str) -> str:

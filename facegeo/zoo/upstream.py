@@ -21,7 +21,7 @@ from facegeo.conventions import (
 )
 from facegeo.crop import convention
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
-from facegeo.exporting import require_torch, to_onnx
+from facegeo.exporting import regressor_onnx, require_torch, to_onnx
 from facegeo.readers._arrays import BASEL_UNIT_MM
 from facegeo.zoo.cards import Card, check_name
 from facegeo.zoo.face_models import model_bytes
@@ -84,7 +84,7 @@ def import_3ddfa_v2(
         If a file is not what it should be.
     """
     require_torch("importing a 3DDFA_V2 release")
-    from facegeo.networks.regressor import build_regressor, input_example
+    from facegeo.networks.regressor import build_regressor
 
     check_name(name)
     folder = existing_folder(folder)
@@ -96,14 +96,7 @@ def import_3ddfa_v2(
     state |= {"landmark_mean": rows.mean, "landmark_basis": rows.basis}
 
     network = fitting(weights, build_regressor, architecture, convention("3ddfa"), state)
-    onnx = to_onnx(
-        network,
-        input_example(2),
-        input_name="crops",
-        output_names=("params", "landmarks"),
-        dynamic={0: "N"},
-        checks=[input_example(batch) for batch in (1, 3, 64)],
-    )
+    onnx = regressor_onnx(network)
     card = Card(
         name=name,
         task="landmarks",

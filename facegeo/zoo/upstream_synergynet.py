@@ -16,7 +16,7 @@ import numpy as np
 from facegeo.conventions import NUM_EXPRESSION, NUM_LANDMARKS, NUM_PARAMS, NUM_SHAPE
 from facegeo.crop import convention
 from facegeo.errors import CorruptFileError
-from facegeo.exporting import require_torch, to_onnx
+from facegeo.exporting import regressor_onnx, require_torch
 from facegeo.morphable import MorphableModel
 from facegeo.readers._arrays import BASEL_UNIT_MM, entry
 from facegeo.readers.synergynet import read_synergynet
@@ -96,7 +96,7 @@ def import_synergynet(folder: str | Path, name: str = "synergynet") -> Installed
         If a file is not what it should be, or the two speak different face models.
     """
     require_torch("importing SynergyNet")
-    from facegeo.networks.regressor import RELEASED_SYNERGY, build_regressor, input_example
+    from facegeo.networks.regressor import RELEASED_SYNERGY, build_regressor
     from facegeo.networks.synergy_released import ReleasedSynergyNet
 
     check_name(name)
@@ -108,14 +108,7 @@ def import_synergynet(folder: str | Path, name: str = "synergynet") -> Installed
     state = _network_state(weights, {key: tuple(value.shape) for key, value in empty.items()})
     morphable, missing = _face_model(folder, weights, state, sources)
     network = fitting(weights, build_regressor, RELEASED_SYNERGY, rule, state)
-    onnx = to_onnx(
-        network,
-        input_example(2),
-        input_name="crops",
-        output_names=network.output_names,
-        dynamic={0: "N"},
-        checks=[input_example(batch) for batch in (1, 3, 64)],
-    )
+    onnx = regressor_onnx(network)
     card = Card(
         name=name,
         task="landmarks",

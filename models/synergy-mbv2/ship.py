@@ -2,10 +2,11 @@
 
 python models/synergy-mbv2/ship.py runs/last [--earlier runs/first --earlier runs/second]
     --dev data/aflw2000_dev --backgrounds data/backgrounds/bsds500.tar
+    --calibration data/aflw_train/crops.tar
 
-Writes facegeo/assets/synergy-mbv2.onnx and .json, and into this folder card.md, config.yaml,
-metrics.json, curve.png and checkpoint.safetensors. Every figure is measured with the shipped
-ONNX file, by the code of ``facegeo eval``.
+Writes facegeo/assets/synergy-mbv2.onnx, synergy-mbv2-int8.onnx and their card, .json; and into this
+folder card.md, config.yaml, metrics.json, curve.png and checkpoint.safetensors. Every figure is
+measured with the shipped ONNX files, by the code of ``facegeo eval``.
 """
 
 from __future__ import annotations
@@ -26,17 +27,19 @@ from facegeo.evaluation import aflw2000
 from facegeo.evaluation import presence as evaluation_presence
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error
 from facegeo.evaluation.plots import draw_curves
-from facegeo.exporting import parity, to_onnx
+from facegeo.exporting import parity, regressor_onnx
 from facegeo.images import encode_photo
-from facegeo.networks.regressor import SYNERGY, input_example
+from facegeo.networks.regressor import SYNERGY
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.weights_file import read_weights, to_safetensors
+from facegeo.publishing import compared_graph, read_crops
 from facegeo.training.measure import DevSet
 from facegeo.training.run_folder import in_data
 from facegeo.training.sampling import RULE
 from facegeo.training.yaml_files import require_yaml
 from facegeo.zoo.cards import Card
 from facegeo.zoo.shipped import write_shipped
+from facegeo.zoo.store import find, role_of
 
 NAME = "synergy-mbv2"
 FOLDER = Path(__file__).resolve().parent
@@ -61,23 +64,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--dev", type=Path, required=True, help="folder of AFLW2000-3D's dev photos"
     )
     parser.add_argument("--backgrounds", type=Path, required=True, help="photos without faces")
+    parser.add_argument(
+        "--calibration", type=Path, required=True, help="training crops, folder or tar, for int8"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
     options = parser.parse_args(arguments)
-    ship([*options.earlier, options.run], options.dev, options.backgrounds, options.out)
+    runs = [*options.earlier, options.run]
+    ship(runs, options.dev, options.backgrounds, options.calibration, options.out)
 
 
-def ship(runs: Sequence[Path], dev: Path, backgrounds: Path, out: Path) -> dict[str, Any]:
+def ship(
+    runs: Sequence[Path], dev: Path, backgrounds: Path, calibration: Path, out: Path
+) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
 
     Parameters
     ----------
     runs : sequence of Path
         Run folders in the order in which they were trained; the last one ships.
+    calibration : Path
+        Crops that the ranges of the int8 network are measured on. Training crops: dev is for
+        figures only.
 
     Raises
     ------
     CorruptFileError
         If the ONNX file differs from PyTorch by more than :data:`TOLERANCE`; nothing was written.
+        If the int8 network differs by more than :data:`facegeo.publishing.TOLERANCES` allow; then
+        the package has the float32 network only.
     InvalidInputError
         If the network speaks another face model than the one in the package.
     """
@@ -91,9 +105,13 @@ def ship(runs: Sequence[Path], dev: Path, backgrounds: Path, out: Path) -> dict[
     data = DevSet.open(dev)
     onnx, difference = proven_onnx(network, data.crops)
     weights = to_safetensors(network)
-    write_shipped(_card(weights), onnx, {"morphable": f"{GENERIC}.npz"})
+    card, shared = _card(weights), {"morphable": f"{GENERIC}.npz"}
+    write_shipped(card, onnx, shared)
+    int8, compared = compared_graph(find(NAME), "int8", read_crops(calibration))
+    write_shipped(card, onnx, shared, {role_of("int8"): int8})
 
-    predictor = FaceGeometry(NAME, backend="onnxruntime", device="cpu")
+    predictor = FaceGeometry(NAME, backend="onnxruntime", device="cpu", precision="fp32")
+    small = FaceGeometry(NAME, backend="onnxruntime", device="cpu", precision="int8")
     figures = {
         "model": NAME,
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -106,6 +124,12 @@ def ship(runs: Sequence[Path], dev: Path, backgrounds: Path, out: Path) -> dict[
         },
         "aflw2000_3d_dev": {
             source: accuracy(predictor, data.data, source) for source in ("crops", "photos")
+        },
+        "int8": {
+            "bytes": len(int8),
+            "sha256": files.sha256(int8),
+            "parity": compared["parity"],
+            "aflw2000_3d_dev": {"crops": aflw2000.evaluate(small, data.data, "crops")},
         },
         "presence_roc_area": presence(predictor, data.data, backgrounds)
         if network.config.presence
@@ -123,15 +147,7 @@ def ship(runs: Sequence[Path], dev: Path, backgrounds: Path, out: Path) -> dict[
 
 def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:
     """The ONNX file, and its largest relative difference from PyTorch on real crops."""
-    onnx = to_onnx(
-        network,
-        input_example(2),
-        input_name="crops",
-        output_names=network.output_names,
-        dynamic={0: "N"},
-        checks=[input_example(batch) for batch in (1, 3, 64)],
-        tolerance=TOLERANCE,
-    )
+    onnx = regressor_onnx(network, tolerance=TOLERANCE)
     batches = torch.from_numpy(crops).split(100)
     difference = max(parity(network, onnx, batch) for batch in batches)
     if difference > TOLERANCE:
@@ -244,6 +260,7 @@ def card_text(figures: dict[str, Any], config: dict[str, Any], network: SynergyN
         "architecture": json.dumps(json.loads(network.config.to_json())),
         "parameters": f"{figures['parameters'] / 1e6:.3f}",
         "megabytes": f"{figures['onnx']['bytes'] / 1e6:.1f}",
+        "int8": _int8_table(figures),
         "difference": f"{figures['onnx']['largest_relative_difference_from_pytorch']:.1e}",
         "tolerance": f"{TOLERANCE:.0e}",
         "epochs": str(figures["epochs"]),
@@ -285,6 +302,21 @@ def _orientation_table(reports: dict[str, Any]) -> str:
             values = report[key]
             cells = " | ".join(f"{values[a]:.3f}" for a in ("yaw", "pitch", "roll", "mean"))
             lines.append(f"| {source} | {label} | {values['n']} | {cells} |")
+    return "\n".join(lines)
+
+
+def _int8_table(figures: dict[str, Any]) -> str:
+    lines = [
+        "| network | MB | NME original | reannotated | orientation, degrees |",
+        "|---|---|---|---|---|",
+    ]
+    for name, facts, report in (
+        ("float32", figures["onnx"], figures["aflw2000_3d_dev"]["crops"]),
+        ("int8", figures["int8"], figures["int8"]["aflw2000_3d_dev"]["crops"]),
+    ):
+        nme = [report["nme_percent"][key]["mean_of_bins"] for key in ("original", "reannotated")]
+        cells = " | ".join(f"{value:.3f}" for value in (*nme, report["pose_mae_deg"]["mean"]))
+        lines.append(f"| {name} | {facts['bytes'] / 1e6:.1f} | {cells} |")
     return "\n".join(lines)
 
 

@@ -31,10 +31,11 @@ def test_a_size_is_recorded_when_it_returns_and_the_oldest_goes():
 
 
 def test_parts_cover_the_batch_in_order(caplog):
-    parts = []
+    parts, refused = [], []
 
     def work(part: slice) -> None:
         if part.stop - part.start > 5:
+            refused.append(part)
             raise OutOfMemoryError("full")
         parts.append(part)
 
@@ -44,6 +45,7 @@ def test_parts_cover_the_batch_in_order(caplog):
         splitter.run(17, work)
     assert [i for part in parts[: len(parts) // 2] for i in range(17)[part]] == list(range(17))
     assert len(caplog.records) == 1
+    assert len(refused) == 2 * 2  # 17 -> 9 -> 5: halves, not one less
 
     def never(part: slice) -> None:
         raise OutOfMemoryError("full")
@@ -61,7 +63,7 @@ def session(models):
 def test_a_bound_session_gives_what_the_session_gives(session):
     bound = BoundSession(session, "cpu", 0)
     kept = []
-    for batch in (2, 2, 2, 3, 2, 0):
+    for batch in (2, 2, 2, 3, 2):
         expected = session.run(None, {"crops": CROPS[:batch]})
         found = bound.run({"crops": CROPS[:batch]})
         for name, value in zip(("params", "landmarks"), expected, strict=True):
@@ -69,6 +71,20 @@ def test_a_bound_session_gives_what_the_session_gives(session):
         kept.append((found["params"], found["params"].copy()))
     for value, copy in kept:
         np.testing.assert_array_equal(value, copy)  # a later call did not write into it
+    bound._process += 1
+    with pytest.raises(BackendUnavailableError, match="spawn"):
+        bound.run({"crops": CROPS})
+
+
+def test_a_network_of_free_size_runs_unbound(models):
+    """A detector sees photos of many sizes, one at a time: the batch alone names no buffer."""
+    onnx = find("faceboxes", "detection").read("network")
+    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    bound = BoundSession(session, "cpu", 0)
+    for side in (64, 96, 64, 96):
+        photo = np.zeros((1, side, 64, 3), np.uint8)
+        expected = session.run(["scores"], {"photos": photo})[0]
+        np.testing.assert_array_equal(bound.run({"photos": photo})["scores"], expected)
 
 
 def test_a_bound_session_splits_what_does_not_fit(session, caplog):
@@ -155,7 +171,11 @@ def cuda_of_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda _: null())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "graph", lambda _: null())
+    # Another mode would fail when a second predictor takes memory in its thread.
+    modes = {"thread_local": null}
+    monkeypatch.setattr(
+        torch.cuda, "graph", lambda _, capture_error_mode: modes[capture_error_mode]()
+    )
     monkeypatch.setattr(torch_cuda, "_Recording", recording)
     return Graph
 

@@ -84,10 +84,11 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   return run(l);
 }
 int cuStreamBeginCapture_v2(void *stream, int mode) {
+  if (const int code = result("cuStreamBeginCapture_v2")) return code;
   if (!stream || mode != 1 || g_recording) return 1;
   g_recording = new std::vector<Launched>;
   g_recorded_stream = reinterpret_cast<uintptr_t>(stream);
-  return result("cuStreamBeginCapture_v2");
+  return 0;
 }
 int cuStreamEndCapture(void *, void **graph) {
   if (!g_recording) return 1;

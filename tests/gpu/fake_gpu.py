@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import threading
 import types
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class MemoryError(Error):
 
 
 class DeviceAllocation:
-    """Host memory that plays the device's."""
+    """Host memory that plays the device's. As PyCUDA's, it leaks when no context is current."""
 
     def __init__(self, driver: FakePyCuda, nbytes: int) -> None:
         self._driver, self.nbytes = driver, nbytes
@@ -55,8 +56,14 @@ class DeviceAllocation:
     def __int__(self) -> int:
         return self._memory.ctypes.data
 
-    def __del__(self) -> None:
+    def free(self) -> None:
+        assert self._driver.contexts() > 0
         self._driver.used -= self.nbytes
+        self.nbytes = 0
+
+    def __del__(self) -> None:
+        if self._driver.contexts() > 0:
+            self._driver.used -= self.nbytes
 
 
 class Stream:
@@ -73,17 +80,29 @@ class Stream:
         self.synchronized += 1
 
 
-class Context:
-    """A stack of contexts, to see that each push has its pop."""
-
+class _Depth(threading.local):
     depth = 0
 
+
+class _Stack(type):
+    """``Context.depth``: contexts on the stack of this thread."""
+
+    stack = _Depth()
+
+    @property
+    def depth(cls) -> int:
+        return cls.stack.depth
+
+
+class Context(metaclass=_Stack):
+    """A stack of contexts for each thread, to see that each push has its pop."""
+
     def push(self) -> None:
-        Context.depth += 1
+        Context.stack.depth += 1
 
     @staticmethod
     def pop() -> None:
-        Context.depth -= 1
+        Context.stack.depth -= 1
 
 
 class FakePyCuda(types.ModuleType):
@@ -131,11 +150,15 @@ class FakePyCuda(types.ModuleType):
     def init(self) -> None:
         self.initialised = True
 
+    @staticmethod
+    def contexts() -> int:
+        return Context.depth
+
     def get_driver_version(self) -> int:
         return self._version
 
     def mem_alloc(self, nbytes: int) -> DeviceAllocation:
-        assert Context.depth > 0, "no context is current"
+        assert self.contexts() > 0, "no context is current"
         if self.used + nbytes > self.limit:
             raise MemoryError("cuMemAlloc failed: out of memory")
         return DeviceAllocation(self, nbytes)

@@ -187,6 +187,7 @@ class FakeTensorRt(types.ModuleType):
                 logger.log(_Severity.WARNING, "hello")
 
             def create_network(self, flags: int):
+                module.log["flags"] = flags
                 return types.SimpleNamespace(flags=flags, graph=None)
 
             def create_builder_config(self) -> _Config:

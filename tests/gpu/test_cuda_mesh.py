@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -146,6 +147,28 @@ def test_model_units_do_not_matter(gpu, batch, unit):
     pose[:, :, :3] /= unit
     found = CudaMeshKernel(mean, bases)(coefficients, pose)
     assert largest_error(mean, bases, coefficients, pose, found) < TOLERANCE_PX
+
+
+@pytest.mark.parametrize("batch", [2, 11])
+def test_modes_that_are_huge_beside_the_mean_stay_finite(gpu, batch):
+    """Their weights would leave half precision if the mean alone gave the unit."""
+    mean, bases, coefficients, pose = problem(30, batch)
+    mean = mean * np.float32(1e-8)
+    found = CudaMeshKernel(mean, bases)(coefficients, pose)
+    assert largest_error(mean, bases, coefficients, pose, found) < TOLERANCE_PX
+
+
+def test_threads_give_the_memory_back(gpu):
+    """PyCUDA's own objects leak when a thread lets go of them without a current context."""
+    mean, bases, coefficients, pose = problem(30, 3)
+    kernel = CudaMeshKernel(mean, bases)
+    before, expected = gpu.used, kernel(coefficients, pose)
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(kernel, coefficients, pose) for _ in range(12)]
+        assert all(np.array_equal(job.result(), expected) for job in jobs)
+    assert gpu.used == before
+    del kernel
+    assert gpu.used == 0
 
 
 @pytest.mark.parametrize("batch", [2, 11])
@@ -320,6 +343,7 @@ def test_refuses_bad_input(gpu, change, message):
     [
         ({"pose": 6}, "pose: expected an address"),
         ({"out": 0}, "got 0"),
+        ({"out": 66}, "out: expected an address of float32"),
         ({"batch": -1}, "batch"),
         ({"coefficient_stride": 3}, "coefficient_stride"),
         ({"rois": 64}, "rule=None"),

@@ -27,10 +27,44 @@ def test_what_cannot_run_is_not_measured_and_the_deadline_holds(suite):
         raise BackendUnavailableError("no NVIDIA driver")
 
     jobs = {"a": lambda: {"landmarks_per_s": 5.0}, "b": refused, "c": lambda: {"never": 1}}
-    results = suite.run_jobs(jobs, deadline=9.0, clock=lambda: next(now))
+    kept = []
+    results = suite.run_jobs(
+        jobs, deadline=9.0, clock=lambda: next(now), keep=lambda r: kept.append(list(r))
+    )
+    assert kept == [
+        ["a"],
+        ["a", "b"],
+        ["a", "b", "c"],
+    ]  # what is known is written before the next job starts
     assert results["a"] == {"landmarks_per_s": 5.0, "seconds": 1.0}
     assert "no NVIDIA driver" in results["b"]["not_measured"]
     assert results["c"] == {"not_measured": "the time was spent"}
+
+
+def test_an_unforeseen_error_costs_one_result_only(suite):
+    jobs = {"a": lambda: 1 / 0, "b": lambda: {"right": True}}
+    results = suite.run_jobs(jobs, deadline=float("inf"))
+    assert "ZeroDivisionError" in results["a"]["not_measured"] and results["b"]["right"]
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_wrong_landmarks_are_noticed(suite, monkeypatch, shift):
+    params = np.tile(np.eye(3, 4, dtype=np.float32).reshape(-1), (suite.BATCH, 1))
+    params = np.concatenate([params, np.zeros((suite.BATCH, 50), np.float32)], axis=1)
+
+    class Network:
+        def __init__(self, shift: float) -> None:
+            self.shift = shift
+
+        def run(self, inputs):
+            count = len(inputs["crops"])
+            landmarks = np.full((count, 68, 3), self.shift, np.float32)
+            return {"params": params[:count], "landmarks": landmarks}
+
+    monkeypatch.setattr(suite, "open_on_gpu", lambda *_: Network(shift))
+    monkeypatch.setattr(suite, "open_exact", lambda _: Network(0.0))
+    found = suite.time_landmarks("x", "pytorch", "fp16")
+    assert found["right"] is (shift == 0) and found["landmarks_per_s"] > 0
 
 
 def test_targets(suite):
@@ -78,7 +112,7 @@ def test_a_machine_without_a_gpu_writes_what_it_is(suite, monkeypatch, tmp_path,
     def refused(*_):
         raise BackendUnavailableError("no NVIDIA driver")
 
-    for name in ("check_mesh", "time_mesh", "run_sanitizer", "open_on_gpu"):
+    for name in ("check_mesh", "time_mesh", "run_sanitizer", "open_on_gpu", "export_half"):
         monkeypatch.setattr(suite, name, refused)
     out = tmp_path / "gpu.json"
     assert suite.main(["--out", str(out)]) == 3

@@ -7,6 +7,7 @@ import logging
 import os
 import runpy
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from fake_tensorrt import FakeTensorRt, layer
 from shared_material import REPOSITORY
 
 from facegeo.backends import trt_build, trt_slots
-from facegeo.backends.trt import graph_role, open_engine, open_onnx
+from facegeo.backends.trt import open_engine, open_network, open_onnx
 from facegeo.backends.trt_build import Profile, check_version
 from facegeo.backends.trt_cache import EngineCache, EngineKey, differences, sidecar
 from facegeo.backends.trt_inspect import check_engine_precision, layer_precisions
@@ -196,12 +197,16 @@ def test_the_profile_reaches_the_builder(opened, trt):
     opened(200)
     assert trt.log["profile"]["crops"] == [(1, 4, 4, 3), (64, 4, 4, 3), (200, 4, 4, 3)]
     assert trt.log["cleared"] is trt.BuilderFlag.TF32
+    assert trt.log["flags"] == 1 << trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED
     with pytest.raises(BackendUnavailableError, match="max_batch"):
         Profile.up_to(0)
 
 
-def test_two_backends_in_two_threads(opened):
+def test_two_backends_in_two_threads(opened, monkeypatch):
     backends = [opened(8), opened(8)]
+    for slot in (slot for backend in backends for slot in backend._slots):
+        # Time for another thread to write into the slot, if nothing keeps it out.
+        monkeypatch.setattr(slot.stream, "synchronize", lambda: time.sleep(0.003))
     with ThreadPoolExecutor(4) as pool:
         jobs = [
             (seed, pool.submit(backends[seed % 2].run, {"crops": crops(9, seed)}))
@@ -360,7 +365,7 @@ def test_what_tensorrt_refuses_is_an_error(opened, trt, put_gpu):
     with pytest.raises(BackendUnavailableError, match="could not build"):
         opened()
     trt.refuse_build, trt.refuse_context = False, True
-    with pytest.raises(BackendUnavailableError, match="no execution context"):
+    with pytest.raises(OutOfMemoryError, match="no execution context"):
         opened()
     trt.refuse_context = False
     backend = opened()
@@ -429,10 +434,33 @@ def test_a_precision_that_was_not_exported_is_an_error(cache):
 
     card = Card("x", "landmarks", "", "", "", {}, crop_convention="exact")
     model = install(card, {"network": graph()})
-    assert graph_role(model, "fp32") == "network"
-    for precision in ("fp16", "int3"):
-        with pytest.raises(BackendUnavailableError, match="facegeo export x --precision"):
-            graph_role(model, precision)
+    with pytest.raises(
+        BackendUnavailableError, match=r"in fp32; .*facegeo export x --precision fp16"
+    ):
+        open_network(model, "cuda:0", "fp16")
+    with pytest.raises(BackendUnavailableError, match="fp32, fp16, bf16, got 'int8'"):
+        open_network(model, "cuda:0", "int8")
+
+
+def test_memory_that_suffices_for_no_recording_costs_one_warning(opened, trt, caplog):
+    backend = opened(8)
+    trt.refuse_context = True
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "facegeo"):
+        for seed in range(4):
+            assert same(backend.run({"crops": crops(5, seed)}), crops(5, seed))
+    assert FakeGraph.made == 0
+    assert len(caplog.records) == 1 and "without recorded graphs" in caplog.text
+
+
+def test_after_an_error_nothing_is_left_in_flight(opened, trt, monkeypatch):
+    """Else the next call would fill buffers that are still being copied."""
+    backend = opened(8)
+    second = backend._slots[1]
+    monkeypatch.setattr(second, "submit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        backend.run({"crops": crops(16)})
+    assert [slot.stream.synchronized for slot in backend._slots] == [1, 1]
 
 
 def test_the_command(trt, tmp_path, capsys):

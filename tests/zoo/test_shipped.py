@@ -23,7 +23,7 @@ from facegeo.detect import open_detector
 from facegeo.errors import BackendUnavailableError, CorruptFileError, InvalidInputError
 from facegeo.zoo import Card, cache_dir, find, list_models, releases, shipped
 from facegeo.zoo.cards import read_card
-from facegeo.zoo.store import install
+from facegeo.zoo.store import add_files, install
 
 GENERIC = "facegeo-generic.npz"
 
@@ -100,6 +100,53 @@ def test_the_commands_know_it(tiny, monkeypatch, tmp_path, sample_photo, capsys)
     assert text.index("In facegeo itself") < text.index("tiny") < text.index("Nothing installed")
 
 
+def test_an_8_bit_network_in_the_package_is_what_auto_takes(
+    assets, network_bytes, monkeypatch, caplog
+):
+    """The wheel brings the fast path: no export, no cache, no choice."""
+    pytest.importorskip("onnx")
+    from facegeo import backends
+    from facegeo.precision import to_int8
+    from facegeo.publishing import sample_crops
+
+    crops = sample_crops(8)
+    small = to_int8(network_bytes, crops)
+    assert len(small) < 0.45 * len(network_bytes)
+    shared = {"morphable": GENERIC}
+    shipped.write_shipped(tiny_card(), network_bytes, shared, {"network-int8": small})
+    assert (assets / "tiny-int8.onnx").read_bytes() == small and list_models() == ["tiny"]
+    monkeypatch.setattr(backends, "runs_int8_exactly", lambda: True)
+    predictor = FaceGeometry("tiny")
+    assert predictor.info()["precision"] == "int8" and not cache_dir().exists()
+    rois = np.tile(np.float32([0, 0, 120, 120]), (8, 1))
+    exact = FaceGeometry("tiny", precision="fp32").predict_crops(crops, rois).landmarks
+    assert np.abs(predictor.predict_crops(crops, rois).landmarks - exact).mean() < 3
+    monkeypatch.setattr(backends, "runs_int8_exactly", lambda: False)
+    assert FaceGeometry("tiny").network.precision == "fp32"
+
+
+def test_a_precision_is_added_to_a_shipped_model_and_forgotten_with_it(
+    tiny, network_bytes, tmp_path, cache, caplog, capsys
+):
+    pytest.importorskip("onnx")
+    target = str(tmp_path / "x.onnx")
+    command = ["export", "tiny", "--precision", "fp16", "--out", target, "--install"]
+    assert main([*command, "--tolerance-px", "9", "--tolerance-deg", "9"]) == 0
+    model = find("tiny")
+    assert model.ships and model.read("network-fp16") == (tmp_path / "x.onnx").read_bytes()
+    assert model.read("network") == network_bytes and list_models() == ["tiny"]
+    predictor = FaceGeometry("tiny", backend="onnxruntime", precision="fp16")
+    assert predictor.network.precision == "fp16"
+    add_files(model, {"network-bf16": b"another"})
+    assert {"network-fp16", "network-bf16", "morphable"} <= set(find("tiny").card.files)
+    assert caplog.text == ""
+
+    newer = network_bytes + b"\x72\x00"  # an empty metadata entry: the same network, other bytes
+    shipped.write_shipped(tiny_card(), newer, {"morphable": GENERIC})
+    assert "network-fp16" not in find("tiny").card.files
+    assert "facegeo export tiny --install" in caplog.text
+
+
 def test_shipped_and_installed_models_are_listed_together(tiny):
     install(tiny_card("other", "detection"), {"network": b"onnx"})
     assert list_models() == ["other", "tiny"]
@@ -127,7 +174,10 @@ def test_pytorch_says_that_the_wheel_has_no_weights(tiny):
 def test_a_network_that_would_swell_the_wheel_is_refused(assets):
     with pytest.raises(InvalidInputError, match="4000001 bytes"):
         shipped.write_shipped(tiny_card("detector", "detection"), bytes(4_000_001))
-    assert list_models() == []
+    others = {"network-int8": bytes(6_600_001)}
+    with pytest.raises(InvalidInputError, match="network-int8 has 6600001 bytes, at most 6600000"):
+        shipped.write_shipped(tiny_card(), b"onnx", others=others)
+    assert list_models() == [] and len(list(assets.iterdir())) == 1
 
 
 def test_a_shipped_detector_is_opened(assets, monkeypatch, sample_photo, random_detector):
@@ -148,15 +198,21 @@ def test_a_detector_of_an_unknown_kind_is_refused(assets):
 REAL = Path(facegeo.__file__).parent / "assets"
 
 
-@pytest.mark.parametrize("path", sorted(REAL.glob("*.onnx")), ids=lambda path: path.stem)
+def test_every_json_file_among_the_assets_is_a_card():
+    for path in REAL.glob("*.json"):
+        assert read_card(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", sorted(REAL.glob("*.json")), ids=lambda path: path.stem)
 def test_what_really_ships_is_whole_and_small(path):
     card = read_card(path.with_suffix(".json"))
     assert card.name == path.stem
     for entry in card.files.values():
         assert files.sha256((REAL / entry.file).read_bytes()) == entry.sha256
-    network = (REAL / card.files["network"].file).read_bytes()
-    assert len(network) <= shipped.LARGEST[card.task]
-    assert b"/work" not in network and b"/tmp" not in network and b"/home" not in network
+    for role in (role for role in card.files if role.startswith("network")):
+        network = (REAL / card.files[role].file).read_bytes()
+        assert len(network) <= shipped.largest(card.task, role)
+        assert b"/work" not in network and b"/tmp" not in network and b"/home" not in network
 
 
 def test_every_asset_is_in_the_package():

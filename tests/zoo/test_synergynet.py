@@ -238,7 +238,7 @@ def test_with_its_data_it_has_a_mesh_whose_rows_are_the_coarse_landmarks(
     complete, cache, crops, monkeypatch
 ):
     # Exporting takes long and was seen to above.
-    monkeypatch.setattr(upstream_synergynet, "to_onnx", lambda *_, **__: b"")
+    monkeypatch.setattr(upstream_synergynet, "regressor_onnx", lambda *_, **__: b"")
     model = import_synergynet(complete, "theirs")
     assert not model.card.missing and "3dmm_data/w_shp_sim.npy" in model.card.imported_from
     predictor = FaceGeometry("theirs", backend="pytorch")

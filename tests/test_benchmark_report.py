@@ -1,0 +1,58 @@
+"""The speed tables are made from what was kept of measurements, and from nothing else."""
+
+import importlib.util
+import json
+
+import pytest
+from shared_material import REPOSITORY
+
+BENCHMARKS = REPOSITORY / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def report():
+    spec = importlib.util.spec_from_file_location("report", BENCHMARKS / "report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def kept():
+    paths = sorted((BENCHMARKS / "results").glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def test_the_tables_are_those_of_the_results(report, kept):
+    front = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert report.with_table(front, kept) == front, "run: python benchmarks/report.py"
+    inner = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    assert report.with_sections(inner, kept) == inner, "run: python benchmarks/report.py"
+
+
+def row(precision: str, fps: float) -> dict:
+    names = {"task": "dense", "model": "m", "backend": "openvino", "batch": 64}
+    times = {"p50_ms": 64e3 / fps, "p95_ms": 70e3 / fps, "speedup_over_fp32_onnxruntime": fps / 500}
+    return {**names, **times, "precision": precision, "fps": fps}
+
+
+def test_the_fastest_engine_and_the_gpu_are_named(report):
+    machine = {"cpu": "C", "cpus": 2, "python": "3", "openvino": "2026"}
+    cpu = {"machine": machine, "commit": "a", "results": {}}
+    cpu["results"]["fps"] = {"rows": [row("fp32", 600), row("int8", 2100), row("bf16", 1500)]}
+    gpu = {"machine": {**machine, "gpus": ["H200"]}, "commit": "b", "results": {}}
+    gpu["targets"] = {
+        "landmarks_per_s": {"value": 61234.5},
+        "mesh_over_copy": {"value": "not measured"},
+    }
+    marks = f"head\n{report._FIRST}\nold\n{report._LAST}\ntail\n"
+    without = report.with_table(marks, {"cpu": cpu})
+    assert without.startswith("head\n") and without.endswith("\ntail\n") and "old" not in without
+    assert "dense, `m`, batch 64, openvino int8 | C, 2 cores | 2,100 faces/s, 4.2 times" in without
+    assert "bf16" not in without and without.count("not measured") == 4
+    both = report.with_table(marks, {"cpu": cpu, "gpu": gpu})
+    assert "| landmarks, host to host, batch 256 | C, 2 cores, H200 | 61,234 |" in both
+    assert both.count("not measured") == 1
+    sections = report.with_sections(f"head\n{report._MARK}\nold", {"cpu": cpu, "gpu": gpu})
+    assert "| dense | m | openvino bf16 | 64 | 1,500 |" in sections and "old" not in sections
+    assert "C, 2 cores, H200, Python 3, openvino 2026; commit b." in sections
