@@ -19,13 +19,13 @@ from scipy.optimize import lsq_linear
 
 from facegeo import FaceGeometry, MorphableModel
 from facegeo.dense import dense_faces
-from facegeo.errors import FacegeoError, InvalidInputError, MissingBasisError
+from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.results import Face
 from facegeo.zoo.face_models import load_face_model
 
 #: A weight of one is held back like this displacement of one landmark. Without it blendshapes that
 #: move the landmarks alike would be played against each other.
-RESTRAINT_MM = 2.0
+RESTRAINT_MM = 1.0
 
 #: Where the eyes look and whether the cheeks are full cannot be seen in 68 landmarks; the lids and
 #: lips, which these blendshapes move a little, would be explained by them all the same.
@@ -49,8 +49,11 @@ class BlendshapeSolver:
                 f"face model: expected ICT-FaceKit's blendshapes, {model.name!r} names none"
             )
         self.names = list(shapes)
-        columns = np.stack(list(shapes.values()), axis=1)
-        self._matrix = np.concatenate([columns, RESTRAINT_MM * np.eye(len(shapes))])
+        self._columns = np.stack(list(shapes.values()), axis=1).astype(np.float64)
+        # |A w - d|^2 + r^2 |w|^2 = |R w - R^-T A^T d|^2 + constant, with R^T R = A^T A + r^2:
+        # 42 rows to solve instead of 246.
+        gram = self._columns.T @ self._columns + RESTRAINT_MM**2 * np.eye(len(shapes))
+        self._root = np.linalg.cholesky(gram).T
 
     def __call__(self, displacement_mm: np.ndarray) -> dict[str, float]:
         """Weights by bounded least squares.
@@ -60,8 +63,8 @@ class BlendshapeSolver:
         displacement_mm : (68, 3) float
             From the person's neutral face, in the model frame (no pose), millimetres.
         """
-        target = np.concatenate([np.ravel(displacement_mm), np.zeros(len(self.names))])
-        weights = lsq_linear(self._matrix, target, bounds=(0, 1)).x
+        target = np.linalg.solve(self._root.T, self._columns.T @ np.ravel(displacement_mm))
+        weights = lsq_linear(self._root, target, bounds=(0, 1), method="bvls").x
         return {name: round(float(w), 4) for name, w in zip(self.names, weights, strict=True)}
 
 
@@ -78,26 +81,23 @@ def arkit_shapes(names: Sequence[str], offsets: np.ndarray) -> dict[str, np.ndar
     return shapes
 
 
-def expression_displacements_mm(faces: Sequence[Face], model: MorphableModel) -> np.ndarray:
+def expression_displacements_mm(faces: Sequence[Face]) -> np.ndarray:
     """How far the expression alone moves the landmarks, (N, 68, 3), model frame, millimetres.
 
-    By the network's own expression coefficients where its face model is installed; else ICT's are
-    fitted to the landmarks. Either way pose and identity have parameters of their own.
+    By the network's own expression coefficients where its face model is installed, else by those of
+    facegeo-generic, fitted to the landmarks. Either way pose and identity have parameters of their
+    own.
     """
-    try:
-        model = faces[0].mesh_source.morphable
-        dense = dense_faces(faces)
-    except MissingBasisError:
-        dense = dense_faces(faces, model)
-    basis = model.landmark_basis.expression_basis.astype(np.float64)
-    return np.tensordot(dense.expression, basis, axes=1) * model.unit_mm
+    dense = dense_faces(faces)
+    basis = dense.model.landmark_basis.expression_basis.astype(np.float64)
+    return np.tensordot(dense.expression, basis, axes=1) * dense.model.unit_mm
 
 
 def records(stream: Any, model: MorphableModel) -> Iterator[dict[str, Any]]:
     """A JSON record a frame; the model is ICT-FaceKit."""
     solve = BlendshapeSolver(model)
     for frame in stream:
-        moved = expression_displacements_mm(frame.faces, model) if frame.faces else []
+        moved = expression_displacements_mm(frame.faces) if frame.faces else []
         yield {
             "frame": frame.index,
             "timestamp_s": frame.timestamp_s,
