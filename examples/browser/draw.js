@@ -23,13 +23,18 @@ function unitOf(landmarks) {
   return Math.max((high - low) / 130, 0.4);
 }
 
+/** One pixel of the screen, in pixels of the canvas. */
+function screenPixel({ canvas }) {
+  return canvas.width / (canvas.clientWidth || canvas.width);
+}
+
 /** The 68 points, joined region by region; regions are { name, start, stop, closed }. */
 export function drawLandmarks(context, landmarks, regions) {
   const unit = unitOf(landmarks);
   context.save();
   context.translate(0.5, 0.5);
   context.lineJoin = context.lineCap = "round";
-  context.lineWidth = Math.max(1, 0.9 * unit);
+  context.lineWidth = Math.max(screenPixel(context), 0.9 * unit);
   for (const { name, start, stop, closed } of regions) {
     context.beginPath();
     for (let i = start; i < stop; i++) context.lineTo(landmarks[3 * i], landmarks[3 * i + 1]);
@@ -39,7 +44,7 @@ export function drawLandmarks(context, landmarks, regions) {
   }
   context.fillStyle = "#ffffff";
   context.beginPath();
-  const radius = Math.max(1, 1.1 * unit);
+  const radius = Math.max(screenPixel(context), 1.1 * unit);
   for (let i = 0; i < landmarks.length; i += 3) {
     context.moveTo(landmarks[i] + radius, landmarks[i + 1]);
     context.arc(landmarks[i], landmarks[i + 1], radius, 0, 2 * Math.PI);
@@ -52,7 +57,7 @@ export function drawLandmarks(context, landmarks, regions) {
 export function drawMesh(context, vertices, triangles, landmarks) {
   context.save();
   context.translate(0.5, 0.5);
-  context.lineWidth = Math.max(0.6, 0.35 * unitOf(landmarks));
+  context.lineWidth = Math.max(0.6 * screenPixel(context), 0.35 * unitOf(landmarks));
   context.strokeStyle = "rgba(190, 240, 255, 0.55)";
   context.beginPath();
   for (let t = 0; t < triangles.length; t += 3) {
@@ -76,20 +81,24 @@ export function drawMesh(context, vertices, triangles, landmarks) {
 export function drawLabel(context, face) {
   const { yaw, pitch, roll } = face.pose;
   const degrees = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(0)}°`;
-  const text = `#${face.id}  yaw ${degrees(yaw)}  pitch ${degrees(pitch)}  roll ${degrees(roll)}`;
-  const size = Math.min(Math.max(9 * unitOf(face.landmarks), 13), context.canvas.width / 30 + 8);
+  let text = `#${face.id}  yaw ${degrees(yaw)}  pitch ${degrees(pitch)}  roll ${degrees(roll)}`;
+  const wide = context.canvas.width;
+  const size = Math.max(Math.min(9 * unitOf(face.landmarks), wide / 30), 12 * screenPixel(context));
   let [x0, x1, y0] = [Infinity, -Infinity, Infinity];
   for (let i = 0; i < face.landmarks.length; i += 3) {
     x0 = Math.min(x0, face.landmarks[i]);
     x1 = Math.max(x1, face.landmarks[i]);
-    y0 = Math.min(y0, face.landmarks[i + 1]);
   }
+  // Above the forehead where it is drawn, else above the brows.
+  const drawn = face.vertices ?? face.landmarks;
+  for (let i = 1; i < drawn.length; i += 3) y0 = Math.min(y0, drawn[i]);
   context.save();
   context.font = `600 ${size}px system-ui, sans-serif`;
+  if (context.measureText(text).width > 0.4 * wide) text = `#${face.id}`; // a small screen
   const width = context.measureText(text).width;
   const wanted = (x0 + x1 - width) / 2;
-  const x = Math.max(size / 2, Math.min(wanted, context.canvas.width - width - size / 2));
-  const y = Math.max(y0 - 2.5 * size, 1.6 * size);
+  const x = Math.max(size / 2, Math.min(wanted, wide - width - size / 2));
+  const y = Math.max(y0 - (face.vertices ? 1.2 : 2.5) * size, 1.6 * size);
   context.fillStyle = "rgba(0, 0, 0, 0.6)";
   context.beginPath();
   context.roundRect(x - 0.5 * size, y - 1.2 * size, width + size, 1.7 * size, 0.4 * size);

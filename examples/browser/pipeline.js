@@ -75,7 +75,10 @@ export class Pipeline {
 }
 
 async function importRuntime() {
-  const ort = await import("./ort/ort.wasm.min.mjs");
+  const path = "./ort/ort.wasm.min.mjs";
+  const ort = await import(path).catch((error) => {
+    throw new Error(`${path} cannot be loaded; was prepare.py run? (${error.message})`);
+  });
   ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
   // Threads need shared memory, which browsers give to isolated pages only: see serve.py.
   const cores = globalThis.navigator?.hardwareConcurrency ?? 1;

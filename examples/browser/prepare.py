@@ -216,9 +216,8 @@ def pack(arrays: dict[str, np.ndarray]) -> tuple[dict[str, dict[str, int]], byte
 def read_runtime(path: Path | None) -> dict[str, bytes]:
     """The files of ONNX Runtime Web, verified."""
     path = path or _fetched_runtime()
-    found = {}
+    found = _read_folder(path) if path.is_dir() else _read_package(path)
     for name, expected in RUNTIME_FILES.items():
-        found[name] = _read_member(path, name)
         digest = files.sha256(found[name])
         if digest != expected:
             raise CorruptFileError(
@@ -233,20 +232,31 @@ def cached_runtime() -> Path:
     return cache_dir() / "downloads" / f"{RUNTIME.replace('@', '-')}.tgz"
 
 
-def _read_member(path: Path, name: str) -> bytes:
+def _read_folder(path: Path) -> dict[str, bytes]:
     try:
-        if path.is_dir():
-            place = path / name if (path / name).is_file() else path / "dist" / name
-            return place.read_bytes()
-        with tarfile.open(path) as archive:
-            member = archive.extractfile(f"package/dist/{name}")
-            if member is None:
-                raise CorruptFileError(f"{path}: {name} is no file")
-            return member.read()
+        folder = path / "dist" if (path / "dist").is_dir() else path
+        return {name: (folder / name).read_bytes() for name in RUNTIME_FILES}
     except OSError as error:
-        raise UnreadableFileError(f"{path}: {name} cannot be read ({error})") from error
-    except (tarfile.TarError, KeyError, EOFError) as error:
+        raise UnreadableFileError(f"{path}: not the package of {RUNTIME} ({error})") from error
+
+
+def _read_package(path: Path) -> dict[str, bytes]:
+    found = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                folder, _, name = member.name.rpartition("/")
+                content = archive.extractfile(member)
+                if folder == "package/dist" and name in RUNTIME_FILES and content is not None:
+                    found[name] = content.read()
+    except (tarfile.TarError, EOFError) as error:
         raise CorruptFileError(f"{path}: not the package of {RUNTIME} ({error})") from error
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error})") from error
+    missing = sorted(set(RUNTIME_FILES) - set(found))
+    if missing:
+        raise CorruptFileError(f"{path}: not the package of {RUNTIME}: {missing[0]} is missing")
+    return found
 
 
 def _fetched_runtime() -> Path:

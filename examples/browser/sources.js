@@ -63,21 +63,29 @@ async function* playedFrames(video, name, { waits = false } = {}) {
   for (const event of ["ended", "error", "emptied"]) {
     video.addEventListener(event, finish, { signal: listening.signal });
   }
+  const play = () =>
+    video.play().catch((error) => {
+      if (error.name !== "AbortError") throw failed();
+    });
   // The picture is taken in the callback itself: a moment later the next one may be shown.
   const next = () =>
     new Promise((resolve, reject) => {
       wake.addEventListener("change", () => resolve(null), { once: true });
-      video.requestVideoFrameCallback((_now, { mediaTime }) => {
-        if (waits) video.pause();
-        createImageBitmap(video).then(
-          (bitmap) => resolve({ bitmap, timestamp: mediaTime, name }),
-          reject,
-        );
-      });
-    });
-  const play = () =>
-    video.play().catch((error) => {
-      if (error.name !== "AbortError") throw failed();
+      const take = async (_now, { mediaTime }) => {
+        try {
+          if (waits) video.pause();
+          resolve({ bitmap: await createImageBitmap(video), timestamp: mediaTime, name });
+        } catch (error) {
+          if (error.name !== "InvalidStateError") {
+            reject(error);
+            return;
+          }
+          // A camera's first callback may come before its first picture.
+          video.requestVideoFrameCallback(take);
+          if (waits) play().catch(reject);
+        }
+      };
+      video.requestVideoFrameCallback(take);
     });
   try {
     let coming = next();

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,13 @@ class Browser:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, start_new_session=True
             )
+        self._open = ExitStack()
         self._number = 0
         self._session: str | None = None
         self.messages: list[str] = []
         try:
-            self._socket = connect(self._address(), max_size=None, open_timeout=30)
+            opening = connect(self._address(), max_size=None, open_timeout=30)
+            self._socket = self._open.enter_context(opening)
             target = self.call("Target.createTarget", url="about:blank")["targetId"]
             attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
             self._session = attached["sessionId"]
@@ -146,8 +149,7 @@ class Browser:
 
     def close(self) -> None:
         """End the browser and all its processes."""
-        if hasattr(self, "_socket"):
-            self._socket.close()
+        self._open.close()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,11 @@ pytest.importorskip("av", reason="video needs the extra [video]")
 pytest.importorskip("websockets", reason="driving a browser needs websockets: the extra [dev]")
 
 from facegeo import FaceGeometry
+from facegeo.crop import crop_faces
 from facegeo.dense import dense_faces
+from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.raster import coarse_mesh
+from facegeo.zoo.store import find, install
 
 #: Photo pixels: what the page and Python may differ by on the same pixels.
 TOLERANCE_PX = 0.5
@@ -191,8 +197,6 @@ def test_the_video_file_itself_is_played(page, python, clip, followed):
 
 
 def _measured(python: FaceGeometry, image: np.ndarray, roi: list[float]) -> np.ndarray:
-    from facegeo.crop import crop_faces
-
     rois = np.array([roi], np.float32)
     return python.predict_crops(crop_faces(image, rois), rois).landmarks[0]
 
@@ -236,6 +240,62 @@ def test_the_camera_is_followed_until_it_is_stopped(program, address, clip_frame
         assert page.text("status") == "Stopped."
     ids = {face["id"] for frame in seen for face in frame["faces"]}
     assert ids == {1} and all(frame["width"] == clip_frames[0].shape[1] for frame in seen)
+
+
+def test_a_network_with_presence_and_a_mesh_of_its_own(
+    program, runtime, prepare, example, models, tmp_path, monkeypatch
+):
+    """A SynergyNet: pixel-exact crops, presence, and vertices from its parameters, not fitted."""
+    pytest.importorskip("torch", reason="exporting a network needs PyTorch")
+    from tiny_model import NAME, install_tiny
+
+    cache = tmp_path / "cache"
+    shutil.copytree(models, cache)
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(cache))
+    install_tiny()
+    prepare.prepare(tmp_path / "page", NAME, "faceboxes", runtime)
+    width, height, roi = 160, 120, [-10, 5, 121, 136]
+    script = f"""import("./pipeline.js").then(async ({{ openPipeline }}) => {{
+        const pipeline = await openPipeline(() => {{}});
+        const data = Uint8ClampedArray.from({{ length: {4 * width * height} }},
+                                            (_, i) => (i * 131) % 251);
+        const photo = {{ data, width: {width}, height: {height} }};
+        const [face] = await pipeline.measure(photo, [{roi}]);
+        return {{ presence: face.presence, landmarks: [...face.landmarks],
+                 vertices: [...pipeline.mesh.vertices(face)] }};
+    }})"""
+    with Browser(program) as browser:
+        for address in served(example, tmp_path / "page"):
+            found = Page(browser, address).browser.evaluate(script)
+
+    python = FaceGeometry(NAME, backend="onnxruntime", device="cpu", precision="fp32")
+    pixels = (np.arange(4 * width * height) * 131 % 251).astype(np.uint8)
+    photo = np.ascontiguousarray(pixels.reshape(height, width, 4)[:, :, 2::-1])
+    rois = np.array([roi], np.float32)
+    batch = python.predict_crops(crop_faces(photo, rois), rois)
+    morphable = python.mesh_source.morphable
+    rows, _ = coarse_mesh(morphable.mean, morphable.triangles)
+    assert abs(found["presence"] - batch.presence[0]) < 1e-3
+    assert np.abs(points(found) - batch.landmarks[0]).max() < 0.05
+    vertices = python.reconstruct(batch.params, rois)[0, rows]
+    assert np.abs(points(found, "vertices") - vertices).max() < 0.05
+
+
+def test_other_detectors_and_other_runtimes_are_refused(prepare, models, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    shutil.copytree(models, cache)
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(cache))
+    (tmp_path / "ort.tgz").write_bytes(b"no package")
+    with pytest.raises(CorruptFileError, match="not the package of onnxruntime-web"):
+        prepare.read_runtime(tmp_path / "ort.tgz")
+    for name in prepare.RUNTIME_FILES:
+        (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(CorruptFileError, match=r"ort\.wasm\.min\.mjs is not that of"):
+        prepare.read_runtime(tmp_path)
+    card = find("faceboxes", task="detection").card
+    install(dataclasses.replace(card, name="other", architecture="one_stage"), {"network": b"x"})
+    with pytest.raises(InvalidInputError, match="the page runs FaceBoxes"):
+        prepare.prepare(tmp_path / "page", "mb05", "other", None)
 
 
 def test_without_models_the_page_says_what_to_do(program, example, tmp_path):
