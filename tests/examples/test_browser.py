@@ -243,18 +243,15 @@ def test_the_camera_is_followed_until_it_is_stopped(program, address, clip_frame
 
 
 def test_a_network_with_presence_and_a_mesh_of_its_own(
-    program, runtime, prepare, example, models, tmp_path, monkeypatch
+    program, runtime, prepare, example, installed_tiny, models, tmp_path, monkeypatch
 ):
     """A SynergyNet: pixel-exact crops, presence, and vertices from its parameters, not fitted."""
-    pytest.importorskip("torch", reason="exporting a network needs PyTorch")
-    from tiny_model import NAME, install_tiny
-
     cache = tmp_path / "cache"
     shutil.copytree(models, cache)
+    shutil.copytree(installed_tiny, cache, dirs_exist_ok=True)
     monkeypatch.setenv("FACEGEO_CACHE_DIR", str(cache))
-    install_tiny()
-    prepare.prepare(tmp_path / "page", NAME, "faceboxes", runtime)
-    width, height, roi = 160, 120, [-10, 5, 121, 136]
+    prepare.prepare(tmp_path / "page", "tiny", "faceboxes", runtime)
+    width, height, roi = 160, 120, [-10, 5, 231, 246]
     script = f"""import("./pipeline.js").then(async ({{ openPipeline }}) => {{
         const pipeline = await openPipeline(() => {{}});
         const data = Uint8ClampedArray.from({{ length: {4 * width * height} }},
@@ -268,7 +265,7 @@ def test_a_network_with_presence_and_a_mesh_of_its_own(
         for address in served(example, tmp_path / "page"):
             found = Page(browser, address).browser.evaluate(script)
 
-    python = FaceGeometry(NAME, backend="onnxruntime", device="cpu", precision="fp32")
+    python = FaceGeometry("tiny", backend="onnxruntime", device="cpu", precision="fp32")
     pixels = (np.arange(4 * width * height) * 131 % 251).astype(np.uint8)
     photo = np.ascontiguousarray(pixels.reshape(height, width, 4)[:, :, 2::-1])
     rois = np.array([roi], np.float32)
