@@ -18,14 +18,14 @@ from facegeo.errors import InvalidInputError
 CROP_SIZE: Final = 120
 
 #: A crop reaches this far beyond a detector box, and its centre lies lower (3DDFA_V2's rule).
-_BOX_ENLARGEMENT: Final = 1.58
-_BOX_CENTRE_DROP: Final = 0.14
+BOX_ENLARGEMENT: Final = 1.58
+BOX_CENTRE_DROP: Final = 0.14
 
 #: Side of a region around landmarks, in longer sides of their box (3DDFA_V2's tracking rule).
 REGION_SIDE: Final = 2**0.5
 
 #: A region larger than this many times the photo's longer side is a mistake, not a face.
-_LARGEST_ROI: Final = 8
+LARGEST_ROI: Final = 8
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,8 @@ def rois_from_boxes(boxes: np.ndarray) -> np.ndarray:
     """
     left, top, right, bottom = np.asarray(boxes, np.float64).T
     size = (right - left + bottom - top) / 2
-    centre = np.stack([(left + right) / 2, (top + bottom) / 2 + _BOX_CENTRE_DROP * size], axis=1)
-    return _squares(centre, np.floor(_BOX_ENLARGEMENT * size))
+    centre = np.stack([(left + right) / 2, (top + bottom) / 2 + BOX_CENTRE_DROP * size], axis=1)
+    return _squares(centre, np.floor(BOX_ENLARGEMENT * size))
 
 
 def rois_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
@@ -204,7 +204,7 @@ def check_rois(rois: np.ndarray, photo_hw: tuple[int, int]) -> None:
     for bad, wish in (
         ((x1 - x0 < 1) | (y1 - y0 < 1), "a region of at least one pixel"),
         ((x1 <= 0) | (y1 <= 0) | (x0 >= width) | (y0 >= height), "a box that overlaps the photo"),
-        (side > _LARGEST_ROI * max(photo_hw), f"a box at most {_LARGEST_ROI} photos wide"),
+        (side > LARGEST_ROI * max(photo_hw), f"a box at most {LARGEST_ROI} photos wide"),
     ):
         if bad.any():
             index = int(np.argmax(bad))

@@ -67,11 +67,23 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
         data = np.fromfile(path, np.uint8)  # unlike cv2.imread, this takes any file name
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+    return decode_photo(data, str(path))
+
+
+def decode_photo(data: np.ndarray | bytes, name: str = "photo") -> np.ndarray:
+    """The bytes of an image file, or ``(N,)`` uint8, to upright BGR; ``name`` is for messages.
+
+    Raises
+    ------
+    InvalidImageError
+        If they are no image, or a damaged one.
+    """
+    data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
     photo = _decode(data)
     if photo is None:
-        raise InvalidImageError(f"{path}: not an image that can be decoded, or damaged")
+        raise InvalidImageError(f"{name}: not an image that can be decoded, or damaged")
     if _is_cut_jpeg(data):
-        raise InvalidImageError(f"{path}: the JPEG file is cut short; copy or download it again")
+        raise InvalidImageError(f"{name}: the JPEG file is cut short; copy or download it again")
     return photo
 
 

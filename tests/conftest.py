@@ -61,6 +61,19 @@ def predictor(installed_cache: Path):
 
 
 @pytest.fixture(scope="session")
+def installed_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with a small random SynergyNet; copy it to add to it."""
+    pytest.importorskip("torch", reason="exporting a network needs PyTorch")
+    from tiny_model import install_tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGEO_CACHE_DIR", str(folder))
+        install_tiny()
+    return folder
+
+
+@pytest.fixture(scope="session")
 def dev(shared: Path):
     """The evaluation photos of AFLW2000-3D."""
     from facegeo.evaluation.aflw2000 import Aflw2000

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import threading
 
@@ -32,14 +33,13 @@ CROPS = sample_crops(24)
 
 
 @pytest.fixture(scope="module")
-def tiny_cache(tmp_path_factory):
+def tiny_cache(installed_tiny, tmp_path_factory):
     """A cache with the tiny model, which has an int8 graph."""
-    from tiny_model import install_tiny
-
-    folder = tmp_path_factory.mktemp("tiny")
+    folder = tmp_path_factory.mktemp("tiny-int8") / "cache"
+    shutil.copytree(installed_tiny, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGEO_CACHE_DIR", str(folder))
-        model = install_tiny()
+        model = find("tiny")
         add_files(model, {"network-int8": precision.to_int8(model.read("network"), CROPS)})
     return folder
 

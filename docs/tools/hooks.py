@@ -25,7 +25,14 @@ from tables import TABLES
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 #: Pages that lie outside of docs/, by glob.
-_PAGES = ("README.md", "NOTICE.md", "benchmarks/*.md", "models/*/README.md", "models/*/card.md")
+_PAGES = (
+    "README.md",
+    "NOTICE.md",
+    "benchmarks/*.md",
+    "examples/README.md",
+    "models/*/README.md",
+    "models/*/card.md",
+)
 
 _LINK = re.compile(r"(!?\[[^]]*\]\()([^)\s#:]+)(#[^)\s]*)?\)")
 _TABLE = re.compile(r"<!-- made: ([\w-]+) -->")

@@ -18,15 +18,15 @@ from facegeo.zoo.store import InstalledModel
 MAX_HEIGHT, MAX_WIDTH = 720, 1080
 
 #: Stride of a scale, (anchor side, anchors along each side of a cell): densification, section 3.3
-_ANCHORS = ((32, ((32, 4), (64, 2), (128, 1))), (64, ((256, 1),)), (128, ((512, 1),)))
+ANCHORS = ((32, ((32, 4), (64, 2), (128, 1))), (64, ((256, 1),)), (128, ((512, 1),)))
 
 #: By which the network's outputs were divided in training: centre, size.
-_VARIANCE = (0.1, 0.2)
+VARIANCE = (0.1, 0.2)
 
 #: Boxes that compete in non-maximum suppression, and how much two survivors may overlap.
-_CANDIDATE_SCORE = 0.05
-_MAX_CANDIDATES = 5000
-_MAX_OVERLAP = 0.3
+CANDIDATE_SCORE = 0.05
+MAX_CANDIDATES = 5000
+MAX_OVERLAP = 0.3
 
 
 class FaceBoxesDetector:
@@ -68,7 +68,7 @@ def anchors(height: int, width: int) -> np.ndarray:
         Centre x, centre y, side: pixels of the scaled photo.
     """
     scales = []
-    for stride, sizes in _ANCHORS:
+    for stride, sizes in ANCHORS:
         cells = [_cell_anchors(side, along, stride) for side, along in sizes]
         cell = np.concatenate(cells)
         rows, columns = -(-height // stride), -(-width // stride)
@@ -96,17 +96,17 @@ def decode(
         ``xyxy``, pixels of the photo that the network saw.
     scores : (N,) float32
     """
-    candidates = np.flatnonzero(scores > _CANDIDATE_SCORE)
-    if len(candidates) > _MAX_CANDIDATES:
-        best = np.argpartition(-scores[candidates], _MAX_CANDIDATES)[:_MAX_CANDIDATES]
+    candidates = np.flatnonzero(scores > CANDIDATE_SCORE)
+    if len(candidates) > MAX_CANDIDATES:
+        best = np.argpartition(-scores[candidates], MAX_CANDIDATES)[:MAX_CANDIDATES]
         candidates = candidates[best]
     scores, offsets = scores[candidates], offsets[candidates]
     prior = anchors(*photo_hw)[candidates]
     side = prior[:, 2:]
-    centre = prior[:, :2] + offsets[:, :2] * _VARIANCE[0] * side
-    half = side * np.exp(offsets[:, 2:] * _VARIANCE[1]) / 2
+    centre = prior[:, :2] + offsets[:, :2] * VARIANCE[0] * side
+    half = side * np.exp(offsets[:, 2:] * VARIANCE[1]) / 2
     boxes = np.concatenate([centre - half, centre + half], axis=1)
-    keep = suppress_overlaps(boxes, scores, _MAX_OVERLAP)
+    keep = suppress_overlaps(boxes, scores, MAX_OVERLAP)
     return boxes[keep], scores[keep]
 
 

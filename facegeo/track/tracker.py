@@ -104,18 +104,21 @@ class _Track:
         return self.box + np.tile(shift, 2)
 
 
+#: Frames between two runs of the detector, with a network that tells presence and with one that
+#: does not.
+DETECT_EVERY, DETECT_EVERY_BLIND = 30, 10
 #: Detector boxes include the forehead; a pair overlaps by about two thirds.
-_SAME_FACE = 0.25
+SAME_FACE = 0.25
 #: A lost face may have moved meanwhile: its box is grown by this before it is compared.
 _RETURN_GROWTH = 1.4
 _RETURN_OVERLAP = 0.15
 #: Two tracks whose landmarks overlap by more are on the same face.
-_TWICE = 0.6
+TWICE = 0.6
 #: From one frame to the next, in sizes of the face.
-_LARGEST_JUMP = 0.5
-_LARGEST_GROWTH = 1.5
+LARGEST_JUMP = 0.5
+LARGEST_GROWTH = 1.5
 #: Corners of a region may be off by this part of its side before it is moved.
-_ROI_SLACK = 0.02
+ROI_SLACK = 0.02
 
 
 class Tracker:
@@ -178,7 +181,9 @@ class Tracker:
         alive = [track for track in tracks if not track.lost]
         if any(track.doubt for track in alive):
             return True
-        every = self.options.detect_every or (30 if self._tells_presence else 10)
+        every = self.options.detect_every or (
+            DETECT_EVERY if self._tells_presence else DETECT_EVERY_BLIND
+        )
         if not alive or len(alive) < len(tracks):
             every = min(every, self.options.search_every)
         return self._since_detection >= every
@@ -233,7 +238,7 @@ class Tracker:
             return []
         seen = box_maths.landmark_boxes(batch.landmarks)
         own = box_maths.steady(
-            crop.rois_from_landmarks(batch.landmarks), batch.rois, _ROI_SLACK
+            crop.rois_from_landmarks(batch.landmarks), batch.rois, ROI_SLACK
         ).astype(np.float32)
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
         doubtful &= np.array([not track.placed for track in tracks])
@@ -294,7 +299,7 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     expected = _stacked([track.expected(now_s) for track in tracks])
     pairs: dict[int, int] = {}
     for grown, least, wanted in (
-        (1.0, _SAME_FACE, lambda track: not track.lost),
+        (1.0, SAME_FACE, lambda track: not track.lost),
         (_RETURN_GROWTH, _RETURN_OVERLAP, lambda track: track.lost or track.doubt > 0),
     ):
         those = [i for i, track in enumerate(tracks) if i not in pairs and wanted(track)]
@@ -318,8 +323,8 @@ def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
     size, before = box_maths.sizes(seen), box_maths.sizes(expected)
     distance = np.linalg.norm(box_maths.centres(seen) - box_maths.centres(expected), axis=1)
     growth = size / np.maximum(before, 1e-6)
-    far: np.ndarray = distance > _LARGEST_JUMP * before
-    return far | (growth > _LARGEST_GROWTH) | (growth < 1 / _LARGEST_GROWTH)
+    far: np.ndarray = distance > LARGEST_JUMP * before
+    return far | (growth > LARGEST_GROWTH) | (growth < 1 / LARGEST_GROWTH)
 
 
 def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.ndarray:
@@ -330,7 +335,7 @@ def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.n
     """
     second = np.zeros(len(seen), bool)
     iou = np.triu(box_maths.overlaps(seen, seen), 1)
-    for i, j in zip(*np.nonzero(iou > _TWICE), strict=True):
+    for i, j in zip(*np.nonzero(iou > TWICE), strict=True):
         pair = (int(i), int(j))
         away = [
             np.linalg.norm(
