@@ -1,6 +1,6 @@
 """The speed tables are made from what was kept of measurements, and from nothing else."""
 
-import importlib.util
+import importlib
 import json
 
 import pytest
@@ -9,12 +9,10 @@ from shared_material import REPOSITORY
 BENCHMARKS = REPOSITORY / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def report():
-    spec = importlib.util.spec_from_file_location("report", BENCHMARKS / "report.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def report(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("report")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +26,11 @@ def test_the_tables_are_those_of_the_results(report, kept):
     assert report.with_table(front, kept) == front, "run: python benchmarks/report.py"
     inner = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     assert report.with_sections(inner, kept) == inner, "run: python benchmarks/report.py"
+
+
+def test_results_of_an_unknown_kind_are_named(report):
+    sections = report.with_sections("", {"odd": {"something": 1}})
+    assert "[`odd.json`](results/odd.json)" in sections
 
 
 def row(precision: str, fps: float) -> dict:

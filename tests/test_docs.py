@@ -62,25 +62,6 @@ def test_pages_load_nothing_from_other_servers(site):
         assert not [url for url in loaded if re.match(r"(?:https?:)?//", url)], page
 
 
-@pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    import report
-
-    return report
-
-
-def test_the_tables_of_the_benchmarks_are_those_of_the_results(report):
-    """Made by ``python benchmarks/report.py``."""
-    readme = (REPOSITORY / "benchmarks/README.md").read_text(encoding="utf-8")
-    results = report.read_results(REPOSITORY / "benchmarks/results")
-    assert report.with_sections(readme, results) == readme
-
-
-def test_results_of_an_unknown_kind_are_named(report):
-    assert "[`odd.json`](results/odd.json)" in report.with_sections("", {"odd": {"something": 1}})
-
-
 def test_a_model_that_ships_is_in_the_table(tmp_path, monkeypatch):
     """By its card: nothing is typed when a model is added to the package."""
     monkeypatch.setattr(shipped, "ASSETS", tmp_path)

@@ -200,13 +200,15 @@ def test_a_forked_child_gets_the_same_or_is_told(tiny, backend):
     child = os.fork()
     if child == 0:
         signal.alarm(100)
+        text = "another error"
         try:
             found = network.run({"crops": CROPS[:9]})["landmarks"]
             text = "same" if np.abs(found - expected).max() < 1e-3 else "another result"
         except BackendUnavailableError as error:
             text = str(error)
-        os.write(writer, text.encode())
-        os._exit(0)
+        finally:  # whatever else is raised: the child must not go on with the tests
+            os.write(writer, text.encode())
+            os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as pipe:
         text = pipe.read()

@@ -20,10 +20,23 @@ TEMPLATE[:2, :2] = [[0, 0], [1, 1]]
 
 
 def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
-    """A frame whose number can be read back: its brightness, with a bright top left corner."""
-    image = np.full((height, width, 3), 40 + 4 * index, np.uint8)
+    """A frame whose number can be read back: six bits along the lower edge; bright top left.
+
+    Not by its brightness: FFmpeg's converters darken by up to three levels, by processor.
+    """
+    image = np.full((height, width, 3), 120, np.uint8)
     image[: height // 3, : width // 3] = 250
+    for bit in range(6):
+        column = slice(bit * width // 6, (bit + 1) * width // 6)
+        image[height - height // 3 :, column] = 220 if index >> bit & 1 else 20
     return image
+
+
+def number_of(image: np.ndarray) -> int:
+    """Which of the pictures this is."""
+    height, width = image.shape[:2]
+    row = image[height - height // 6, (np.arange(6) * 2 + 1) * width // 12].mean(axis=-1)
+    return int(((row > 120) << np.arange(6)).sum())
 
 
 def write_clip(

@@ -221,14 +221,17 @@ class UrlSource(_Stoppable):
             yield from self._container.frames()
             return
         began = alive = time.monotonic()
-        wait, reason, offset = _FIRST_WAIT_S, "it ended", None
+        wait, reason, offset, earliest = _FIRST_WAIT_S, "it ended", None, 0.0
         while not self._stopped.is_set():
             try:
                 self._container = self._container or self._open()
                 for moment, picture in self._container.frames():
                     alive, wait = time.monotonic(), _FIRST_WAIT_S
-                    # The clock of a stream that was opened anew may start anywhere.
-                    offset = alive - began - moment if offset is None else offset
+                    # The clock of a stream that was opened anew may start anywhere. What came
+                    # faster than it was filmed may be ahead of our clock.
+                    if offset is None:
+                        offset = max(alive - began, earliest) - moment
+                    earliest = moment + offset + 1 / (self.rate or DEFAULT_FPS)
                     yield moment + offset, picture
                     if self._stopped.is_set():
                         return

@@ -58,7 +58,9 @@ class VideoWriter:
     ) -> None:
         self._path = Path(path)
         self._fps = fps
-        self._options = {"crf": str(quality), "preset": preset}
+        # Frames in another order than shown would need a shift of all times, which a fragmented
+        # file has no place for.
+        self._options = {"crf": str(quality), "preset": preset, "bf": "0"}
         self._av = import_av()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,7 @@ class VideoWriter:
         self._last_tick = -1
         self._frames: queue.Queue[tuple[np.ndarray, float] | None] = queue.Queue(_WAITING)
         self._error: BaseException | None = None
+        self._broken = False
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="facegeo-writer", daemon=True)
         self._thread.start()
@@ -116,7 +119,7 @@ class VideoWriter:
 
     def _work(self) -> None:
         while (item := self._frames.get()) is not None:
-            if self._error is None:
+            if not self._broken:
                 self._guarded(self._encode, *item)
         self._guarded(self._finish)
 
@@ -126,6 +129,7 @@ class VideoWriter:
             step(*arguments)
         except Exception as error:  # noqa: BLE001 - raised in the caller's thread
             self._error = self._error or error
+            self._broken = True
 
     def _encode(self, image: np.ndarray, timestamp_s: float) -> None:
         if self._stream is None:
@@ -149,7 +153,7 @@ class VideoWriter:
 
     def _finish(self) -> None:
         try:
-            if self._stream is not None and self._error is None:
+            if self._stream is not None and not self._broken:
                 self._container.mux(self._stream.encode())
         finally:
             self._container.close()

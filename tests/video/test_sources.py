@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from video_data import noisy_picture, picture, write_clip
+from video_data import noisy_picture, number_of, picture, write_clip
 
 from facegeo.errors import (
     CorruptFileError,
@@ -38,8 +38,7 @@ def read(source, **options):
 
 
 def numbers(pictures) -> list[int]:
-    """Which frames these are; compression costs a level or two."""
-    return [round((float(image[-8:, -8:].mean()) - 40) / 4) for image in pictures]
+    return [number_of(image) for image in pictures]
 
 
 def test_the_demo_clip_has_the_frames_of_its_edit_list(shared):
