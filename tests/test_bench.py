@@ -32,11 +32,11 @@ def test_the_mesh_benchmark_compares_with_numpy_and_a_copy(capsys, batch):
 def test_the_predictor_benchmarks(models, capsys, monkeypatch):
     # MobileNetV1 x1 is exported in seven seconds; any network of crops will do here.
     monkeypatch.setattr(upstream, "_mobilenet", lambda: find("mb05").read("network"))
-    assert main(["crops", "--rounds", "2", "--json"]) == 0
+    assert main(["crops", "--model", "mb05", "--rounds", "2", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert set(results) == {"batch_1", "batch_64"}
     assert np.isfinite(results["batch_64"]["fps_kept_of_bare"])
-    assert main(["photo", "--rounds", "2", "--json"]) == 0
+    assert main(["photo", "--model", "mb05", "--rounds", "2", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert results["time_over_sum_of_parts"] > 0 and results["runs"]["model"] == "mb05"
     assert results["time_over_upstream"] > 0
@@ -48,5 +48,5 @@ def test_a_comparison_that_cannot_be_made_says_why(predictor, cache, capsys):
 
 
 def test_a_missing_model_is_one_line(cache, capsys):
-    assert main(["crops"]) == 1
+    assert main(["crops", "--model", "mb05"]) == 1
     assert capsys.readouterr().err.startswith("facegeo-bench: error:")

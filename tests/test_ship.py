@@ -152,9 +152,10 @@ def test_a_run_becomes_the_shipped_model(
     text = (out / "card.md").read_text()
     assert f"{ours['nme_percent']['original']['mean_of_bins']:.3f}" in text
     assert "{" not in text.replace(json.dumps(json.loads(network.config.to_json())), "")
-    everything = text + (out / "config.yaml").read_text() + (out / "metrics.json").read_text()
+    everything = text + (out / "stage-2.yaml").read_text() + (out / "metrics.json").read_text()
     assert "/tmp" not in everything and "/srv" not in everything and "/x/" not in everything
-    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert not (out / "stage-3.yaml").exists()
+    config = yaml.safe_load((out / "stage-1.yaml").read_text())
     assert config["data"]["pictures"] == "data/aflw/crops.tar"
     assert config["data"]["labels"] == "data/labels_a.npz"
     assert config["initial"] == "runs/first/weights.npz"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 #: What ``model="default"`` means.
-DEFAULT_MODEL: Final = "mb05"
+DEFAULT_MODEL: Final = "synergy-mbv2"
 
 #: What ``detector="default"`` means, and ``"auto"`` looks for.
 DEFAULT_DETECTOR: Final = "faceboxes"

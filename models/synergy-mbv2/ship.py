@@ -5,8 +5,8 @@ python models/synergy-mbv2/ship.py runs/last [--earlier runs/first --earlier run
     --calibration data/aflw_train/crops.tar
 
 Writes facegeo/assets/synergy-mbv2.onnx, synergy-mbv2-int8.onnx and their card, .json; and into this
-folder card.md, config.yaml, metrics.json, curve.png and checkpoint.safetensors. Every figure is
-measured with the shipped ONNX files, by the code of ``facegeo eval``.
+folder card.md, stage-N.yaml of each run, metrics.json, curve.png and checkpoint.safetensors. Every
+figure is measured with the shipped ONNX files, by the code of ``facegeo eval``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def ship(
             f"{runs[-1]}: expected a network that speaks {GENERIC}, got {network.morphable_model!r}"
         )
     history = read_history(runs)
-    config = portable(read_config(runs[-1]))
+    stages = [portable(read_config(run)) for run in runs]
     data = DevSet.open(dev)
     onnx, difference = proven_onnx(network, data.crops)
     weights = to_safetensors(network)
@@ -137,11 +137,12 @@ def ship(
         "environment": json.loads((runs[-1] / "environment.json").read_text(encoding="utf-8")),
     }
     files.write_bytes(out / "checkpoint.safetensors", weights)
-    text = require_yaml().safe_dump(config, sort_keys=False)
-    files.write_bytes(out / "config.yaml", text.encode())
+    for number, stage in enumerate(stages, 1):
+        text = require_yaml().safe_dump(stage, sort_keys=False)
+        files.write_bytes(out / f"stage-{number}.yaml", text.encode())
     files.write_bytes(out / "metrics.json", (json.dumps(figures, indent=2) + "\n").encode())
     files.write_bytes(out / "curve.png", encode_photo(draw_history(history), ".png"))
-    files.write_bytes(out / "card.md", card_text(figures, config, network).encode())
+    files.write_bytes(out / "card.md", card_text(figures, stages, network).encode())
     return figures
 
 
@@ -252,7 +253,9 @@ def _card(weights: bytes) -> Card:
     )
 
 
-def card_text(figures: dict[str, Any], config: dict[str, Any], network: SynergyNet) -> str:
+def card_text(
+    figures: dict[str, Any], stages: Sequence[dict[str, Any]], network: SynergyNet
+) -> str:
     """``card.md``."""
     template = (FOLDER / "card.template.md").read_text(encoding="utf-8")
     values = {
@@ -264,7 +267,8 @@ def card_text(figures: dict[str, Any], config: dict[str, Any], network: SynergyN
         "difference": f"{figures['onnx']['largest_relative_difference_from_pytorch']:.1e}",
         "tolerance": f"{TOLERANCE:.0e}",
         "epochs": str(figures["epochs"]),
-        "seed": str(config.get("seed")),
+        "seed": str(stages[-1].get("seed")),
+        "stages": str(len(stages)),
         "nme": _nme_table(figures["aflw2000_3d_dev"]),
         "orientation": _orientation_table(figures["aflw2000_3d_dev"]),
         "presence": _presence_table(figures["presence_roc_area"]),

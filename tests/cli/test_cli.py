@@ -149,7 +149,7 @@ def test_the_evaluation_prints_the_keys_that_tables_are_made_from(models, shared
     assert report["pose_mae_deg"]["mean"] == pytest.approx(4.236, abs=0.005)
     table, curve = tmp_path / "table.md", tmp_path / "curve.png"
     written = ["--markdown", str(table), "--curve", str(curve)]
-    assert main(["eval", "aflw2000-3d", "--data", data, *written]) == 0
+    assert main(["eval", "aflw2000-3d", "--data", data, "--model", "mb05", *written]) == 0
     printed = capsys.readouterr().out
     assert "| original | 2.857 | 3.734 | 4.536 | 3.709 |" in printed
     assert "| original: SynergyNet | 2.65 | 3.30 | 4.27 | 3.41 |" in printed
@@ -157,20 +157,26 @@ def test_the_evaluation_prints_the_keys_that_tables_are_made_from(models, shared
     assert cv2.imread(str(curve)).shape == (720, 960, 3)
 
 
-def test_import_models_and_demo_on_an_empty_cache(cache, shared, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("torch")
-    monkeypatch.setenv("FACEGEO_SHARED", str(shared))
-    upstream = shared / "upstream"
-    assert main(["import", "faceboxes", str(upstream / "faceboxes/FaceBoxesProd.pth")]) == 0
+def test_the_demo_needs_no_more_than_the_package(cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FACEGEO_OFFLINE", "1")
+    monkeypatch.delenv("FACEGEO_SHARED", raising=False)
     picture = tmp_path / "demo.png"
-    assert main(["demo", "--out", str(picture)]) == 0  # installs mb05 by itself
+    assert main(["demo", "--out", str(picture)]) == 0
     out = capsys.readouterr().out
     assert str(picture) in out and "yaw" in out
     assert cv2.imread(str(picture)).shape == (512, 512, 3)
+    assert not cache.exists()
+
+
+def test_models_lists_what_ships_and_what_was_imported(cache, shared, capsys):
+    pytest.importorskip("torch")
+    upstream = shared / "upstream"
+    assert main(["import", "faceboxes", str(upstream / "faceboxes/FaceBoxesProd.pth")]) == 0
+    capsys.readouterr()
     assert main(["models", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert sorted(report["installed"]) == ["faceboxes", "mb05"]
-    assert report["installed"]["mb05"]["mesh"] is False
+    assert sorted(report["installed"]) == ["faceboxes", "synergy-mbv2"]
+    assert report["installed"]["synergy-mbv2"]["mesh"] is True
 
 
 def test_the_doctor_tells_health_and_damage(models, installed_cache, tmp_path, monkeypatch, capsys):

@@ -12,13 +12,14 @@ from facegeo.morphable import MorphableModel
 
 @pytest.fixture(scope="module")
 def written(installed_cache, sample_photo, tmp_path_factory):
-    """All that can be drawn and saved of the sample photo."""
+    """All that can be drawn and saved of the sample photo, of a network without dense bases."""
     folder = tmp_path_factory.mktemp("dense")
     cv2.imwrite(str(folder / "photo.png"), sample_photo)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
         drawn = "mesh,wireframe,depth,pncc,uv,landmarks"
         command = ["predict", str(folder / "photo.png"), "--out", str(folder / "out")]
+        command += ["--model", "mb05"]
         assert main([*command, "--draw", drawn, "--save", "obj,ply,glb"]) == 0
     return folder / "out"
 
