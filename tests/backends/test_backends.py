@@ -83,8 +83,7 @@ def test_the_pytorch_backend_without_pytorch_names_the_extra(models, monkeypatch
 
 @pytest.mark.parametrize("backend", CPU_BACKENDS)
 def test_a_file_that_is_no_network_is_corrupt(cache, backend):
-    if backend == "pytorch":
-        pytest.importorskip("torch")
+    pytest.importorskip({"pytorch": "torch"}.get(backend, backend))
     from facegeo.zoo import Card
     from facegeo.zoo.store import install
 
