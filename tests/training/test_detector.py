@@ -505,11 +505,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path, sources, monkeypatch
     assert losses[0] == losses[1] and len(losses[0]) == 6
 
 
-def test_training_learns_in_workers_too(tmp_path, sources, monkeypatch):
-    # Some library that other tests load leaves the main thread a signal stack that is gone: there
-    # any Python signal handler crashes, and this one is called whenever a worker ends.
-    handler = "torch.utils.data._utils.signal_handling._set_SIGCHLD_handler"
-    monkeypatch.setattr(handler, lambda: None)
+def test_training_learns_in_workers_too(tmp_path, sources):
     data = DetectorData("", "", workers=1)
     changes = {"steps": 40, "mine_steps": 25, "data": data, "sides": (64,), "ema": 0.5}
     config = config_of(tmp_path, checkpoint_steps=40, batch=4, precision="bf16", **changes)
