@@ -164,19 +164,20 @@ class EpochBatches(Sampler[list[Key]]):
         if weights is not None:
             order = rng.permutation(drawn(weights, rng)[order])
         count = length // batch
-        cut = [
-            part[: count * batch].reshape(count, batch)[first:, rank::world].tolist()
+        # Arrays, not keys: the batches of a run's epochs are all held at once.
+        self._samples, self._views = (
+            part[: count * batch].reshape(count, batch)[first:, rank::world]
             for part in (order, _occurrence(order))
-        ]
-        self._batches = [list(zip(*pair, strict=True)) for pair in zip(*cut, strict=True)]
+        )
         self._epoch, self._size = epoch, size
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._samples)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for batch in self._batches:
-            yield [Key(self._epoch, index, self._size, view) for index, view in batch]
+        for samples, views in zip(self._samples, self._views, strict=True):
+            pairs = zip(samples.tolist(), views.tolist(), strict=True)
+            yield [Key(self._epoch, index, self._size, view) for index, view in pairs]
 
 
 class RunBatches(Sampler[list[Key]]):
