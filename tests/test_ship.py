@@ -89,7 +89,7 @@ def run_folder(path: Path, network, errors: list[float]) -> Path:
     path.mkdir()
     np.savez(path / "weights.npz", **network_state(network))
     data = {
-        "labels": "/tmp/work/labels_a.npz",
+        "labels": "/tmp/made/labels_a.npz",
         "pictures": "/srv/shared/data/aflw/crops.tar",
         "backgrounds": "/srv/noise.tar",
         "dev": "",
