@@ -9,7 +9,7 @@ from torch import nn
 
 from facegeo.errors import InvalidInputError
 from facegeo.networks.mobilenet_v1 import MobileNetV1
-from facegeo.networks.mobilenet_v2 import MobileNetV2
+from facegeo.networks.mobilenet_v2 import SHALLOW, MobileNetV2
 from facegeo.networks.resnest import resnest
 from facegeo.networks.resnet import ResNet
 
@@ -18,6 +18,7 @@ BACKBONES: Final[dict[str, Callable[[], nn.Module]]] = {
     "mobilenet_v1_x0.5": lambda: MobileNetV1(0.5, None),
     "mobilenet_v1_x1": lambda: MobileNetV1(1.0, None),
     "mobilenet_v2": MobileNetV2,
+    "mobilenet_v2_shallow": lambda: MobileNetV2(SHALLOW),
     "resnet50": lambda: ResNet((3, 4, 6, 3)),
     "resnet101": lambda: ResNet((3, 4, 23, 3)),
     "resnest50": lambda: resnest((3, 4, 6, 3), 32),

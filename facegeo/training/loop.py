@@ -15,6 +15,7 @@ from tqdm import tqdm
 from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.negatives import training_backgrounds
+from facegeo.networks.mobilenet_v2 import MobileNetV2, shortened
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.weights_file import read_weights
 from facegeo.training import checkpoint
@@ -258,12 +259,22 @@ def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -
     network = SynergyNet(config.network, RULE, model.name)
     network.speak(model, *faces.statistics())
     if config.initial:
-        earlier = read_weights(config.initial, RULE)
-        own, given = network.state_dict(), earlier.state_dict()
+        own, given = network.state_dict(), _state_for(network, read_weights(config.initial, RULE))
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
         network.load_state_dict(own | fitting)
         _log.info("%d of %d weights taken from %s", len(fitting), len(own), config.initial)
     return network
+
+
+def _state_for(network: SynergyNet, earlier: SynergyNet) -> dict[str, torch.Tensor]:
+    """The earlier network's weights, under this network's names where its backbone is shorter."""
+    state: dict[str, torch.Tensor] = earlier.state_dict()
+    deep, shallow = earlier.backbone, network.backbone
+    if not (isinstance(deep, MobileNetV2) and isinstance(shallow, MobileNetV2)):
+        return state
+    others = {k: v for k, v in state.items() if not k.startswith("backbone.")}
+    kept = shortened(deep.state_dict(), deep, shallow)
+    return others | {f"backbone.{name}": value for name, value in kept.items()}
 
 
 def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:

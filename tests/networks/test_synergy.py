@@ -15,6 +15,7 @@ from facegeo.crop import CROP_SIZE  # noqa: E402
 from facegeo.errors import InvalidInputError  # noqa: E402
 from facegeo.morphable import MorphableModel  # noqa: E402
 from facegeo.networks.backbones import BACKBONES, build_backbone  # noqa: E402
+from facegeo.networks.mobilenet_v2 import SHALLOW, MobileNetV2, shortened  # noqa: E402
 from facegeo.networks.points import Refinement  # noqa: E402
 from facegeo.networks.regressor import (  # noqa: E402
     SYNERGY,
@@ -50,6 +51,21 @@ def test_backbones_give_one_vector_a_crop(name):
     with torch.inference_mode():
         features = backbone(torch.zeros(2, 3, 64, 64))
     assert features.shape == (2, backbone.num_features)
+
+
+def test_a_shortened_backbone_computes_what_the_deep_one_does_without_its_later_blocks():
+    torch.manual_seed(0)
+    deep, shallow = build_backbone("mobilenet_v2").eval(), MobileNetV2(SHALLOW).eval()
+    shallow.load_state_dict(shortened(deep.state_dict(), deep, shallow))
+
+    first = 1
+    for many, few in zip(deep.repetitions, shallow.repetitions, strict=True):
+        for later in range(first + few, first + many):
+            deep.features[later] = torch.nn.Identity()
+        first += many
+    picture = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(shallow(picture), deep(picture))
 
 
 @pytest.mark.parametrize(
