@@ -221,7 +221,7 @@ def export_half(model: str) -> Result:
     installed = find(model)
     if role_of("fp16") in installed.card.files:
         return {"was_there": True}
-    graph, report = compared_graph(installed, "fp16", sample_crops())
+    graph, report = compared_graph(installed, "fp16", sample_crops(size=installed.card.crop_size))
     add_files(installed, {role_of("fp16"): graph})
     return {"parity": report["parity"]}
 

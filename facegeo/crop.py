@@ -238,6 +238,28 @@ def crop_faces(
     return crops
 
 
+def resized_crops(crops: np.ndarray, size: int) -> np.ndarray:
+    """Crops of another side, by the mean of the area that a pixel covers.
+
+    Parameters
+    ----------
+    crops : (N, S, S, 3) uint8
+    size : int
+        Not above S.
+
+    Returns
+    -------
+    crops : (N, size, size, 3) uint8
+        The same array where S is ``size``.
+    """
+    if crops.shape[1] == size:
+        return crops
+    smaller = np.empty((len(crops), size, size, 3), np.uint8)
+    for crop, out in zip(crops, smaller, strict=True):
+        cv2.resize(crop, (size, size), dst=out, interpolation=cv2.INTER_AREA)
+    return smaller
+
+
 def _region(photo: np.ndarray, roi: np.ndarray) -> np.ndarray:
     height, width = photo.shape[:2]
     x0, y0, x1, y1 = roi.tolist()

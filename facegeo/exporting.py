@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facegeo.crop import CROP_SIZE
 from facegeo.errors import CorruptFileError, DependencyMissingError
 
 if TYPE_CHECKING:
@@ -88,12 +89,18 @@ def to_onnx(
 
 
 def regressor_onnx(
-    network: FaceRows, *, checks: Sequence[int] = (1, 3, 64), tolerance: float = 1e-4
+    network: FaceRows,
+    *,
+    size: int = CROP_SIZE,
+    checks: Sequence[int] = (1, 3, 64),
+    tolerance: float = 1e-4,
 ) -> bytes:
     """Export a network of crops; see :func:`to_onnx`.
 
     Parameters
     ----------
+    size : int
+        Side of the crops.
     checks : sequence of int
         Batch sizes at which ONNX Runtime must agree with PyTorch.
     """
@@ -102,11 +109,11 @@ def regressor_onnx(
 
     return to_onnx(
         network,
-        input_example(),
+        input_example(size=size),
         input_name="crops",
         output_names=network.output_names,
         dynamic={0: "N"},
-        checks=[input_example(batch) for batch in checks],
+        checks=[input_example(batch, size) for batch in checks],
         tolerance=tolerance,
     )
 

@@ -46,6 +46,8 @@ class FaceGeometry:
     ----------
     card : Card
         What the model is, where it comes from, what it allows.
+    crop_size : int
+        Side of the crops that the network takes: 120, or what its card says.
     network : Backend
         The engine; ``network.run({"crops": crops})`` is the bare call.
 
@@ -105,6 +107,7 @@ class FaceGeometry:
         self.card = installed.card
         self.network = open_network(installed, backend, device, precision)
         self._rule = crop.convention(self.card.crop_convention)
+        self.crop_size = self.card.crop_size
         self.mesh_source = ModelMesh(installed)
         self._batch_size = batch_size or (64 if self.network.device == "cpu" else 256)
         self._device = device
@@ -212,8 +215,9 @@ class FaceGeometry:
 
         Parameters
         ----------
-        crops : (N, 120, 120, 3) uint8
-            BGR, as :func:`facegeo.crop.crop_faces` cuts them.
+        crops : (N, S, S, 3) uint8
+            BGR, as :func:`facegeo.crop.crop_faces` cuts them with ``crop_size``: 120 unless the
+            model says otherwise.
         rois : (N, 4) float
             ``xyxy`` of each crop in its photo.
 
@@ -363,9 +367,11 @@ class FaceGeometry:
         try:
             photo = images.load_photo(source, color)
             found, rois = self._locate(photo, known)
-            return _Prepared(index, source, photo, found, rois, crop.crop_faces(photo, rois), None)
+            crops = crop.crop_faces(photo, rois, self.crop_size)
+            return _Prepared(index, source, photo, found, rois, crops, None)
         except FacegeoError as error:
-            return _Prepared(index, source, None, _NOTHING, _NO_ROIS, _NO_CROPS, error)
+            empty = np.zeros((0, self.crop_size, self.crop_size, 3), np.uint8)
+            return _Prepared(index, source, None, _NOTHING, _NO_ROIS, empty, error)
 
     def _locate(self, photo: np.ndarray, known: _Known) -> tuple[Detections, np.ndarray]:
         if known.boxes is not None and known.landmarks is not None:
@@ -403,7 +409,7 @@ class FaceGeometry:
             yield PhotoResult(p.index, p.source, p.photo, own, p.error)
 
     def _check_crops(self, crops: np.ndarray, rois: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = crop.CROP_SIZE
+        size = self.crop_size
         wish = f"crops: expected uint8 of shape (N, {size}, {size}, 3)"
         if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8:
             raise InvalidInputError(f"{wish}, got {checks.describe(crops)}")
@@ -450,7 +456,6 @@ class _Prepared:
 
 _NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 _NO_ROIS = np.zeros((0, 4), np.float32)
-_NO_CROPS = np.zeros((0, crop.CROP_SIZE, crop.CROP_SIZE, 3), np.uint8)
 
 
 def _check_landmarks(landmarks: Any) -> np.ndarray:

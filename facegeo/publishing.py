@@ -95,8 +95,9 @@ def compared_graph(
         A landmark model.
     precision : str
         One of :data:`facegeo.precision.PRECISIONS`.
-    crops : (N, 120, 120, 3) uint8
-        Real crops, BGR. For ``int8`` every other one calibrates and the rest compare.
+    crops : (N, S, S, 3) uint8
+        Real crops of the model's ``crop_size``, BGR. For ``int8`` every other one calibrates and
+        the rest compare.
     tolerance : Tolerance, optional
         Default: that of :data:`TOLERANCES`.
 
@@ -179,12 +180,12 @@ def difference(found: Outputs, expected: Outputs) -> dict[str, float]:
     return report
 
 
-def read_crops(path: str | Path, most: int = MOST_CROPS) -> np.ndarray:
+def read_crops(path: str | Path, most: int = MOST_CROPS, size: int = CROP_SIZE) -> np.ndarray:
     """Crops of a folder or of an uncompressed tar archive, evenly chosen.
 
     Returns
     -------
-    crops : (N, 120, 120, 3) uint8
+    crops : (N, size, size, 3) uint8
         BGR; pictures of another size are resized.
 
     Raises
@@ -201,13 +202,15 @@ def read_crops(path: str | Path, most: int = MOST_CROPS) -> np.ndarray:
     if count == 0:
         raise InvalidInputError(f"{path}: holds no pictures")
     chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
-    size = (CROP_SIZE, CROP_SIZE)
     return np.stack(
-        [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in decoded(pictures, chosen)]
+        [
+            cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA)
+            for p in decoded(pictures, chosen)
+        ]
     )
 
 
-def sample_crops(count: int = 64) -> np.ndarray:
+def sample_crops(count: int = 64, size: int = CROP_SIZE) -> np.ndarray:
     """Crops around the face of the sample photo, moved and scaled at random, seeded."""
     from facegeo.crop import crop_faces
     from facegeo.sample import sample_photo
@@ -216,7 +219,7 @@ def sample_crops(count: int = 64) -> np.ndarray:
     rng = np.random.default_rng(0)
     centre = np.array([223, 118]) + rng.uniform(-12, 12, (count, 2))
     half = rng.uniform(60, 95, (count, 1))
-    return crop_faces(photo, np.concatenate([centre - half, centre + half], axis=1))
+    return crop_faces(photo, np.concatenate([centre - half, centre + half], axis=1), size)
 
 
 def install_precision(model: InstalledModel, precision: str, graph: Path) -> InstalledModel:

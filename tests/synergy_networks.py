@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from facegeo.crop import convention
+from facegeo.crop import CROP_SIZE, convention
 from facegeo.exporting import regressor_onnx
 from facegeo.morphable import MorphableModel
 from facegeo.networks.synergy import SynergyNet
@@ -30,9 +30,9 @@ def small_network(refinement_std: float = 0.05, **changes) -> SynergyNet:
     return network.eval()
 
 
-def exported(network: SynergyNet) -> bytes:
+def exported(network: SynergyNet, size: int = CROP_SIZE) -> bytes:
     """Its ONNX file."""
-    return regressor_onnx(network, checks=())
+    return regressor_onnx(network, size=size, checks=())
 
 
 def settle_norms(network: SynergyNet, crops: np.ndarray) -> SynergyNet:

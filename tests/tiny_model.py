@@ -9,7 +9,7 @@ import numpy as np
 NAME = "tiny"
 
 
-def install_tiny():
+def install_tiny(name: str = NAME, crop_size: int = 120):
     """MobileNetV1 x0.5 with refinement, speaking facegeo-generic. Its outputs are no faces."""
     from synergy_networks import RULE, exported, settle_norms, small_network
 
@@ -23,9 +23,10 @@ def install_tiny():
     network = settle_norms(small_network(0.002, inverse=()), sample_crops(16))
     weights = io.BytesIO()
     np.savez(weights, **network_state(network))
-    card = Card(NAME, "landmarks", SYNERGY, "random", "MIT", {}, crop_convention=RULE.name)
+    place = {"crop_convention": RULE.name, "crop_size": crop_size}
+    card = Card(name, "landmarks", SYNERGY, "random", "MIT", {}, **place)
     contents = {
-        "network": exported(network),
+        "network": exported(network, crop_size),
         "weights": weights.getvalue(),
         "morphable": model_bytes(MorphableModel.generic()),
     }

@@ -13,7 +13,6 @@ import numpy as np
 
 from facegeo.backends.base import check_process
 from facegeo.backends.recorded import RecordedSizes
-from facegeo.crop import CROP_SIZE
 from facegeo.errors import BackendUnavailableError, OutOfMemoryError
 from facegeo.gpu.split import BatchSplitter
 
@@ -93,7 +92,8 @@ class CudaCall:
         self._device = torch.device(device)
         self._check_place(network.param_mean, "the weights")
         self._call = in_precision(network, precision, "cuda")
-        self._crop = (CROP_SIZE, CROP_SIZE, 3)
+        # Of the first crops; others are not recorded.
+        self._crop: tuple[int, ...] | None = None
         self._recordings = RecordedSizes(self._record)
         self._splitter = BatchSplitter(device)
         self._lock = threading.Lock()
@@ -129,6 +129,8 @@ class CudaCall:
             raise OutOfMemoryError(f"{self._device}: {error}") from error
 
     def _outputs(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        if self._crop is None:
+            self._crop = tuple(crops.shape[1:])
         known = len(crops) > 0 and tuple(crops.shape[1:]) == self._crop
         recording = self._recordings.get(len(crops)) if known else None
         if recording is None:
@@ -143,7 +145,7 @@ class CudaCall:
     def _record(self, batch: int) -> _Recording:
         import torch
 
-        crops = torch.zeros((batch, *self._crop), dtype=torch.uint8, device=self._device)
+        crops = torch.zeros((batch, *(self._crop or ())), dtype=torch.uint8, device=self._device)
         side = torch.cuda.Stream(self._device)
         side.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(side):

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from facegeo import crop
 from facegeo.bench.engines import BASELINE, Key, add_engine_choice, open_engines
 from facegeo.bench.plot import draw_rates
 from facegeo.bench.predictor import webcam_photo
@@ -180,12 +179,12 @@ def _rows(
 
 
 def _landmarks(predictor: FaceGeometry, batch: int) -> Job:
-    crops, rois = _inputs(batch)
+    crops, rois = _inputs(batch, predictor.crop_size)
     return lambda: predictor.predict_crops(crops, rois)
 
 
 def _dense(predictor: FaceGeometry, batch: int) -> Job:
-    crops, rois = _inputs(batch)
+    crops, rois = _inputs(batch, predictor.crop_size)
     one = predictor.reconstruct(predictor.predict_crops(crops[:1], rois[:1]).params, rois[:1])
     meshes = _buffer(batch, *one.shape[1:])
     return lambda: predictor.reconstruct(
@@ -211,9 +210,9 @@ _JOBS: dict[str, Callable[[FaceGeometry, int], Job]] = {
 }
 
 
-def _inputs(batch: int) -> tuple[np.ndarray, np.ndarray]:
+def _inputs(batch: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Real crops, repeated; a network's time does not depend on what it sees."""
-    crops = np.resize(sample_crops(), (batch, crop.CROP_SIZE, crop.CROP_SIZE, 3))
+    crops = np.resize(sample_crops(size=size), (batch, size, size, 3))
     return crops, np.tile(np.array([100, 100, 300, 300], np.float32), (batch, 1))
 
 

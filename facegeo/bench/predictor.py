@@ -44,7 +44,9 @@ def crops(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     report: dict[str, Any] = {}
     for batch in (1, 64):
-        images = rng.integers(0, 256, (batch, crop.CROP_SIZE, crop.CROP_SIZE, 3), np.uint8)
+        images = rng.integers(
+            0, 256, (batch, predictor.crop_size, predictor.crop_size, 3), np.uint8
+        )
         rois = np.tile(np.array([100, 100, 300, 300], np.float32), (batch, 1))
         turns = in_turns(
             {
@@ -73,10 +75,10 @@ def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     image = webcam_photo()
     detector = predictor.detector
     rois = crop.rois_from_boxes(detector(image).boxes)
-    images = crop.crop_faces(image, rois)
+    images = crop.crop_faces(image, rois, predictor.crop_size)
     jobs: dict[str, Job] = {
         "detector": lambda: detector(image),
-        "crop": lambda: crop.crop_faces(image, rois),
+        "crop": lambda: crop.crop_faces(image, rois, predictor.crop_size),
         "network": lambda: predictor.network.run({"crops": images}),
         "predictor": lambda: predictor(image),
         "predictor_and_mesh": lambda: dense_faces(predictor(image)).vertices,

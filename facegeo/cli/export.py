@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegeo.cli.common import add_json_option, number, print_json
 from facegeo.precision import PRECISIONS
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def add_parser(subparsers: Any) -> None:
@@ -49,8 +52,6 @@ def run(options: argparse.Namespace) -> int:
         Tolerance,
         install_precision,
         publish,
-        read_crops,
-        sample_crops,
     )
     from facegeo.zoo.store import find
 
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         usual.landmarks_px if options.tolerance_px is None else options.tolerance_px,
         usual.rotation_deg if options.tolerance_deg is None else options.tolerance_deg,
     )
-    crops = sample_crops() if options.calibration is None else read_crops(options.calibration)
+    crops = _crops(options.calibration, model.card.crop_size)
     target = options.out or Path(f"{model.card.name}-{options.precision}.onnx")
     report = publish(model, options.precision, target, crops, tolerance)
     if options.install:
@@ -74,6 +75,14 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(target, report)
     return 0
+
+
+def _crops(calibration: Path | None, size: int) -> np.ndarray:
+    from facegeo.publishing import read_crops, sample_crops
+
+    if calibration is None:
+        return sample_crops(size=size)
+    return read_crops(calibration, size=size)
 
 
 def _print(target: Path, report: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from facegeo.crop import CROP_SIZE
+from facegeo.crop import CROP_SIZE, resized_crops
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import (
@@ -177,6 +177,7 @@ def evaluate(predictor: FaceGeometry, data: AflwCrops) -> dict[str, Any]:
     skipped = Skipped(str(data.folder))
     parts, used = [], []
     for indices, crops in _chunks(data, skipped):
+        crops = resized_crops(crops, predictor.crop_size)
         landmarks = predictor.predict_crops(crops, data.rois[indices]).landmarks[..., :2]
         size = box_size(landmarks) if data.sizes is None else data.sizes[indices]
         predicted = points_21(landmarks)

@@ -129,10 +129,10 @@ class Aflw2000:
 def predict(predictor: FaceGeometry, data: Aflw2000, source: InputKind = "crops") -> FaceBatch:
     """Run the network on every face: the data set's crops, or cropped afresh from the photos."""
     if source == "crops":
-        crops = data.crops()
+        crops = crop.resized_crops(data.crops(), predictor.crop_size)
     else:
         cut = [
-            crop.crop_faces(photo, roi[None])
+            crop.crop_faces(photo, roi[None], predictor.crop_size)
             for photo, roi in zip(data.photos(), data.rois, strict=True)
         ]
         crops = np.concatenate(cut)

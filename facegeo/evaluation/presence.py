@@ -192,6 +192,7 @@ def _faces(data: Aflw2000, source: InputKind) -> tuple[np.ndarray, np.ndarray]:
 
 def _presence(predictor: FaceGeometry, crops: np.ndarray) -> np.ndarray:
     side = np.array([0, 0, crop.CROP_SIZE, crop.CROP_SIZE], np.float32)
+    crops = crop.resized_crops(crops, predictor.crop_size)
     presence = predictor.predict_crops(crops, np.tile(side, (len(crops), 1))).presence
     if np.isnan(presence).any():
         raise InvalidInputError(

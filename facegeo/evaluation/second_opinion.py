@@ -148,7 +148,8 @@ def _ask(
 ) -> Asked:
     found = detector(sample.photo)
     rois = crop.rois_from_boxes(found.boxes)
-    presence = predictor.predict_crops(crop.crop_faces(sample.photo, rois), rois).presence
+    crops = crop.crop_faces(sample.photo, rois, predictor.crop_size)
+    presence = predictor.predict_crops(crops, rois).presence
     if np.isnan(presence).any():
         raise InvalidInputError(
             f"model {predictor.card.name!r} has no presence output, so it has no second opinion: "

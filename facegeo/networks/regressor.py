@@ -113,10 +113,10 @@ def load_state(network: nn.Module, state: Mapping[str, np.ndarray], name: str) -
         raise InvalidInputError(f"weights do not fit {name}: {error}") from error
 
 
-def input_example(batch: int = 2) -> torch.Tensor:
-    """Crops for tracing: ``(batch, S, S, 3)`` uint8 of a fixed pattern."""
+def input_example(batch: int = 2, size: int = CROP_SIZE) -> torch.Tensor:
+    """Crops for tracing: ``(batch, size, size, 3)`` uint8 of a fixed pattern."""
     generator = torch.Generator().manual_seed(0)
-    shape = (batch, CROP_SIZE, CROP_SIZE, 3)
+    shape = (batch, size, size, 3)
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 

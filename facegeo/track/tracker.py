@@ -131,14 +131,21 @@ class Tracker:
     measure : callable
         Crops and regions -> FaceBatch, as :meth:`FaceGeometry.predict_crops`.
     options : TrackerOptions
+    crop_size : int
+        Side of the crops that ``measure`` takes.
     """
 
     def __init__(
-        self, locate: Locate, measure: Measure, options: TrackerOptions | None = None
+        self,
+        locate: Locate,
+        measure: Measure,
+        options: TrackerOptions | None = None,
+        crop_size: int = crop.CROP_SIZE,
     ) -> None:
         self.options = options or TrackerOptions()
         self._locate = locate
         self._measure = measure
+        self._crop_size = crop_size
         self._next = 1
         self.reset()
 
@@ -226,11 +233,14 @@ class Tracker:
         rois = _stacked([track.roi for track in tracks])
         placed = np.array([track.placed for track in tracks], bool)
         if placed.any():
-            batch = self._measure(crop.crop_faces(photo, rois), rois)
+            batch = self._looked_at(photo, rois)
             own = crop.rois_from_landmarks(batch.landmarks)
             sane = np.array([_is_inside(roi, photo) for roi in own])
             rois = np.where((placed & sane)[:, None], own, rois)
-        return self._measure(crop.crop_faces(photo, rois), rois)
+        return self._looked_at(photo, rois)
+
+    def _looked_at(self, photo: np.ndarray, rois: np.ndarray) -> FaceBatch:
+        return self._measure(crop.crop_faces(photo, rois, self._crop_size), rois)
 
     def _judged(self, tracks: Sequence[_Track], batch: FaceBatch, now_s: float) -> list[_Track]:
         """Tracks moved to where the network sees them, with doubt counted."""

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from facegeo import pose
-from facegeo.crop import CROP_SIZE, crop_to_photo
+from facegeo.crop import CROP_SIZE, crop_to_photo, resized_crops
 from facegeo.evaluation.aflw2000 import Aflw2000
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors, roc_area
 from facegeo.negatives import half_a_face, shifted_crops
@@ -71,10 +70,7 @@ def predict(
     network: SynergyNet, crops: np.ndarray, device: torch.device, size: int = CROP_SIZE
 ) -> dict[str, np.ndarray]:
     """Outputs by name for ``(N, 120, 120, 3)`` crops."""
-    if size != CROP_SIZE:
-        crops = np.stack(
-            [cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in crops]
-        )
+    crops = resized_crops(crops, size)
     parts = []
     with torch.inference_mode():
         for start in range(0, len(crops), _BATCH):

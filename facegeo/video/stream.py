@@ -182,5 +182,5 @@ def open_stream(
     detector = predictor.detector  # opened before the source: a missing model is no reason to wait
     opened = open_source(source, fps=fps, timeout_s=timeout_s, color=color)
     reader = FrameReader(opened, live=mode == "live", timeout_s=timeout_s)
-    tracker = Tracker(detector, predictor.predict_crops, options)
+    tracker = Tracker(detector, predictor.predict_crops, options, predictor.crop_size)
     return FaceStream(predictor, reader, tracker, how)

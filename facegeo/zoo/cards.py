@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from facegeo.crop import CROP_SIZE
 from facegeo.errors import CorruptFileError, InvalidInputError
 
 _FORMAT = "facegeo-card"
@@ -46,6 +47,9 @@ class Card:
         precision), ``weights`` (state for PyTorch), ``morphable`` (3DMM).
     crop_convention : str
         Name of a rule in :mod:`facegeo.crop`; empty for detectors.
+    crop_size : int
+        Side of the crops that a landmark network takes. Its points are in pixels of a crop of side
+        120 whatever this is.
     unit_mm : float
         Millimetres in one unit of the morphable model that the parameters are of.
     missing : mapping of str to str
@@ -61,6 +65,7 @@ class Card:
     licence: str
     files: Mapping[str, FileEntry]
     crop_convention: str = ""
+    crop_size: int = CROP_SIZE
     unit_mm: float = 1.0
     missing: Mapping[str, str] = field(default_factory=dict)
     imported_from: Mapping[str, str] = field(default_factory=dict)
@@ -104,6 +109,10 @@ def _card_from(content: dict[str, Any], path: Path) -> Card:
         raise CorruptFileError(f"{path}: incomplete model card ({error})") from error
     if card.task not in TASKS:
         raise CorruptFileError(f"{path}: key 'task' is {card.task!r}, expected one of {TASKS}")
+    if not isinstance(card.crop_size, int) or card.crop_size < 1:
+        raise CorruptFileError(
+            f"{path}: key 'crop_size' is {card.crop_size!r}, expected a side in pixels"
+        )
     for entry in files.values():
         if Path(entry.file).name != entry.file:
             raise CorruptFileError(f"{path}: key 'files' points outside its folder: {entry.file!r}")
