@@ -73,6 +73,7 @@ class Predictor:
     """Presence is how bright the middle of the crop is."""
 
     card = SimpleNamespace(name="known")
+    crop_size = 120
 
     def predict_crops(self, crops, rois):
         middle = crops[:, 40:80, 40:80].mean(axis=(1, 2, 3)) / 255

@@ -53,6 +53,7 @@ class Predictor:
     """Presence is how bright the crop's middle is."""
 
     card = SimpleNamespace(name="known")
+    crop_size = 120
     network = SimpleNamespace(name="none", device="cpu", precision="fp32")
 
     def predict_crops(self, crops, rois):
