@@ -81,15 +81,6 @@ class RunFolder:
         return self._board
 
 
-def in_data(path: str) -> str:
-    """What follows the last folder ``data``, or else the file's name, below ``data``."""
-    if not path:
-        return path
-    parts = Path(path).parts
-    last = max((k for k, part in enumerate(parts[:-1]) if part == "data"), default=len(parts) - 2)
-    return "/".join(("data", *parts[last + 1 :]))
-
-
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     found: list[tuple[str, float]] = []
     for name, value in values.items():

@@ -13,7 +13,6 @@ not changed.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ from facegeo.detect.one_stage import OneStageFaces, pad
 from facegeo.errors import CorruptFileError
 from facegeo.evaluation import detection
 from facegeo.evaluation.report import curve_png, table
-from facegeo.exporting import parity
 from facegeo.networks.one_stage import OneStageDetector
 from facegeo.networks.one_stage_file import TOLERANCE, detector_to_onnx, to_safetensors
 from facegeo.precision import to_int8
@@ -41,9 +39,16 @@ from facegeo.training.detector.config import DetectorData
 from facegeo.training.detector.loop import averaged_network
 from facegeo.training.detector.prepare import prepare
 from facegeo.training.detector.scenes import Composer
-from facegeo.training.run_folder import in_data
-from facegeo.training.yaml_files import require_yaml
-from facegeo.zoo.cards import Card
+from facegeo.training.shipping import (
+    AFLW_LICENCE,
+    card,
+    fill,
+    largest_difference,
+    portable,
+    read_environment,
+    read_template,
+    write_record,
+)
 from facegeo.zoo.shipped import write_shipped
 
 NAME = "detector"
@@ -61,7 +66,8 @@ COMPARED = 12
 #: Thresholds at which false boxes on backgrounds are counted.
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 
-LICENCE = "non-commercial research only, as AFLW, whose photos it was trained on"
+#: Settings of a run that are paths, in its section ``data`` and beside it.
+PATHS = (("faces", "backgrounds"), ("initial",))
 
 _log = logging.getLogger("facegeo.ship")
 
@@ -129,7 +135,7 @@ def ship(
         scenes = np.stack([composer.scene(side, rng).photo for _ in range(count)])
         onnx, report["int8"] = proven_int8(onnx, scenes, data.dev, threshold)
     weights = to_safetensors(network)
-    write_shipped(_card(weights), onnx)
+    write_shipped(card(NAME, "detection", "one-stage", weights), onnx)
 
     detectors: dict[str, Detector] = {"default": open_detector(NAME, low), "faceboxes": faceboxes}
     dev = detection.evaluate(detectors, data.dev, threshold)
@@ -152,16 +158,12 @@ def ship(
         "tiny_faces": measure.on_tiny_faces(detectors, tiny, threshold),
         "photos": measure.on_photos(detectors, data.photos, threshold) if data.photos else {},
         "speed_ms": measure.speed(detectors),
-        "environment": json.loads((run / "environment.json").read_text(encoding="utf-8")),
+        "environment": read_environment(run),
     }
     figures["targets"] = targets(figures)
-    config = {"task": "detection"} | portable(found.config)
-    files.write_bytes(out / "checkpoint.safetensors", weights)
-    text = require_yaml().safe_dump(config, sort_keys=False)
-    files.write_bytes(out / "config.yaml", text.encode())
-    files.write_bytes(out / "metrics.json", (json.dumps(figures, indent=2) + "\n").encode())
-    files.write_bytes(out / "curve.png", curve_png(dev["curve"]))
-    files.write_bytes(out / "card.md", card_text(figures).encode())
+    config = {"task": "detection"} | portable(found.config, *PATHS)
+    curve = curve_png(dev["curve"])
+    write_record(out, weights, {"config.yaml": config}, figures, curve, card_text(figures))
     for name, target in figures["targets"].items():
         _log.info("%s: %.3f, wanted %s: %s", name, *target.values())
     return figures
@@ -175,13 +177,7 @@ def proven_onnx(network: OneStageDetector, dev: Path) -> tuple[bytes, float]:
         photo = pad(sample.photo)
         by_size.setdefault(photo.shape, []).append(photo)
     batches = [torch.from_numpy(np.stack(photos)) for photos in by_size.values()]
-    difference = max(parity(network, onnx, photos) for photos in batches)
-    if difference > TOLERANCE:
-        raise CorruptFileError(
-            f"the exported network differs from PyTorch by {difference:.1e} of the output's range "
-            f"on the dev photos; at most {TOLERANCE:.0e} is allowed; nothing was written"
-        )
-    return onnx, difference
+    return onnx, largest_difference(network, onnx, batches, TOLERANCE, "the dev photos")
 
 
 def proven_int8(
@@ -235,38 +231,8 @@ def targets(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def portable(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the paths of the machine that trained made relative."""
-    changed = dict(config)
-    changed["run"] = f"runs/{Path(config['run']).name}"
-    if config.get("initial"):
-        path = Path(config["initial"])
-        changed["initial"] = f"{path.parent.name}/{path.name}"
-    changed["data"] = {
-        name: in_data(value) if name in ("faces", "backgrounds") else value
-        for name, value in config["data"].items()
-    }
-    return changed
-
-
-def _card(weights: bytes) -> Card:
-    return Card(
-        name=NAME,
-        task="detection",
-        architecture="one-stage",
-        source=f"facegeo, models/{NAME}",
-        licence=LICENCE,
-        files={},
-        missing={
-            "weights": f"models/{NAME}/checkpoint.safetensors in facegeo's repository holds them"
-        },
-        imported_from={"checkpoint.safetensors": files.sha256(weights)},
-    )
-
-
 def card_text(figures: dict[str, Any]) -> str:
     """``card.md``."""
-    template = (FOLDER / "card.template.md").read_text(encoding="utf-8")
     onnx, steps = figures["onnx"], f"{figures['steps']:,}"
     if figures["steps"] != figures["of_steps"]:
         steps += f" of {figures['of_steps']:,}"
@@ -282,11 +248,9 @@ def card_text(figures: dict[str, Any]) -> str:
         "targets": _targets_table(figures["targets"]),
         "backgrounds": str(figures["backgrounds"]["photos"]),
         "photos": _photos_text(figures["photos"]),
-        "licence": LICENCE,
+        "licence": AFLW_LICENCE,
     }
-    for name, value in values.items():
-        template = template.replace("{" + name + "}", value)
-    return template
+    return fill(read_template(FOLDER), values)
 
 
 def _dev_table(detectors: dict[str, Any]) -> str:

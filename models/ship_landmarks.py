@@ -1,12 +1,13 @@
-"""A training run becomes the model that ships: network into the package, its record beside this.
+"""A training run becomes a landmark model that ships: network into the package, record into here.
 
-python models/synergy-mbv2/ship.py runs/last [--earlier runs/first --earlier runs/second]
+python models/ship_landmarks.py NAME runs/last [--earlier runs/first --earlier runs/second]
     --dev data/aflw2000_dev --backgrounds data/backgrounds/bsds500.tar
     --calibration data/aflw_train/crops.tar
 
-Writes facegeo/assets/synergy-mbv2.onnx, synergy-mbv2-int8.onnx and their card, .json; and into this
-folder card.md, stage-N.yaml of each run, metrics.json, curve.png and checkpoint.safetensors. Every
-figure is measured with the shipped ONNX files, by the code of ``facegeo eval``.
+NAME is that of a folder here with a card.template.md: synergy-mbv2, synergy-fast. Writes
+facegeo/assets/NAME.onnx, NAME-int8.onnx and their card, NAME.json; and into the folder card.md,
+stage-N.yaml of each run, metrics.json, curve.png and checkpoint.safetensors. Every figure is
+measured with the shipped ONNX files, by the code of ``facegeo eval``.
 """
 
 from __future__ import annotations
@@ -22,33 +23,42 @@ import numpy as np
 import torch
 
 from facegeo import FaceGeometry, MorphableModel, files
-from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.errors import InvalidInputError
 from facegeo.evaluation import aflw2000
 from facegeo.evaluation import presence as evaluation_presence
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error
 from facegeo.evaluation.plots import draw_curves
-from facegeo.exporting import parity, regressor_onnx
+from facegeo.exporting import regressor_onnx
 from facegeo.images import encode_photo
 from facegeo.networks.regressor import SYNERGY
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.weights_file import read_weights, to_safetensors
 from facegeo.publishing import compared_graph, read_crops
 from facegeo.training.measure import DevSet
-from facegeo.training.run_folder import in_data
 from facegeo.training.sampling import RULE
-from facegeo.training.yaml_files import require_yaml
+from facegeo.training.shipping import (
+    AFLW_LICENCE,
+    card,
+    fill,
+    largest_difference,
+    portable,
+    read_config,
+    read_environment,
+    read_template,
+    write_record,
+)
 from facegeo.zoo.cards import Card
 from facegeo.zoo.shipped import write_shipped
 from facegeo.zoo.store import find, role_of
 
-NAME = "synergy-mbv2"
-FOLDER = Path(__file__).resolve().parent
+MODELS = Path(__file__).resolve().parent
 GENERIC = "facegeo-generic"
 
 #: Largest difference of ONNX from PyTorch on the dev crops, as a part of each output's range.
 TOLERANCE = 1e-4
 
-LICENCE = "non-commercial research only, as AFLW, whose photos it was trained on"
+#: Settings of a run that are paths, in its section ``data`` and beside it.
+PATHS = (("labels", "pictures", "backgrounds", "dev"), ("initial", "teacher"))
 
 _log = logging.getLogger("facegeo.ship")
 
@@ -56,6 +66,7 @@ _log = logging.getLogger("facegeo.ship")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ship a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="the model's name, and its folder beside this file")
     parser.add_argument("run", type=Path, help="folder of the run whose weights ship")
     parser.add_argument(
         "--earlier", type=Path, action="append", default=[], help="runs before it, first to last"
@@ -67,19 +78,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--calibration", type=Path, required=True, help="training crops, folder or tar, for int8"
     )
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
+    parser.add_argument("--out", type=Path, help="folder of the record, if another one")
     options = parser.parse_args(arguments)
     runs = [*options.earlier, options.run]
-    ship(runs, options.dev, options.backgrounds, options.calibration, options.out)
+    out = options.out or MODELS / options.name
+    ship(options.name, runs, options.dev, options.backgrounds, options.calibration, out)
 
 
 def ship(
-    runs: Sequence[Path], dev: Path, backgrounds: Path, calibration: Path, out: Path
+    name: str, runs: Sequence[Path], dev: Path, backgrounds: Path, calibration: Path, out: Path
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
 
     Parameters
     ----------
+    name : str
+        What the model is called; ``models/<name>`` holds the template of its card.
     runs : sequence of Path
         Run folders in the order in which they were trained; the last one ships.
     calibration : Path
@@ -94,26 +108,29 @@ def ship(
         the package has the float32 network only.
     InvalidInputError
         If the network speaks another face model than the one in the package.
+    UnreadableFileError
+        If there is no template for the card.
     """
+    template = read_template(MODELS / name)
     network = read_weights(runs[-1] / "weights.npz", RULE)
     if network.morphable_model != GENERIC:
         raise InvalidInputError(
             f"{runs[-1]}: expected a network that speaks {GENERIC}, got {network.morphable_model!r}"
         )
     history = read_history(runs)
-    stages = [portable(read_config(run)) for run in runs]
+    stages = [portable(read_config(run), *PATHS) for run in runs]
     data = DevSet.open(dev)
     onnx, difference = proven_onnx(network, data.crops)
     weights = to_safetensors(network)
-    card, shared = _card(weights), {"morphable": f"{GENERIC}.npz"}
-    write_shipped(card, onnx, shared)
-    int8, compared = compared_graph(find(NAME), "int8", read_crops(calibration))
-    write_shipped(card, onnx, shared, {role_of("int8"): int8})
+    facts, shared = _card(name, weights), {"morphable": f"{GENERIC}.npz"}
+    write_shipped(facts, onnx, shared)
+    int8, compared = compared_graph(find(name), "int8", read_crops(calibration))
+    write_shipped(facts, onnx, shared, {role_of("int8"): int8})
 
-    predictor = FaceGeometry(NAME, backend="onnxruntime", device="cpu", precision="fp32")
-    small = FaceGeometry(NAME, backend="onnxruntime", device="cpu", precision="int8")
+    predictor = FaceGeometry(name, backend="onnxruntime", device="cpu", precision="fp32")
+    small = FaceGeometry(name, backend="onnxruntime", device="cpu", precision="int8")
     figures = {
-        "model": NAME,
+        "model": name,
         "parameters": sum(p.numel() for p in network.parameters()),
         "epochs": history[-1]["epoch"] if history else 0,
         "onnx": {
@@ -134,15 +151,12 @@ def ship(
         "presence_roc_area": presence(predictor, data.data, backgrounds)
         if network.config.presence
         else {},
-        "environment": json.loads((runs[-1] / "environment.json").read_text(encoding="utf-8")),
+        "environment": read_environment(runs[-1]),
     }
-    files.write_bytes(out / "checkpoint.safetensors", weights)
-    for number, stage in enumerate(stages, 1):
-        text = require_yaml().safe_dump(stage, sort_keys=False)
-        files.write_bytes(out / f"stage-{number}.yaml", text.encode())
-    files.write_bytes(out / "metrics.json", (json.dumps(figures, indent=2) + "\n").encode())
-    files.write_bytes(out / "curve.png", encode_photo(draw_history(history), ".png"))
-    files.write_bytes(out / "card.md", card_text(figures, stages, network).encode())
+    configs = {f"stage-{number}.yaml": stage for number, stage in enumerate(stages, 1)}
+    text = card_text(template, figures, stages, network)
+    curve = encode_photo(draw_history(history), ".png")
+    write_record(out, weights, configs, figures, curve, text)
     return figures
 
 
@@ -150,13 +164,7 @@ def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:
     """The ONNX file, and its largest relative difference from PyTorch on real crops."""
     onnx = regressor_onnx(network, tolerance=TOLERANCE)
     batches = torch.from_numpy(crops).split(100)
-    difference = max(parity(network, onnx, batch) for batch in batches)
-    if difference > TOLERANCE:
-        raise CorruptFileError(
-            f"the exported network differs from PyTorch by {difference:.1e} of the output's range "
-            f"on the dev crops; at most {TOLERANCE:.0e} is allowed; nothing was written"
-        )
-    return onnx, difference
+    return onnx, largest_difference(network, onnx, batches, TOLERANCE, "the dev crops")
 
 
 def accuracy(
@@ -215,51 +223,23 @@ def draw_history(history: Sequence[dict[str, Any]]) -> np.ndarray:
     return draw_curves(curves, labels, x_max=last, y_range=(low, high))
 
 
-def read_config(run: Path) -> dict[str, Any]:
-    """The configuration of a run, as it was written."""
-    config = require_yaml().safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    return dict(config)
-
-
-def portable(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with the paths of the machine that trained made relative."""
-    changed = dict(config)
-    changed["run"] = f"runs/{Path(config['run']).name}"
-    for name in ("initial", "teacher"):
-        if config.get(name):
-            path = Path(config[name])
-            changed[name] = f"runs/{path.parent.name}/{path.name}"
-    changed["data"] = {
-        name: in_data(value) if name in ("labels", "pictures", "backgrounds", "dev") else value
-        for name, value in config["data"].items()
-    }
-    return changed
-
-
-def _card(weights: bytes) -> Card:
-    return Card(
-        name=NAME,
-        task="landmarks",
-        architecture=SYNERGY,
-        source=f"facegeo, models/{NAME}",
-        licence=LICENCE,
-        files={},
+def _card(name: str, weights: bytes) -> Card:
+    return card(
+        name,
+        "landmarks",
+        SYNERGY,
+        weights,
         crop_convention=RULE.name,
         unit_mm=MorphableModel.generic().unit_mm,
-        missing={
-            "weights": f"models/{NAME}/checkpoint.safetensors in facegeo's repository holds them"
-        },
-        imported_from={"checkpoint.safetensors": files.sha256(weights)},
     )
 
 
 def card_text(
-    figures: dict[str, Any], stages: Sequence[dict[str, Any]], network: SynergyNet
+    template: str, figures: dict[str, Any], stages: Sequence[dict[str, Any]], network: SynergyNet
 ) -> str:
     """``card.md``."""
-    template = (FOLDER / "card.template.md").read_text(encoding="utf-8")
     values = {
-        "name": NAME,
+        "name": figures["model"],
         "architecture": json.dumps(json.loads(network.config.to_json())),
         "parameters": f"{figures['parameters'] / 1e6:.3f}",
         "megabytes": f"{figures['onnx']['bytes'] / 1e6:.1f}",
@@ -272,11 +252,9 @@ def card_text(
         "nme": _nme_table(figures["aflw2000_3d_dev"]),
         "orientation": _orientation_table(figures["aflw2000_3d_dev"]),
         "presence": _presence_table(figures["presence_roc_area"]),
-        "licence": LICENCE,
+        "licence": AFLW_LICENCE,
     }
-    for name, value in values.items():
-        template = template.replace("{" + name + "}", value)
-    return template
+    return fill(template, values)
 
 
 def _nme_table(reports: dict[str, Any]) -> str:

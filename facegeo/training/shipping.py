@@ -1,0 +1,168 @@
+"""What shipping a trained network takes, whatever its task: proof, card, record.
+
+Used by ``models/ship_landmarks.py`` and ``models/detector/ship.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from facegeo import files
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.exporting import parity
+from facegeo.training.yaml_files import require_yaml
+from facegeo.zoo.cards import Card
+
+#: Licence of networks that learnt from AFLW's photos.
+AFLW_LICENCE: Final = "non-commercial research only, as AFLW, whose photos it was trained on"
+
+CHECKPOINT: Final = "checkpoint.safetensors"
+TEMPLATE: Final = "card.template.md"
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def largest_difference(
+    network: torch.nn.Module,
+    onnx: bytes,
+    batches: Iterable[torch.Tensor],
+    tolerance: float,
+    where: str,
+) -> float:
+    """How far an exported network is from PyTorch, as a part of each output's range.
+
+    Parameters
+    ----------
+    batches : iterable of Tensor
+        What both are run on; ``where`` says in words what that is.
+
+    Raises
+    ------
+    CorruptFileError
+        If it is more than ``tolerance``.
+    """
+    difference = max(parity(network, onnx, batch) for batch in batches)
+    if not difference <= tolerance:  # not a number is beyond, too
+        raise CorruptFileError(
+            f"the exported network differs from PyTorch by {difference:.1e} of the output's range "
+            f"on {where}; at most {tolerance:.0e} is allowed; nothing was written"
+        )
+    return difference
+
+
+def card(name: str, task: str, architecture: str, weights: bytes, **facts: Any) -> Card:
+    """The card of a network of this repository, whose ``weights`` stay in ``models/<name>``."""
+    return Card(
+        name=name,
+        task=task,
+        architecture=architecture,
+        source=f"facegeo, models/{name}",
+        licence=AFLW_LICENCE,
+        files={},
+        missing={"weights": f"models/{name}/{CHECKPOINT} in facegeo's repository holds them"},
+        imported_from={CHECKPOINT: files.sha256(weights)},
+        **facts,
+    )
+
+
+def portable(
+    config: Mapping[str, Any], data: Sequence[str], weights: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A run's configuration with the paths of the machine that trained made relative.
+
+    Parameters
+    ----------
+    config : mapping
+        With ``run`` and the section ``data``.
+    data : sequence of str
+        Settings in ``data`` that are paths.
+    weights : sequence of str
+        Settings beside ``run`` that name a file of another run, or of a folder in ``models``.
+    """
+    changed = dict(config)
+    changed["run"] = f"runs/{Path(config['run']).name}"
+    for name in weights:
+        if config.get(name):
+            changed[name] = _of_a_run(Path(config[name]))
+    changed["data"] = {
+        name: in_data(value) if name in data else value for name, value in config["data"].items()
+    }
+    return changed
+
+
+def in_data(path: str) -> str:
+    """What follows the last folder ``data``, or else the file's name, below ``data``."""
+    if not path:
+        return path
+    parts = Path(path).parts
+    last = max((k for k, part in enumerate(parts[:-1]) if part == "data"), default=len(parts) - 2)
+    return "/".join(("data", *parts[last + 1 :]))
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration of a run, as it was written."""
+    return dict(require_yaml().safe_load((run / "config.yaml").read_text(encoding="utf-8")))
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """Versions and commit that a run was started with."""
+    return dict(json.loads((run / "environment.json").read_text(encoding="utf-8")))
+
+
+def read_template(folder: Path) -> str:
+    """The text that a model's card is made of. Raises UnreadableFileError, naming the file."""
+    path = folder / TEMPLATE
+    if not path.is_file():
+        raise UnreadableFileError(f"{path}: no such file; the model's card is made from it")
+    return path.read_text(encoding="utf-8")
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """A template with each ``{name}`` replaced. Raises InvalidInputError for an unknown one."""
+    unknown = set(_PLACEHOLDER.findall(template)) - set(values)
+    if unknown:
+        raise InvalidInputError(
+            f"{TEMPLATE}: no values for {sorted(unknown)}; known are {sorted(values)}"
+        )
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+
+
+def write_record(
+    folder: Path,
+    weights: bytes,
+    configs: Mapping[str, Mapping[str, Any]],
+    figures: Mapping[str, Any],
+    curve: bytes,
+    card_text: str,
+) -> None:
+    """What stays in ``models/<name>``: checkpoint, configurations, metrics, curve and card.
+
+    Parameters
+    ----------
+    configs : mapping
+        Name of the file, such as ``config.yaml`` -> its settings.
+    curve : bytes
+        A PNG file.
+    """
+    yaml = require_yaml()
+    contents = {
+        CHECKPOINT: weights,
+        **{n: yaml.safe_dump(dict(c), sort_keys=False).encode() for n, c in configs.items()},
+        "metrics.json": (json.dumps(figures, indent=2) + "\n").encode(),
+        "curve.png": curve,
+        "card.md": card_text.encode(),
+    }
+    for name, content in contents.items():
+        files.write_bytes(folder / name, content)
+
+
+def _of_a_run(path: Path) -> str:
+    """``runs/<run>/<file>``; what lies in ``models`` stays there."""
+    parts = path.parts[-3:]
+    return "/".join(parts if parts[0] == "models" else ("runs", *parts[-2:]))
