@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from facegeo import FaceGeometry, MorphableModel, files
+from facegeo.crop import CROP_SIZE, resized_crops
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation import aflw2000
 from facegeo.evaluation import presence as evaluation_presence
@@ -120,11 +121,12 @@ def ship(
     history = read_history(runs)
     stages = [portable(read_config(run), *PATHS) for run in runs]
     data = DevSet.open(dev)
-    onnx, difference = proven_onnx(network, data.crops)
+    size = crop_size(stages[-1])
+    onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
     weights = to_safetensors(network)
-    facts, shared = _card(name, weights), {"morphable": f"{GENERIC}.npz"}
+    facts, shared = _card(name, weights, size), {"morphable": f"{GENERIC}.npz"}
     write_shipped(facts, onnx, shared)
-    int8, compared = compared_graph(find(name), "int8", read_crops(calibration))
+    int8, compared = compared_graph(find(name), "int8", read_crops(calibration, size=size))
     write_shipped(facts, onnx, shared, {role_of("int8"): int8})
 
     predictor = FaceGeometry(name, backend="onnxruntime", device="cpu", precision="fp32")
@@ -160,9 +162,15 @@ def ship(
     return figures
 
 
+def crop_size(stage: Mapping[str, Any]) -> int:
+    """Side of the crops that a run ended with."""
+    sizes = stage.get("sizes", ())
+    return int(sizes[-1][1]) if sizes else CROP_SIZE
+
+
 def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:
     """The ONNX file, and its largest relative difference from PyTorch on real crops."""
-    onnx = regressor_onnx(network, tolerance=TOLERANCE)
+    onnx = regressor_onnx(network, size=crops.shape[1], tolerance=TOLERANCE)
     batches = torch.from_numpy(crops).split(100)
     return onnx, largest_difference(network, onnx, batches, TOLERANCE, "the dev crops")
 
@@ -223,13 +231,14 @@ def draw_history(history: Sequence[dict[str, Any]]) -> np.ndarray:
     return draw_curves(curves, labels, x_max=last, y_range=(low, high))
 
 
-def _card(name: str, weights: bytes) -> Card:
+def _card(name: str, weights: bytes, size: int) -> Card:
     return card(
         name,
         "landmarks",
         SYNERGY,
         weights,
         crop_convention=RULE.name,
+        crop_size=size,
         unit_mm=MorphableModel.generic().unit_mm,
     )
 
@@ -247,6 +256,7 @@ def card_text(
         "difference": f"{figures['onnx']['largest_relative_difference_from_pytorch']:.1e}",
         "tolerance": f"{TOLERANCE:.0e}",
         "epochs": str(figures["epochs"]),
+        "size": str(crop_size(stages[-1])),
         "seed": str(stages[-1].get("seed")),
         "stages": str(len(stages)),
         "nme": _nme_table(figures["aflw2000_3d_dev"]),

@@ -87,6 +87,7 @@ def backgrounds(tmp_path) -> Path:
 
 
 MODELS = sorted(p.parent.name for p in REPOSITORY.glob("models/synergy-*/card.template.md"))
+SIDES = {"synergy-mbv2": 120, "synergy-fast": 96}
 
 
 def run_folder(path: Path, network, errors: list[float]) -> Path:
@@ -139,7 +140,7 @@ def test_a_run_becomes_a_shipped_model(
     assert set(card.files) == {"network", "network-int8", "morphable"}
     assert "non-commercial" in card.licence and card.crop_convention == "exact"
     figures = json.loads((out / "metrics.json").read_text())
-    assert figures["epochs"] == 7
+    assert figures["epochs"] == 7 and card.crop_size == 120
     assert figures["onnx"]["largest_relative_difference_from_pytorch"] < 1e-4
     assert figures["onnx"]["sha256"] == card.files["network"].sha256
     assert figures["int8"]["sha256"] == card.files["network-int8"].sha256
@@ -228,7 +229,12 @@ def test_a_template_that_asks_for_the_unknown_is_refused():
     assert fill("{name}", {"name": "{size}", "size": "9"}) == "{size}"
 
 
+def test_crops_have_the_side_that_the_last_run_ended_with(script):
+    assert script.crop_size({"sizes": [[0.0, 64], [0.5, 96]]}) == 96
+    assert script.crop_size({"seed": 0}) == 120
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_each_training_configuration_can_be_read(name):
     config = read_config(REPOSITORY / "models" / name / "train.yaml")
-    assert config.run == f"runs/{name}" and config.sizes[-1][1] == 120
+    assert config.run == f"runs/{name}" and config.sizes[-1][1] == SIDES[name]
