@@ -17,6 +17,7 @@ import torch
 
 from facegeo.crop import CROP_SIZE
 from facegeo.errors import CorruptFileError
+from facegeo.training.detector.lettering import draw_lettering
 from facegeo.training.detector.sources import Backgrounds, Faces
 
 #: Crops get a frame of mirrored pixels, so that hair and neck go on beyond their edges.
@@ -28,6 +29,9 @@ SMALLEST_FACE, LARGEST_FACE = 14.0, 560.0
 
 #: Part of the scenes that are a mosaic of whole crops, and a texture instead of a photograph.
 _MOSAICS, _TEXTURES = 0.2, 0.07
+
+#: Part of the other scenes that have lettering behind the faces.
+_LETTERED = 0.4
 
 #: Part of the faces that are drawn evenly from ranges of yaw this wide, in degrees; the others come
 #: as often as the data have them, which is mostly frontal.
@@ -134,6 +138,8 @@ class Composer:
         else:
             canvas = self._background(side, rng)
         if kind >= _MOSAICS:
+            if rng.random() < _LETTERED:
+                draw_lettering(canvas.photo, rng)
             self._paste_decoys(canvas, int(rng.integers(0, 4)), rng)
             self._paste_faces(canvas, rng)
         scene = canvas.scene()
