@@ -33,6 +33,28 @@ def add_parser(subparsers: Any) -> None:
     )
     aflw.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     aflw.set_defaults(run=run_aflw)
+    again = sets.add_parser(
+        "again",
+        help="existing labels, with what networks say of the same photos",
+        description="Means of labels and of networks' answers, each averaged over views of a crop "
+        "and their mirror images: less noise than the labels alone.",
+    )
+    again.add_argument("labels", type=Path, metavar="LABELS", help="label file (.npz)")
+    again.add_argument(
+        "--pictures", type=Path, required=True, metavar="DIR_OR_TAR", help="the labels' crops"
+    )
+    again.add_argument(
+        "--network",
+        type=_weighted,
+        action="append",
+        required=True,
+        metavar="NAME=WEIGHT",
+        help="installed landmark model and its part of the mean; the labels have the rest of 1",
+    )
+    again.add_argument("--out", type=Path, required=True, metavar="FILE", help="labels (.npz)")
+    again.add_argument("--views", type=number(int, 1), default=5, help="views of each crop (5)")
+    again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    again.set_defaults(run=run_again)
 
 
 def run_aflw(options: argparse.Namespace) -> int:
@@ -48,3 +70,32 @@ def run_aflw(options: argparse.Namespace) -> int:
     )
     print_json(report)
     return 0
+
+
+def run_again(options: argparse.Namespace) -> int:
+    """Make labels anew; the report goes to standard output."""
+    from facegeo.morphable import MorphableModel
+    from facegeo.predictor import FaceGeometry
+    from facegeo.training.datasets import read_labelled
+    from facegeo.training.relabel import relabel
+
+    faces = read_labelled(options.labels, options.pictures)
+    networks = [
+        (FaceGeometry(name, device=options.device), weight) for name, weight in options.network
+    ]
+    model = MorphableModel.generic()
+    print_json(relabel(faces, model, networks, options.out, views=int(options.views)))
+    return 0
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """``NAME=WEIGHT``."""
+    name, _, weight = text.rpartition("=")
+    try:
+        if not name:
+            raise ValueError
+        return name, number(float, 0, 1)(weight)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=WEIGHT with a weight from 0 to 1, got {text!r}"
+        ) from error

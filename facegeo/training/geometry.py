@@ -81,20 +81,25 @@ def mirror_landmarks(points: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-def mirror_params(params: np.ndarray, mirror: Mirror, rule: CropConvention) -> np.ndarray:
-    """Parameters ``(N, 62)`` of the horizontally flipped crop.
+def mirror_pose(pose: np.ndarray, rule: CropConvention) -> np.ndarray:
+    """Poses ``(N, 3, 4)`` of the horizontally flipped crop.
 
     With F the reflection of x, a face F(v) in the model is the same face with mirrored
     coefficients, so the pose A v + t becomes (F A F) v + (F t + offset).
     """
-    end = NUM_POSE + NUM_SHAPE
-    mirrored = np.empty_like(params)
-    flip = np.array([-1.0, 1.0, 1.0])
-    affine = pose_to_crop(params[:, :NUM_POSE].reshape(-1, 3, 4), rule)
+    affine = pose_to_crop(pose, rule)
     affine[:, 0] *= -1
     affine[:, 0, 3] += CROP_SIZE - 1
-    affine[:, :, :3] *= flip
-    mirrored[:, :NUM_POSE] = pose_from_crop(affine, rule).reshape(-1, NUM_POSE)
+    affine[:, :, :3] *= np.array([-1.0, 1.0, 1.0])
+    return pose_from_crop(affine, rule)
+
+
+def mirror_params(params: np.ndarray, mirror: Mirror, rule: CropConvention) -> np.ndarray:
+    """Parameters ``(N, 62)`` of the horizontally flipped crop."""
+    end = NUM_POSE + NUM_SHAPE
+    mirrored = np.empty_like(params)
+    pose = mirror_pose(params[:, :NUM_POSE].reshape(-1, 3, 4), rule)
+    mirrored[:, :NUM_POSE] = pose.reshape(-1, NUM_POSE)
     mirrored[:, NUM_POSE:end] = params[:, NUM_POSE:end][:, mirror.shape_index] * mirror.shape_sign
     expression = params[:, end:][:, mirror.expression_index]
     mirrored[:, end:] = expression * mirror.expression_sign
