@@ -1,10 +1,12 @@
 """Export, precisions and the engines that run them, on a tiny network with random weights."""
 
+import ctypes
 import json
 import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 
 import numpy as np
@@ -185,6 +187,33 @@ def test_openvino_outputs_belong_to_the_caller_also_between_threads(tiny, openvi
         thread.join()
     assert not failures
     assert all(np.array_equal(expected[n], kept[n]) for n in kept)
+
+
+class SignalStack(ctypes.Structure):
+    """Linux's ``stack_t``."""
+
+    _fields_ = [
+        ("memory", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("size", ctypes.c_size_t),
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO changes it on Linux only")
+def test_openvino_leaves_the_stack_for_signals_alone(tiny):
+    """It would be freed with the network, and the next signal would end the process."""
+    pytest.importorskip("openvino")
+
+    def memory():
+        stack = SignalStack()
+        assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+        return stack.memory
+
+    before = memory()
+    network = open_network(tiny, "openvino", "cpu", "fp32")
+    assert memory() == before
+    network.run({"crops": CROPS[:9]})
+    assert memory() == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -103,8 +104,10 @@ class _Compiled:
     def __init__(self, onnx: bytes, hints: Mapping[str, Any], precision: str) -> None:
         self.process = os.getpid()
         self._hints = hints
-        self._core = _openvino().Core()
-        _require_bf16(self._core, precision)
+        # The thread ends before the core is used; why is said there.
+        with ThreadPoolExecutor(1) as thread:
+            self._core, can = thread.submit(_open_core).result()
+        _require_bf16(can, precision)
         self._model = self._core.read_model(onnx)
         if len(self._model.inputs) != 1:
             raise CorruptFileError(f"network: {len(self._model.inputs)} inputs, expected 1")
@@ -197,8 +200,19 @@ def open_network(model: InstalledModel, device: str, precision: str) -> OpenVino
         raise CorruptFileError(f"{model.path(role)}: not a usable network ({error})") from error
 
 
-def _require_bf16(core: Any, precision: str) -> None:
-    can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def _open_core() -> tuple[Any, list[str]]:
+    """A core whose CPU plugin is loaded, and what the processor can do. Call it in its own thread.
+
+    The plugin gives the thread that loads it an alternative stack for signal handlers, and frees
+    that stack when the last network is dropped, though a thread may still have it: where another
+    thread drops the network, or where two cores end in another order than they began. The next
+    signal, Ctrl-C for one, then ends the process (seen with OpenVINO 2026.4).
+    """
+    core = _openvino().Core()
+    return core, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _require_bf16(can: Sequence[str], precision: str) -> None:
     if precision == "bf16" and "BF16" not in can:
         raise BackendUnavailableError(
             f"precision 'bf16': this processor has no bfloat16 (OpenVINO names {', '.join(can)})"

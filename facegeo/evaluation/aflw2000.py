@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import scipy.io
 
 from facegeo import crop, pose
-from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import YAW_BINS, by_yaw, normalised_mean_error, pose_errors
 from facegeo.evaluation.report import error_curves, published_rows, table
+from facegeo.matlab_file import load_matlab
 from facegeo.params import split
-from facegeo.pictures import TarPictures, decoded
+from facegeo.pictures import Skipped, TarPictures, decoded
 from facegeo.predictor import FaceGeometry
 from facegeo.results import FaceBatch
 
@@ -104,26 +104,76 @@ class Aflw2000:
 
     def annotations(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and content of the ``.mat`` of each photo, in order. Raises CorruptFileError."""
-        names = [f"{Path(name).stem}.mat" for name in self.names]
-        files = TarPictures(self.folder / "images.tar", names)
-        for index, name in enumerate(names):
-            try:
-                yield name, scipy.io.loadmat(io.BytesIO(files.read(index)))
-            except (ValueError, TypeError, NotImplementedError) as error:
-                raise CorruptFileError(f"{files.path}: {name}: {error}") from error
+        files = self._annotation_files()
+        for index, name in enumerate(files.names):
+            yield name, _content(files, index)
 
     def poses_deg(self) -> np.ndarray:
-        """(N, 3) float64: annotated yaw, pitch, roll."""
-        angles = []
-        for name, content in self.annotations():
+        """(N, 3) float64: annotated yaw, pitch, roll. Raises CorruptFileError."""
+        files = self._annotation_files()
+        return np.array([_angles(files, index) for index in range(len(self))])
+
+    def readable(
+        self, source: InputKind, skipped: Skipped
+    ) -> tuple[Aflw2000, np.ndarray, np.ndarray]:
+        """The faces that can be used; the others are named by ``skipped``.
+
+        Returns
+        -------
+        data : Aflw2000
+            Those faces only.
+        crops : (N, 120, 120, 3) uint8
+            BGR, the data set's own or cut from the photos.
+        poses_deg : (N, 3) float64
+            Annotated yaw, pitch, roll.
+
+        Raises
+        ------
+        UnreadableFileError, CorruptFileError
+            If an archive is missing or damaged as a whole, or no face can be used.
+        """
+        archive = {"crops": "crops.tar", "photos": "images.tar"}[source]
+        pictures = TarPictures(self.folder / archive, self.names)
+        files = self._annotation_files()
+        used, crops, angles = [], [], []
+        for index, name in enumerate(self.names):
             try:
-                pitch, yaw, roll = content["Pose_Para"][0, :3]
-            except (KeyError, ValueError, IndexError) as error:
-                raise CorruptFileError(
-                    f"{self.folder}: {name} has no usable Pose_Para ({error})"
-                ) from error
-            angles.append((yaw, pitch, roll))
-        return np.degrees(np.array(angles, np.float64))
+                self._require_numbers(index)
+                angle = _angles(files, index)
+                (picture,) = decoded(pictures, [index])
+                if source == "photos":
+                    (picture,) = crop.crop_faces(picture, self.rois[index : index + 1])
+                if picture.shape != (crop.CROP_SIZE, crop.CROP_SIZE, 3):
+                    raise CorruptFileError(
+                        f"{pictures.path}: {name} is {picture.shape[1]}x{picture.shape[0]}, "
+                        f"expected {crop.CROP_SIZE}x{crop.CROP_SIZE}"
+                    )
+            except FacegeoError as error:
+                skipped.add(error)
+                continue
+            used.append(index)
+            crops.append(picture)
+            angles.append(angle)
+        skipped.report(len(used))
+        if not used:
+            raise CorruptFileError(f"{self.folder}: none of {len(self)} faces can be used")
+        return self._chosen(np.array(used)), np.stack(crops), np.array(angles)
+
+    def _annotation_files(self) -> TarPictures:
+        names = [f"{Path(name).stem}.mat" for name in self.names]
+        return TarPictures(self.folder / "images.tar", names)
+
+    def _require_numbers(self, index: int) -> None:
+        arrays = (self.original, self.reannotated, self.rois, self.yaw_deg)
+        if not all(np.isfinite(array[index]).all() for array in arrays):
+            raise CorruptFileError(
+                f"{self.names[index]}: annotations.npz has what is no number in its row {index}"
+            )
+
+    def _chosen(self, rows: np.ndarray) -> Aflw2000:
+        arrays = (self.original, self.reannotated, self.rois, self.yaw_deg)
+        names = tuple(self.names[row] for row in rows)
+        return Aflw2000(self.folder, names, *(array[rows] for array in arrays))
 
 
 def predict(predictor: FaceGeometry, data: Aflw2000, source: InputKind = "crops") -> FaceBatch:
@@ -144,23 +194,28 @@ def evaluate(
 ) -> dict[str, Any]:
     """The protocol's figures.
 
+    Faces that cannot be used (picture or annotation missing or damaged) are named, left out and
+    counted.
+
     Returns
     -------
     report : dict
-        ``n``; ``nme_percent.{original,reannotated}.{0-30,30-60,60-90,mean_of_bins}``;
+        ``n``; ``left_out``; ``nme_percent.{original,reannotated}.{0-30,30-60,60-90,mean_of_bins}``;
         ``pose_mae_deg.{n,yaw,pitch,roll,mean}`` by the literal upstream formula, which published
         tables use; ``pose_mae_deg_exact`` by the angles that facegeo returns; ``curve``, the
         cumulative errors of both annotations.
     """
-    batch = predict(predictor, data, source)
+    skipped = Skipped(str(data.folder))
+    data, crops, truth = data.readable(source, skipped)
+    batch = predictor.predict_crops(crops, data.rois)
     points = batch.landmarks[:, :, :2]
-    truth = data.poses_deg()
     errors = {
         "original": normalised_mean_error(points, data.original),
         "reannotated": normalised_mean_error(points, data.reannotated),
     }
     return {
         "n": len(data),
+        "left_out": skipped.count,
         "nme_percent": {name: by_yaw(values, data.yaw_deg) for name, values in errors.items()},
         "pose_mae_deg": pose_errors(pose.upstream_euler(split(batch.params).pose), truth),
         "pose_mae_deg_exact": pose_errors(batch.angles_deg, truth),
@@ -193,5 +248,27 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         published.AFLW2000_REANNOTATED_SOURCE,
         published.AFLW2000_POSE_SOURCE,
     )
+    if report.get("left_out"):  # earlier reports do not count them
+        lines += ["", f"Photos left out because they could not be used: {report['left_out']}."]
     lines += ["", f"Rows with the name of a method: {', '.join(sources)}; all 2000 photos."]
     return "\n".join(lines)
+
+
+def _content(files: TarPictures, index: int) -> dict[str, Any]:
+    """An annotation file. Raises UnreadableFileError, CorruptFileError."""
+    return load_matlab(io.BytesIO(files.read(index)), f"{files.path}: {files.names[index]}")
+
+
+def _angles(files: TarPictures, index: int) -> np.ndarray:
+    """(3,) float64: annotated yaw, pitch, roll in degrees."""
+    content = _content(files, index)
+    try:
+        pitch, yaw, roll = np.asarray(content["Pose_Para"][0, :3], np.float64)
+    except (KeyError, ValueError, IndexError) as error:
+        raise CorruptFileError(
+            f"{files.path}: {files.names[index]} has no usable Pose_Para ({error})"
+        ) from error
+    angles = np.degrees([yaw, pitch, roll])
+    if not np.isfinite(angles).all():
+        raise CorruptFileError(f"{files.path}: {files.names[index]}: its Pose_Para is {angles}")
+    return angles

@@ -22,7 +22,7 @@ from facegeo import pose
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import pose_errors
-from facegeo.evaluation.report import error_curves, published_rows, table
+from facegeo.evaluation.report import error_curves, part_used, published_rows, table
 from facegeo.params import split
 from facegeo.pictures import Skipped
 from facegeo.predictor import FaceGeometry
@@ -215,6 +215,7 @@ def evaluate(
         "n": len(used),
         "not_found": not_found,
         "left_out": skipped.count,
+        "every": every,
         "sequences": names,
         "pose_mae_deg": pose_errors(upstream, truth),
         "pose_mae_deg_exact": pose_errors(own, truth),
@@ -249,8 +250,9 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         "",
         "The first two rows compare with the angles in the depth camera's axes, as published "
         "tables do; the third applies the rotation of rgb.cal.",
-        f"Sequences: {', '.join(report['sequences'])}. Heads whose face was not found, not in the "
-        f"means: {report['not_found']}. Frames left out: {report['left_out']}.",
+        f"Sequences: {', '.join(report['sequences'])}; frames used: {part_used(report['every'])}. "
+        f"Heads whose face was not found, not in the means: {report['not_found']}. Frames left "
+        f"out: {report['left_out']}.",
         f"Rows with the name of a method: {published.BIWI_SOURCE}; 8 sequences, faces found by "
         "FaceBoxes.",
     ]

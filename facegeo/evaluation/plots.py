@@ -31,7 +31,7 @@ def draw_curves(
     curves : mapping of str to pair of (K,) float
         x in 0..``x_max``, y within ``y_range``; points that are no number are left out.
     legend : {"left", "right"}
-        In which lower corner.
+        In which lower corner; the first curve stands at its top.
     """
     height, width = _SIZE
     low, high = y_range
@@ -48,22 +48,19 @@ def draw_curves(
         cv2.line(image, at(0, tick), at(1, tick), _GRID, 1)
         x, y = at(tick, 0)
         shown = f"{tick * x_max:.1f}"
-        cv2.putText(image, shown, (x - 14, y + 24), _FONT, 0.5, _INK, 1, cv2.LINE_AA)
-        x, y = at(0, tick)
         cv2.putText(
-            image,
-            f"{low + tick * (high - low):.1f}",
-            (x - 40, y + 5),
-            _FONT,
-            0.5,
-            _INK,
-            1,
-            cv2.LINE_AA,
+            image, shown, (x - _wide(shown, 0.5) // 2, y + 24), _FONT, 0.5, _INK, 1, cv2.LINE_AA
+        )
+        x, y = at(0, tick)
+        shown = f"{low + tick * (high - low):.1f}"
+        cv2.putText(
+            image, shown, (x - 10 - _wide(shown, 0.5), y + 5), _FONT, 0.5, _INK, 1, cv2.LINE_AA
         )
     cv2.rectangle(image, at(0, 1), at(1, 0), _INK, 1)
     x, y = at(0.5, 0)
-    (wide, _), _ = cv2.getTextSize(labels[0], _FONT, 0.6, 1)
-    cv2.putText(image, labels[0], (x - wide // 2, y + 52), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
+    cv2.putText(
+        image, labels[0], (x - _wide(labels[0], 0.6) // 2, y + 52), _FONT, 0.6, _INK, 1, cv2.LINE_AA
+    )
     x, y = at(0, 1)
     cv2.putText(image, labels[1], (x - 20, y - 16), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     for row, (name, (xs, ys)) in enumerate(curves.items()):
@@ -71,7 +68,12 @@ def draw_curves(
         pairs = [(a, b) for a, b in zip(xs, ys, strict=True) if np.isfinite(a + b)]
         points = np.array([at(a / x_max, (b - low) / (high - low)) for a, b in pairs], np.int32)
         cv2.polylines(image, [points.reshape(-1, 1, 2)], False, colour, 2, cv2.LINE_AA)
-        x, y = at(0.04 if legend == "left" else 0.55, 0.06 + 0.06 * row)
+        x, y = at(0.04 if legend == "left" else 0.55, 0.06 + 0.06 * (len(curves) - 1 - row))
         cv2.line(image, (x, y), (x + 36, y), colour, 3)
         cv2.putText(image, name, (x + 46, y + 5), _FONT, 0.6, _INK, 1, cv2.LINE_AA)
     return image
+
+
+def _wide(text: str, scale: float) -> int:
+    """Pixels that a line of text takes."""
+    return int(cv2.getTextSize(text, _FONT, scale, 1)[0][0])

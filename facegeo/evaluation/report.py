@@ -61,6 +61,11 @@ def curve_png(curve: Mapping[str, Any]) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
+def part_used(every: int) -> str:
+    """Which frames were measured, in words."""
+    return "all" if every == 1 else f"one in {every}"
+
+
 def _cell(value: float, digits: int) -> str:
     if isinstance(value, int):
         return str(value)

@@ -22,7 +22,7 @@ from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation.detection import overlaps
 from facegeo.evaluation.measures import box_size
-from facegeo.evaluation.report import error_curves, table
+from facegeo.evaluation.report import error_curves, part_used, table
 from facegeo.pictures import Skipped
 from facegeo.predictor import FaceGeometry
 from facegeo.results import PhotoResult
@@ -193,7 +193,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         f"beyond {FAILURE_PERCENT:g} % of the eyes' distance.",
         "The annotated outline is the visible one, facegeo's that of the 3D face. The papers print "
         "no figures for these videos.",
-        f"Frames used: each {report['every']}. Videos left out: {report['videos_left_out']}.",
+        f"Frames used: {part_used(report['every'])}. Videos left out: {report['videos_left_out']}.",
     ]
     return "\n".join(lines)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,23 +51,6 @@ def read_pickle(path: Path) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise CorruptFileError(f"{path}: expected a dictionary of arrays, got {describe(value)}")
     return value
-
-
-def read_mat(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """Those of ``keys`` that a MATLAB file (version 7 or older) has."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        return loadmat(path, variable_names=list(keys), appendmat=False)
-    except NotImplementedError as error:  # scipy's answer to HDF5
-        raise CorruptFileError(
-            f"{path}: a MATLAB 7.3 file; save it in MATLAB with the option '-v7'"
-        ) from error
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (MatReadError, ValueError, TypeError, KeyError, EOFError, zlib.error) as error:
-        raise CorruptFileError(f"{path}: not a readable MATLAB file ({error})") from error
 
 
 def entry(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from facegeo.matlab_file import load_matlab
 from facegeo.morphable import MorphableModel
 from facegeo.readers._arrays import (
     BASEL_TRIANGLES,
@@ -19,7 +20,6 @@ from facegeo.readers._arrays import (
     find_file,
     one_based,
     points_from_flat,
-    read_mat,
 )
 
 NUM_SHAPE, NUM_EXPRESSION = 199, 29
@@ -49,20 +49,20 @@ def read_basel2009(
         If a file is missing or holds something else; the message names file and key.
     """
     info_path = find_file(folder, "model_info.mat")
-    info = read_mat(info_path, ("trimIndex", "tri", "keypoints", "segbin"))
+    info = load_matlab(info_path, keys=("trimIndex", "tri", "keypoints", "segbin"))
     trim = one_based(info_path, info, "trimIndex", (BASEL_VERTICES, 1), _FULL_VERTICES).ravel()
     triangles = one_based(info_path, info, "tri", (3, BASEL_TRIANGLES), BASEL_VERTICES).T
     keypoints = one_based(info_path, info, "keypoints", (1, 68), BASEL_VERTICES).ravel()
 
     path = find_file(folder, "01_MorphableModel.mat")
-    basel = read_mat(path, ("shapeMU", "shapePC", "shapeEV"))
+    basel = load_matlab(path, keys=("shapeMU", "shapePC", "shapeEV"))
     flat = 3 * _FULL_VERTICES
     mean = points_from_flat(entry(path, basel, "shapeMU", (flat, 1)))[trim]
     shape = entry(path, basel, "shapePC", (flat, NUM_SHAPE))[:, :num_shape]
     shape_std = entry(path, basel, "shapeEV", (NUM_SHAPE, 1)).ravel()
 
     path = find_file(folder, "Model_Exp.mat", "Model_Expression.mat")
-    warehouse = read_mat(path, ("mu_exp", "w_exp", "sigma_exp"))
+    warehouse = load_matlab(path, keys=("mu_exp", "w_exp", "sigma_exp"))
     flat = 3 * BASEL_VERTICES
     mean = mean + points_from_flat(entry(path, warehouse, "mu_exp", (flat, 1)))
     expression = entry(path, warehouse, "w_exp", (flat, NUM_EXPRESSION))[:, :num_expression]

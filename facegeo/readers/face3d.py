@@ -8,6 +8,7 @@ from typing import Any
 
 from facegeo.checks import describe
 from facegeo.errors import CorruptFileError
+from facegeo.matlab_file import load_matlab
 from facegeo.morphable import MorphableModel
 from facegeo.readers._arrays import (
     BASEL_TRIANGLES,
@@ -19,7 +20,6 @@ from facegeo.readers._arrays import (
     find_file,
     one_based,
     points_from_flat,
-    read_mat,
 )
 
 _FLAT = 3 * BASEL_VERTICES
@@ -39,7 +39,7 @@ def read_face3d(path: Path) -> MorphableModel:
         If the file is missing or holds something else; the message names file and key.
     """
     path = find_file(path, "BFM.mat") if path.is_dir() else path
-    model = _struct(path, read_mat(path, ("model",)))
+    model = _struct(path, load_matlab(path, keys=("model",)))
     mean = points_from_flat(
         entry(path, model, "shapeMU", (_FLAT, 1)) + entry(path, model, "expMU", (_FLAT, 1))
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facegeo.errors import UnreadableFileError
+from facegeo.matlab_file import load_matlab
 from facegeo.morphable import MorphableModel
 from facegeo.readers._arrays import (
     BASEL_TRIANGLES,
@@ -18,7 +19,6 @@ from facegeo.readers._arrays import (
     find_file,
     one_based,
     points_from_flat,
-    read_mat,
     read_npy,
     read_pickle,
     rows_from_flat,
@@ -53,7 +53,9 @@ def read_3ddfa(
     keypoints = read_npy(keypoints_path, (204,), "iu")
     mean = points_from_flat(mean_shape + mean_expression)
     path = _triangles_path(folder)
-    tri = one_based(path, read_mat(path, ("tri",)), "tri", (3, BASEL_TRIANGLES), BASEL_VERTICES)
+    tri = one_based(
+        path, load_matlab(path, keys=("tri",)), "tri", (3, BASEL_TRIANGLES), BASEL_VERTICES
+    )
     shape_std, expression_std = _standard_deviations(folder)
     return MorphableModel(
         name=name,

@@ -10,6 +10,7 @@ import numpy as np
 
 from facegeo import safe_pickle
 from facegeo.errors import CorruptFileError
+from facegeo.matlab_file import load_matlab
 from facegeo.morphable import MorphableModel
 from facegeo.readers._arrays import (
     BASEL_UNIT_MM,
@@ -20,7 +21,6 @@ from facegeo.readers._arrays import (
     facing_outward,
     find_file,
     points_from_flat,
-    read_mat,
     read_npy,
     read_pickle,
     rows_from_flat,
@@ -106,7 +106,7 @@ def _texture_coordinates(folder: Path, num_vertices: int) -> np.ndarray | None:
     uv_path, index_path = folder / "BFM_UV.mat", folder / "indices.npy"
     if not (uv_path.is_file() and index_path.is_file()):
         return None
-    uv = entry(uv_path, read_mat(uv_path, ("UV",)), "UV", (BASEL_VERTICES, 2))
+    uv = entry(uv_path, load_matlab(uv_path, keys=("UV",)), "UV", (BASEL_VERTICES, 2))
     indices = read_npy(index_path, ("V",), "iu")
     if len(indices) != num_vertices:  # the indices of another mesh of the project
         return None

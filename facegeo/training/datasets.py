@@ -12,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy.io
 
 from facegeo import safe_pickle
 from facegeo.checks import array_of
@@ -29,6 +28,7 @@ from facegeo.crop import (
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.files import replacing
 from facegeo.fitting import fit_landmarks
+from facegeo.matlab_file import load_matlab
 from facegeo.morphable import MorphableModel
 from facegeo.params import join, split
 from facegeo.pictures import Chosen, FolderPictures, Pictures, Skipped, decode, open_pictures
@@ -210,14 +210,14 @@ def _read_300wlp_photo(photo: Path, basel: MorphableModel) -> tuple[np.ndarray, 
     """Landmarks (68, 3) in photo pixels and the rotation (3, 3)."""
     path = photo.with_suffix(".mat")
     sizes = {"Shape_Para": basel.num_shape, "Exp_Para": basel.num_expression}
+    content = load_matlab(path)
     try:
-        content = scipy.io.loadmat(path)
         pose = array_of("Pose_Para", content["Pose_Para"], (1, 7), np.float64)[0]
         shape, expression = (
             array_of(key, content[key], (n, 1)).reshape(1, n) for key, n in sizes.items()
         )
         height = decode(photo.read_bytes(), str(photo)).shape[0]
-    except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise CorruptFileError(f"{path}: {error}") from error
     pitch, yaw, roll, x, y, z, scale = pose
     rotation = rotation_from_euler(np.degrees([[yaw, pitch, roll]]))[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rasteriser import openness, render, rotation
+from shading import BACKGROUND, openness, render, rotation
 
 HERE = Path(__file__).parent
 MODEL = HERE.parents[1] / "facegeo" / "assets" / "facegeo-generic.npz"
@@ -97,7 +97,10 @@ class Face:
 
 
 def _label(image: np.ndarray, text: str) -> np.ndarray:
-    cv2.putText(image, text, (10, image.shape[0] - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.5,
+    """The picture with a line of text below it."""
+    paper = [round(255 * level) for level in BACKGROUND[::-1]]
+    image = cv2.copyMakeBorder(image, 0, 26, 0, 0, cv2.BORDER_CONSTANT, value=paper)
+    cv2.putText(image, text, (10, image.shape[0] - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5,
                 (90, 80, 70), 1, cv2.LINE_AA)  # fmt: skip
     return image
 

@@ -3,13 +3,16 @@
 import io
 import json
 import tarfile
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import scipy.io
 
 from facegeo import FaceGeometry
 from facegeo.errors import CorruptFileError, UnreadableFileError
-from facegeo.evaluation.aflw2000 import Aflw2000, evaluate
+from facegeo.evaluation.aflw2000 import Aflw2000, evaluate, to_markdown
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
@@ -76,3 +79,72 @@ def test_missing_and_damaged_archives_are_named(tmp_path):
         archive.addfile(member, io.BytesIO(b"text"))
     with pytest.raises(CorruptFileError, match=r"a\.jpg"):
         data.crops()
+
+
+def archive_of(path, members):
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+def mat(**content):
+    file = io.BytesIO()
+    scipy.io.savemat(file, content)
+    return file.getvalue()
+
+
+def picture(side):
+    return cv2.imencode(".png", np.zeros((side, side, 3), np.uint8))[1].tobytes()
+
+
+class Predictor:
+    """Every landmark at (3, 4); the crops that it saw."""
+
+    def predict_crops(self, crops, rois):
+        self.seen = len(crops)
+        assert len(rois) == len(crops)
+        landmarks = np.tile(np.array([3.0, 4, 0]), (len(crops), 68, 1))
+        params = np.zeros((len(crops), 62), np.float32)
+        params[:, :12] = np.eye(3, 4).reshape(-1)
+        return SimpleNamespace(
+            landmarks=landmarks, params=params, angles_deg=np.tile([6.0, 0, 0], (len(crops), 1))
+        )
+
+
+@pytest.mark.parametrize("source", ["crops", "photos"])
+def test_bad_samples_are_named_and_counted(tmp_path, caplog, source):
+    """Of seven faces two can be used: one of them has yaw 12, the other yaw 0."""
+    names = [f"{name}.png" for name in "abcdefg"]
+    points = np.zeros((7, 3, 68))
+    points[:, :2, 0] = 100  # a box of 100 x 100
+    points[6, 0, 5] = np.nan
+    data = {
+        "names": np.array(names),
+        "pts68_original": points,
+        "pts68_reannotated": points[:, :2],
+        "roi_box": np.tile([0, 0, 120, 120], (7, 1)),
+        "yaw_deg": np.zeros(7),
+    }
+    good = mat(Pose_Para=np.zeros((1, 7)))
+    turned = mat(Pose_Para=np.radians([[0, 12, 0, 0, 0, 0, 0]]))
+    annotations = {
+        "a.mat": good, "b.mat": good, "c.mat": turned, "d.mat": mat(Other=1), "e.mat": b"no mat",
+        "g.mat": good,
+    }  # fmt: skip
+    photos = {name: picture(120) for name in names} | {"b.png": b"no picture"}
+    archive_of(tmp_path / "crops.tar", photos)
+    archive_of(tmp_path / "images.tar", photos | annotations)
+    predictor = Predictor()
+    report = evaluate(predictor, Aflw2000.open(folder_of(tmp_path, **data)), source)
+    assert (report["n"], report["left_out"], predictor.seen) == (2, 5, 2)
+    assert report["pose_mae_deg_exact"]["yaw"] == pytest.approx(6)
+    for text in ("b.png", "d.mat has no usable", "e.mat", "holds no f.mat", "g.png", "5 samples"):
+        assert text in caplog.text
+    assert "could not be used: 5." in to_markdown(report)
+    archive_of(tmp_path / "crops.tar", {name: picture(60) for name in names})
+    if source == "crops":
+        with pytest.raises(CorruptFileError, match="none of 7"):
+            evaluate(predictor, Aflw2000.open(tmp_path), source)
+        assert "a.png is 60x60" in caplog.text

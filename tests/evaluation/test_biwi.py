@@ -158,7 +158,7 @@ def test_the_face_at_the_annotated_head_counts(tmp_path, caplog):
     assert "damaged" in caplog.text
     table = biwi.to_markdown(report)
     assert "| angles that facegeo returns | 6.000 | 0.000 | 0.000 | 2.000 |" in table
-    assert "not in the means: 1. Frames left out: 1." in table
+    assert "not in the means: 1. Frames left out: 1." in table and "frames used: all." in table
 
 
 def test_a_head_whose_turn_is_known(models, predictor, sample_photo, tmp_path, capsys):

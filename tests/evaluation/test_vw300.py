@@ -107,6 +107,7 @@ def test_figures_of_known_videos(videos):
 def test_every_other_frame(videos):
     report = vw300.evaluate(Predictor(), videos, every=2)
     assert report["videos"]["001"]["per_frame"]["number"] == [1, 3]
+    assert "Frames used: one in 2." in vw300.to_markdown(report)
 
 
 def test_bad_parts_are_named_and_counted(videos, caplog):
