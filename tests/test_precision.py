@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from facegeo import backends, precision, publishing  # noqa: E402
+from facegeo import FaceGeometry, backends, precision, publishing  # noqa: E402
 from facegeo.backends import open_network  # noqa: E402
 from facegeo.backends.openvino import OpenVinoBackend  # noqa: E402
 from facegeo.bench import engines, fps  # noqa: E402
@@ -185,6 +186,29 @@ def test_openvino_outputs_belong_to_the_caller_also_between_threads(tiny, openvi
         thread.join()
     assert not failures
     assert all(np.array_equal(expected[n], kept[n]) for n in kept)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "pytorch"])
+def test_two_predictors_in_two_threads(tiny, backend):
+    """And two threads with one predictor: landmarks and meshes are those of a call alone."""
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    both = [FaceGeometry("tiny", backend=backend, precision="fp32") for _ in range(2)]
+    rois = np.tile(np.float32([10, 20, 130, 140]), (len(CROPS), 1))
+
+    def work(job):
+        predictor, first = job
+        part = slice(first, first + 9)
+        found = predictor.predict_crops(CROPS[part], rois[part])
+        return part, found.landmarks, predictor.reconstruct(found.params, rois[part])
+
+    alone = both[0].predict_crops(CROPS, rois)
+    meshes = both[0].reconstruct(alone.params, rois)
+    jobs = [(both[k % 2], k % 15) for k in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        for part, landmarks, vertices in pool.map(work, jobs):
+            assert np.abs(landmarks - alone.landmarks[part]).max() < 0.01
+            assert np.abs(vertices - meshes[part]).max() < 0.05
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
