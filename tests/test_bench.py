@@ -36,10 +36,15 @@ def test_the_predictor_benchmarks(models, capsys, monkeypatch):
     results = json.loads(capsys.readouterr().out)["results"]
     assert set(results) == {"batch_1", "batch_64"}
     assert np.isfinite(results["batch_64"]["fps_kept_of_bare"])
-    assert main(["photo", "--model", "mb05", "--rounds", "2", "--json"]) == 0
+    command = ["photo", "--model", "mb05", "--detector", "cascade", "--rounds", "2", "--json"]
+    assert main(command) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert results["time_over_sum_of_parts"] > 0 and results["runs"]["model"] == "mb05"
-    assert results["time_over_upstream"] > 0
+    assert results["runs"]["detector"] == "cascade" and results["photo"] == "640x480"
+    for name in ("predictor_and_mesh", "upstream", "upstream_detector", "upstream_network"):
+        assert 0 < results[name]["p50_ms"] <= results[name]["p95_ms"]
+    assert 0 < results["time_over_upstream"] <= results["time_over_upstream_p95"]
+    assert results["upstream_vertices"] == 38_365
 
 
 def test_a_comparison_that_cannot_be_made_says_why(predictor, cache, capsys):

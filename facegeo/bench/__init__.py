@@ -14,14 +14,35 @@ from facegeo.bench.timing import as_text, machine
 from facegeo.errors import FacegeoError
 from facegeo.files import write_bytes
 
-#: Benchmark -> module, function in it, help. Modules are imported when they are asked for.
+#: Benchmark -> module, its functions that run it and add its options, help. Modules are imported
+#: when they are asked for.
 _BENCHMARKS = {
-    "fps": ("fps", "main", "faces a second of every engine and precision that works here"),
-    "accuracy": ("accuracy", "main", "what each engine and precision costs in accuracy"),
-    "crops": ("predictor", "main_crops", "predict_crops against a bare ONNX Runtime call"),
-    "photo": ("predictor", "main_photo", "a photo end to end against its parts"),
-    "mesh": ("mesh", "main", "the mesh kernel against NumPy and against a copy"),
-    "raster": ("raster", "main", "drawing 70,000 triangles on a photo"),
+    "fps": (
+        "fps",
+        "main",
+        "add_arguments",
+        "faces a second of every engine and precision that works here",
+    ),
+    "accuracy": (
+        "accuracy",
+        "main",
+        "add_arguments",
+        "what each engine and precision costs in accuracy",
+    ),
+    "crops": (
+        "predictor",
+        "main_crops",
+        "add_arguments",
+        "predict_crops against a bare ONNX Runtime call",
+    ),
+    "photo": (
+        "predictor",
+        "main_photo",
+        "add_photo_arguments",
+        "a photo end to end against its parts",
+    ),
+    "mesh": ("mesh", "main", "add_arguments", "the mesh kernel against NumPy and against a copy"),
+    "raster": ("raster", "main", "add_arguments", "drawing 70,000 triangles on a photo"),
 }
 
 
@@ -47,9 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all benchmarks."""
     parser = argparse.ArgumentParser(prog="facegeo-bench", description=__doc__)
     subparsers = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for name, (module, _, text) in _BENCHMARKS.items():
+    for name, (module, _, add_arguments, text) in _BENCHMARKS.items():
         added = subparsers.add_parser(name, help=text)
-        import_module(f"facegeo.bench.{module}").add_arguments(added)
+        getattr(import_module(f"facegeo.bench.{module}"), add_arguments)(added)
         added.add_argument("--json", action="store_true", help="print JSON on standard output")
         added.add_argument("--out", type=Path, metavar="JSON", help="also write it to a file")
     return parser
@@ -60,6 +81,6 @@ def collect(wanted: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     results = {}
     for name, arguments in wanted.items():
         options = build_parser().parse_args([name, *arguments])
-        module, function, _ = _BENCHMARKS[name]
+        module, function, *_ = _BENCHMARKS[name]
         results[name] = getattr(import_module(f"facegeo.bench.{module}"), function)(options)
     return {"machine": machine(), "results": results}

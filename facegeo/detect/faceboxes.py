@@ -10,7 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from facegeo.backends import open_network
+from facegeo.backends import AUTO, open_network
 from facegeo.detect.base import Detections, DetectorOptions, select, suppress_overlaps
 from facegeo.zoo.store import InstalledModel
 
@@ -33,11 +33,15 @@ class FaceBoxesDetector:
     """The released FaceBoxes network."""
 
     def __init__(
-        self, model: InstalledModel, options: DetectorOptions | None = None, device: str = "auto"
+        self,
+        model: InstalledModel,
+        options: DetectorOptions | None = None,
+        device: str = AUTO,
+        precision: str = AUTO,
     ) -> None:
         self.name = model.card.name
         self._options = options or DetectorOptions()
-        self._network = open_network(model, "onnxruntime", device)
+        self._network = open_network(model, "onnxruntime", device, precision)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         scaled, scale = shrink(photo)

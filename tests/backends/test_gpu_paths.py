@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -105,6 +106,46 @@ def test_a_bound_session_splits_what_does_not_fit(session, caplog):
     np.testing.assert_allclose(found["landmarks"], expected, atol=0.01)
     assert len(caplog.records) == 1
     assert not onnxrt_cuda.is_out_of_memory(RuntimeError("bad input"))
+
+
+def test_buffers_that_do_not_fit_split_the_batch_too(session, caplog):
+    """The size is bound when it comes again: with buffers of its own, which is when memory ends."""
+    bound = BoundSession(session, "cpu", 0)
+    bind, refused = bound._bind, []
+
+    def small(batch):
+        if batch > 4:
+            refused.append(batch)
+            raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
+        return bind(batch)
+
+    bound._sizes = RecordedSizes(small)
+    expected = session.run(["landmarks"], {"crops": CROPS})[0]
+    with caplog.at_level(logging.WARNING, "facegeo"):
+        for _ in range(4):
+            found = bound.run({"crops": CROPS})["landmarks"]
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=0.01)
+    assert refused and len(caplog.records) == 1
+
+    def never(batch):
+        raise RuntimeError("CUDA failure 2: out of memory ; GPU=0")
+
+    bound._sizes = RecordedSizes(never)
+    bound.run({"crops": CROPS[:1]})
+    with pytest.raises(OutOfMemoryError, match="cpu:0"):
+        bound.run({"crops": CROPS[:1]})
+
+
+def test_threads_that_share_a_bound_session_get_their_own_results(session):
+    bound = BoundSession(session, "cpu", 0)
+    expected = session.run(["landmarks"], {"crops": CROPS})[0]
+
+    def work(row):
+        return row, bound.run({"crops": CROPS[row : row + 2]})["landmarks"]
+
+    with ThreadPoolExecutor(3) as pool:
+        for row, found in pool.map(work, [0, 3, 6, 1, 4, 7] * 3):
+            np.testing.assert_allclose(found, expected[row : row + 2], rtol=1e-4, atol=0.01)
 
 
 def regressor():

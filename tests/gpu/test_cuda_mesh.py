@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from fake_gpu import Context
+from mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
 
 from facegeo import crop
-from facegeo.bench.mesh import random_faces, random_model
 from facegeo.errors import (
     BackendUnavailableError,
     DependencyMissingError,
@@ -23,26 +23,6 @@ from facegeo.errors import (
 from facegeo.gpu import device, libcuda
 from facegeo.ops import fatbin, mesh_pack
 from facegeo.ops.cuda import CudaMeshKernel
-from facegeo.ops.reference import build_meshes
-
-TOLERANCE_PX = 0.02
-
-
-def problem(vertices: int, batch: int, coefficients: int = 50):
-    rng = np.random.default_rng(0)
-    return *random_model(rng, vertices, coefficients), *random_faces(rng, batch, coefficients)
-
-
-def largest_error(mean, bases, coefficients, pose, found) -> float:
-    """Of all faces; of large meshes the first and last ones, since float64 takes its time."""
-    assert np.isfinite(found).all()
-    faces = range(len(pose))
-    if found.size > 4_000_000:
-        faces = [*faces[:9], *faces[-9:]]
-    return max(
-        float(np.abs(found[n] - build_meshes(mean, bases, coefficients[[n]], pose[[n]])[0]).max())
-        for n in faces
-    )
 
 
 def test_the_built_file_is_that_of_the_sources():
@@ -104,20 +84,33 @@ def test_offsets_beyond_32_bits(fake_library):
     assert found == (faces * vertices + 17) * 3 > 2**33
 
 
-@pytest.mark.parametrize(
-    ("vertices", "batch"),
-    [(1, 1), (1, 257), (1023, 1), (1023, 3), (1023, 64), (1023, 257), (38365, 3), (38365, 64),
-     (53215, 1), (53215, 3), (53215, 9)],
-)  # fmt: skip
-def test_every_coordinate_agrees_with_float64(gpu, fake_library, vertices, batch):
+#: Kernel -> from which batch on it is taken.
+PATHS = {"facegeo_mesh_scalar": 10**9, "facegeo_mesh_tensor4": 1}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("vertices", VERTICES)
+def test_every_coordinate_agrees_with_float64(
+    gpu, fake_library, monkeypatch, vertices, batch, path
+):
+    monkeypatch.setattr(mesh_pack, "TENSOR_BATCH", PATHS[path])
     mean, bases, coefficients, pose = problem(vertices, batch)
     out = np.full((batch, vertices, 3), np.nan, np.float32)  # what is not written shows
     kernel = CudaMeshKernel(mean, bases)
     assert kernel(coefficients, pose, out) is out
-    used = fake_library.fake_last_kernel().decode()
-    assert used == ("facegeo_mesh_scalar" if batch < 8 else "facegeo_mesh_tensor4")
+    assert fake_library.fake_last_kernel().decode() == path
     assert largest_error(mean, bases, coefficients, pose, out) < TOLERANCE_PX
     assert Context.depth == 0
+
+
+@pytest.mark.parametrize("batch", [1, 7, 8, 9])
+def test_the_path_is_chosen_by_the_batch(gpu, fake_library, batch):
+    mean, bases, coefficients, pose = problem(45, batch)
+    found = CudaMeshKernel(mean, bases)(coefficients, pose)
+    used = fake_library.fake_last_kernel().decode()
+    assert used == ("facegeo_mesh_scalar" if batch < 8 else "facegeo_mesh_tensor4")
+    assert largest_error(mean, bases, coefficients, pose, found) < TOLERANCE_PX
 
 
 @pytest.mark.parametrize("modes", [0, 1, 14, 15, 62, 63, 153, 400])

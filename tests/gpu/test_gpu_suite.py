@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 
+import mesh_problems
 import numpy as np
 import pytest
 from shared_material import REPOSITORY
@@ -91,6 +92,8 @@ def test_exit_code(suite, results, code):
 
 
 def test_correctness_runs_the_kernel(suite, gpu, monkeypatch):
+    assert (suite.VERTICES, suite.BATCHES) == (mesh_problems.VERTICES, mesh_problems.BATCHES)
+    assert suite.TOLERANCE_PX == mesh_problems.TOLERANCE_PX
     monkeypatch.setattr(suite, "VERTICES", (1, 50))
     monkeypatch.setattr(suite, "BATCHES", (1, 9))
     found = suite.check_mesh()
