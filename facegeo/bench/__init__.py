@@ -22,6 +22,7 @@ _BENCHMARKS = {
     "photo": ("predictor", "main_photo", "a photo end to end against its parts"),
     "mesh": ("mesh", "main", "the mesh kernel against NumPy and against a copy"),
     "raster": ("raster", "main", "drawing 70,000 triangles on a photo"),
+    "video": ("video", "main", "a clip: frames a second, latency of live mode, memory"),
 }
 
 
