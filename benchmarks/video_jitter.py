@@ -1,6 +1,6 @@
 """Jitter and delay of the smoothing: a still photo under sensor noise, turns, a blink.
 
-    python benchmarks/video_jitter.py --photo photo.jpg --model mb05 --out benchmarks/results
+    python benchmarks/video_jitter.py --photo photo.jpg
 
 The raw signal is real: landmarks and rotations of one photo under 200 draws of noise with a
 standard deviation of 3, each through crop and network; and once more through the whole stream,
@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from facegeo import Face, FaceGeometry, crop
+from facegeo.bench.timing import machine
 from facegeo.files import write_bytes
 from facegeo.images import encode_photo, load_photo
 from facegeo.pose import euler_from_rotation, rotation_from_euler
@@ -240,6 +241,7 @@ def main() -> None:
         "fps": options.fps,
         "noise_std": SIGMA,
         **figures,
+        "machine": machine(),
     }
     text = json.dumps(report, indent=1) + "\n"
     print(text, end="")

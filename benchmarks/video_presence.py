@@ -1,6 +1,6 @@
 """Presence over time while faces are covered, and what its threshold tells apart.
 
-    python benchmarks/video_presence.py --clip clip.mp4 --faces aflw2000_dev --backgrounds bsds500.tar
+    python benchmarks/video_presence.py --clip clip.mp4 --faces aflw2000 --backgrounds bsds500.tar
 
 Two copies of a clip with one face, the second mirrored and half a loop ahead, play side by side,
 forwards and backwards. Faces are covered for 10 frames and for 60, each time by something else. The
@@ -307,7 +307,14 @@ def table(regions: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     ]
 
 
-_COLOURS = ((180, 90, 20), (40, 120, 230), (60, 150, 60), (150, 60, 150), (30, 30, 200))
+_COLOURS = (
+    (180, 90, 20),
+    (40, 120, 230),
+    (60, 150, 60),
+    (150, 60, 150),
+    (30, 30, 200),
+    (160, 160, 0),
+)
 _INK, _CURVE, _COVERED = (60, 60, 60), (185, 185, 185), (222, 238, 250)
 
 

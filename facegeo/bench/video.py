@@ -6,7 +6,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -127,24 +127,32 @@ def _speed(
     """Frames a second from file to faces, or to an annotated file."""
     from facegeo.cli.video import AnnotatedVideo
 
-    faces, start, frames = 0, 0.0, 0
+    faces, start, frames = 0, (0.0, 0.0), 0
     with ExitStack() as stack:
         stream = stack.enter_context(predictor.stream(clip))
         sink: Callable[[StreamFrame], None] | None = None
         if out is not None:
             styles = tuple(draw.split(","))
-            sink = stack.enter_context(AnnotatedVideo(out, stream.fps or 30.0, styles))
+            drawn = AnnotatedVideo(out, stream.fps or 30.0, styles)
+            sink = stack.enter_context(closing(drawn))
         skipped = _warm_up(stream.length or 0)
         for frame in stream:
             if sink is not None:
                 sink(frame)
             if frame.index == skipped:
-                start = time.perf_counter()
+                start = time.perf_counter(), time.process_time()
             elif frame.index > skipped:
                 frames += 1
                 faces += len(frame.faces)
-    seconds = time.perf_counter() - start  # the file is closed by now
-    return {"fps": frames / seconds, "frames": frames, "faces_a_frame": faces / max(frames, 1)}
+    # The file is closed by now.
+    seconds, busy = time.perf_counter() - start[0], time.process_time() - start[1]
+    frames = max(frames, 1)
+    return {
+        "fps": frames / seconds,
+        "frames": frames,
+        "faces_a_frame": faces / frames,
+        "processor_ms_a_frame": 1e3 * busy / frames,
+    }
 
 
 def _live(predictor: FaceGeometry, clip: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -138,12 +138,12 @@ def _open_sinks(options: argparse.Namespace, stream: Any, stack: ExitStack) -> l
         sinks.append(lambda frame: _write_rows(table, frame))
     if options.out:
         video = AnnotatedVideo(options.out, stream.fps or 30.0, options.draw)
-        sinks.append(stack.enter_context(video))
+        sinks.append(stack.enter_context(closing(video)))
     return sinks
 
 
 class AnnotatedVideo:
-    """A file of frames with their faces drawn on them; a sink and a context manager."""
+    """A file of frames with their faces drawn on them; a sink that has to be closed."""
 
     def __init__(self, path: Path, fps: float, styles: Sequence[str]) -> None:
         from facegeo.video.writer import VideoWriter
@@ -156,10 +156,8 @@ class AnnotatedVideo:
         drawn = PhotoOutputs(frame.image, frame.faces, self._wanted).annotated()
         self._writer.write(drawn, frame.timestamp_s)
 
-    def __enter__(self) -> AnnotatedVideo:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Finish the file."""
         self._writer.close()
 
 
