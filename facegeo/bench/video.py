@@ -157,15 +157,14 @@ def _speed(
 
 def _live(predictor: FaceGeometry, clip: Path) -> dict[str, Any]:
     """Latency from the decoded frame to its faces, while frames come by the clock."""
-    latencies, before = [], 0
+    latencies, last = [], -1
     with predictor.stream(clip, mode="live") as stream:
         skipped = _warm_up(stream.length or 0)
         for frame in stream:
-            if frame.index < skipped:
-                before = frame.dropped
-            else:
+            last = frame.index
+            if last >= skipped:
                 latencies.append(frame.latency_s)
-        dropped = stream.dropped - before
+    dropped = last + 1 - skipped - len(latencies)
     return {**summary(np.array(latencies)), "frames": len(latencies), "dropped": dropped}
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from test_sources import numbers, read
 from test_stream import endless, stream
+from tqdm import tqdm
 from video_data import picture
 
 from facegeo import cli
@@ -133,6 +134,7 @@ def test_a_drawing_that_fails_ends_everything_and_leaves_a_good_file(tmp_path, m
             raise RuntimeError("no more ink")
         return outputs._photo
 
+    monkeypatch.setattr(tqdm, "monitor_interval", 0)  # a thread that stays, not ours
     monkeypatch.setattr(video, "open_stream", lambda *_: stream(endless()))
     monkeypatch.setattr(PhotoOutputs, "annotated", failing)
     out, lines = tmp_path / "a.mp4", tmp_path / "a.jsonl"
