@@ -122,8 +122,10 @@ def test_an_interrupt_leaves_good_files(tmp_path):
     assert "Traceback" not in errors
     written = lines.read_text()
     assert written.endswith("}\n")
-    assert len(read(tmp_path / "a.mp4")[1]) == written.count("\n")
-    assert (tmp_path / "a.csv").read_text().count("\n") == written.count("\n") + 1
+    # The signal may come when a frame's line is written, and its row and picture are not yet.
+    rows = (tmp_path / "a.csv").read_text().count("\n") - 1
+    pictures = len(read(tmp_path / "a.mp4")[1])
+    assert written.count("\n") - 1 <= pictures <= rows <= written.count("\n")
 
 
 def test_a_drawing_that_fails_ends_everything_and_leaves_a_good_file(tmp_path, monkeypatch):
