@@ -6,11 +6,12 @@ python benchmarks/report.py
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import report_accuracy
+import report_video
 
 from facegeo.files import write_bytes
 
@@ -49,7 +50,7 @@ def with_sections(text: str, reports: Mapping[str, Report]) -> str:
     head = text.split(_MARK)[0]
     machines = [_section(name, report) for name, report in reports.items() if _is_machine(report)]
     others = {name: report for name, report in reports.items() if not _is_machine(report)}
-    return "\n".join([f"{head}{_MARK}\n", *machines, *report_accuracy.sections(others)])
+    return "\n".join([f"{head}{_MARK}\n", *machines, *_sections(others)])
 
 
 def with_table(text: str, reports: Mapping[str, Report]) -> str:
@@ -58,6 +59,9 @@ def with_table(text: str, reports: Mapping[str, Report]) -> str:
     lines = ["| what | machine | figure |", "|---|---|--:|"]
     gpu = []
     for report in reports.values():
+        if report_video.is_speed(report):
+            machine = _machine_name(report["machine"])
+            lines += [f"| {what} | {machine} | {it} |" for what, it in report_video.figures(report)]
         if not _is_machine(report):
             continue
         machine = _machine_name(report["machine"])
@@ -68,6 +72,21 @@ def with_table(text: str, reports: Mapping[str, Report]) -> str:
         ]
     lines += gpu or [f"| {what} | GPU | not measured |" for what in _GPU_ROWS.values()]
     return "\n".join([f"{head}{_FIRST}", *lines, f"{_LAST}{rest.split(_LAST)[1]}"])
+
+
+def _sections(reports: Mapping[str, Report]) -> Iterator[str]:
+    """Accuracy, then video; what is of no known kind by its name."""
+    shown: set[str] = set()
+    for heading, known, section in (*report_accuracy.KINDS, *report_video.KINDS):
+        found = {name: report for name, report in reports.items() if known(report)}
+        if found and heading:
+            yield heading
+        yield from map(section, found.values())
+        shown |= found.keys()
+    rest = sorted(reports.keys() - shown)
+    if rest:
+        names = ", ".join(f"[`{name}.json`](results/{name}.json)" for name in rest)
+        yield f"More results: {names}.\n"
 
 
 def _is_machine(report: Report) -> bool:

@@ -3,8 +3,10 @@
 import json
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
+from video_data import write_clip
 
 from facegeo.bench import main, upstream
 from facegeo.bench.predictor import photo
@@ -50,6 +52,30 @@ def test_the_predictor_benchmarks(models, capsys, monkeypatch):
 def test_a_comparison_that_cannot_be_made_says_why(predictor, cache, capsys):
     found = photo(predictor, 1)  # its detector is open, but FaceBoxes cannot be opened anew
     assert "faceboxes" in found["upstream"]["not_measured"] and "time_over_upstream" not in found
+
+
+def test_the_video_benchmark(cache, tmp_path, capsys, sample_photo):
+    pytest.importorskip("av", reason="video needs the extra [video]")
+    face = cv2.resize(sample_photo[:384, :384], (256, 256), interpolation=cv2.INTER_AREA)
+    clip = write_clip(tmp_path / "face.mp4", 6, (256, 256), make=lambda *_: face)
+    arguments = ["--detector", "cascade", "--draw", "landmarks", "--loops", "2", "--live-frames"]
+    assert main(["video", str(clip), *arguments, "12", "--memory-frames", "60", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    results = report["results"]
+    assert report["machine"]["av"] and results["runs"]["detector"] == "cascade"
+    assert results["clip"] == {
+        **{"name": "face.mp4", "width": 256, "height": 256},
+        "frames_of_a_loop": 12,
+    }
+    for task in ("plain", "overlay"):  # two loops, less the warm-up of a fifth
+        assert results[task]["frames"] == 19 and results[task]["faces_a_frame"] == 1
+        assert results[task]["fps"] > 0
+    live = results["live"]
+    assert live["frames"] + live["dropped"] == 10 and 0 < live["p50_ms"] <= live["p95_ms"]
+    memory = results["memory"]
+    assert "not_measured" in memory or memory["first_mb"] + memory["growth_mb"] == pytest.approx(
+        memory["last_mb"]
+    )
 
 
 def test_a_missing_model_is_one_line(cache, capsys):

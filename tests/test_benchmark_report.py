@@ -59,3 +59,24 @@ def test_the_fastest_engine_and_the_gpu_are_named(report):
     sections = report.with_sections(f"head\n{report._MARK}\nold", {"cpu": cpu, "gpu": gpu})
     assert "| dense | m | openvino bf16 | 64 | 1,500 |" in sections and "old" not in sections
     assert "C, 2 cores, H200, Python 3, openvino 2026; commit b." in sections
+
+
+def test_video_is_in_both_tables(report):
+    results = {
+        "runs": {"model": "m", "backend": "b", "precision": "p", "detector": "d"},
+        "clip": {"name": "c.mp4", "width": 1280, "height": 720},
+        "loops": 10,
+        "plain": {"fps": 151.4},
+        "overlay": {"draw": "mesh", "fps": 52.6},
+        "live": {"input_fps": 30.0, "p50_ms": 5.0, "p95_ms": 8.26, "dropped": 3},
+        "memory": {"frames": 10000, "growth_mb": 0.42},
+    }
+    machine = {"cpu": "C", "cpus": 2, "av": "18", "commit": "a"}
+    found = {"video": {"benchmark": "video", "machine": machine, "results": results}}
+    front = report.with_table(f"head\n{report._FIRST}\nold\n{report._LAST}\ntail\n", found)
+    assert "1280x720, one face, with decoding | C, 2 cores | 151 frames/s |" in front
+    assert "mesh drawn and encoded | C, 2 cores | 53 frames/s |" in front
+    assert "95th percentile | C, 2 cores | 8.3 ms |" in front
+    sections = report.with_sections("", found)
+    assert "growth of memory over 10,000 frames | 0.4 MB |" in sections
+    assert "| 5.0, 8.3 ms; 3 |" in sections

@@ -43,6 +43,12 @@ _BENCHMARKS = {
     ),
     "mesh": ("mesh", "main", "add_arguments", "the mesh kernel against NumPy and against a copy"),
     "raster": ("raster", "main", "add_arguments", "drawing 70,000 triangles on a photo"),
+    "video": (
+        "video",
+        "main",
+        "add_arguments",
+        "a clip: frames a second, latency of live mode, memory",
+    ),
 }
 
 

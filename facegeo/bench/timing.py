@@ -103,6 +103,7 @@ def machine() -> dict[str, Any]:
         "facegeo",
         "numpy",
         "opencv-python",
+        "av",
         "onnxruntime",
         "onnxruntime-gpu",
         "openvino",

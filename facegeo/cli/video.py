@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -137,16 +137,28 @@ def _open_sinks(options: argparse.Namespace, stream: Any, stack: ExitStack) -> l
         _write_line(table, _CSV_HEADER)
         sinks.append(lambda frame: _write_rows(table, frame))
     if options.out:
+        video = AnnotatedVideo(options.out, stream.fps or 30.0, options.draw)
+        sinks.append(stack.enter_context(closing(video)))
+    return sinks
+
+
+class AnnotatedVideo:
+    """A file of frames with their faces drawn on them; a sink that has to be closed."""
+
+    def __init__(self, path: Path, fps: float, styles: Sequence[str]) -> None:
         from facegeo.video.writer import VideoWriter
 
-        writer = stack.enter_context(VideoWriter(options.out, stream.fps or 30.0))
-        wanted = Wanted(options.draw)
-        sinks.append(
-            lambda frame: writer.write(
-                PhotoOutputs(frame.image, frame.faces, wanted).annotated(), frame.timestamp_s
-            )
-        )
-    return sinks
+        self._wanted = Wanted(styles)
+        self._writer = VideoWriter(path, fps)
+
+    def __call__(self, frame: StreamFrame) -> None:
+        """Draw and write."""
+        drawn = PhotoOutputs(frame.image, frame.faces, self._wanted).annotated()
+        self._writer.write(drawn, frame.timestamp_s)
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
 
 
 def frame_record(frame: StreamFrame) -> dict[str, Any]:

@@ -74,6 +74,8 @@ class OneEuro:
     difference, move : callable
         ``difference(a, b)`` is the tangent vector from ``b`` to ``a``, ``move(b, v)`` goes along
         it.
+    judged : slice
+        Columns of the tangent vectors that tell motion from noise; the others follow.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class OneEuro:
         groups: tuple[int, ...] = (0,),
         difference: Difference = subtract,
         move: Difference = np.add,
+        judged: slice = slice(None),
     ) -> None:
         self._settings = settings
         self._noise = noise
         self._groups = np.array(groups)
         self._difference, self._move = difference, move
+        self._judged = judged
         self._value: np.ndarray | None = None
         self._raw: np.ndarray | None = None
         self._speed: np.ndarray | None = None
@@ -137,8 +141,8 @@ class OneEuro:
         return self._value, float(gains.max())
 
     def _size(self, vectors: np.ndarray) -> np.ndarray:
-        """Root mean square of each group."""
-        squares = np.square(vectors.reshape(len(vectors), -1))
+        """Root mean square of each group, by the columns that are judged."""
+        squares = np.square(vectors.reshape(len(vectors), -1)[:, self._judged])
         counts = np.diff([*self._groups, len(vectors)]) * squares.shape[1]
         return np.sqrt(np.add.reduceat(squares.sum(axis=1), self._groups) / counts)
 

@@ -26,6 +26,9 @@ from facegeo.track.rotations import rotated, rotation_difference
 #: First landmarks of jaw, brows, nose, the eyes, mouth.
 REGIONS = (0, 17, 27, 36, 42, 48)
 
+#: Depth is up to three times as noisy as x and y, and no motion is seen in it alone.
+_JUDGED = slice(0, 2)
+
 #: Seconds after which a face that returns is filtered afresh; its shape is kept.
 _BREAK_S = 0.25
 
@@ -49,10 +52,21 @@ class Smoothing:
     """
 
     filter: OneEuroSettings = field(default_factory=OneEuroSettings)
-    landmark_noise: float = 0.0012
-    rotation_noise: float = 0.0022
+    landmark_noise: float = 0.0014
+    rotation_noise: float = 0.0027
     placement_noise: float = 0.001
     share_shape: bool = True
+
+
+def landmark_filter(settings: Smoothing) -> OneEuro:
+    """The filter of (68, 3) landmarks; its unit is the size of the face."""
+    return OneEuro(settings.filter, settings.landmark_noise, REGIONS, judged=_JUDGED)
+
+
+def rotation_filter(settings: Smoothing) -> OneEuro:
+    """The filter of a (3, 3) rotation."""
+    how = settings.filter
+    return OneEuro(how, settings.rotation_noise, difference=rotation_difference, move=rotated)
 
 
 class FaceSmoother:
@@ -66,10 +80,8 @@ class FaceSmoother:
 
     def _restart(self) -> None:
         settings, how = self.settings, self.settings.filter
-        self._landmarks = OneEuro(how, settings.landmark_noise, REGIONS)
-        self._rotation = OneEuro(
-            how, settings.rotation_noise, difference=rotation_difference, move=rotated
-        )
+        self._landmarks = landmark_filter(settings)
+        self._rotation = rotation_filter(settings)
         self._stretch = OneEuro(how, settings.placement_noise)
         self._place = OneEuro(how, settings.placement_noise)
         self._expression: np.ndarray | None = None

@@ -6,7 +6,6 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from facegeo.results import Face
 from facegeo.track import FaceSmoother, Smoothing, Tracker, TrackerOptions
 from facegeo.track.boxes import landmark_boxes
 from facegeo.track.tracker import Tracked
+from facegeo.video.closing import Closing
 from facegeo.video.reader import FrameReader
 from facegeo.video.sources import open_source
 
@@ -64,7 +64,7 @@ class StreamFrame:
         }
 
 
-class FaceStream(Iterator[StreamFrame]):
+class FaceStream(Closing, Iterator[StreamFrame]):
     """Frames of one source with their faces; made by :meth:`FaceGeometry.stream`.
 
     An iterator and a context manager. It holds a few frames at most. When it ends, fails or is
@@ -127,17 +127,6 @@ class FaceStream(Iterator[StreamFrame]):
     def close(self) -> None:
         """End the stream: thread, file handles, connection. May be called more than once."""
         self._finalizer()
-
-    def __enter__(self) -> FaceStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _faces(self, image: np.ndarray, now_s: float) -> list[Face]:
         tracked = self._tracker.update(image, now_s)

@@ -6,13 +6,13 @@ import queue
 import threading
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 
 from facegeo.errors import InvalidInputError, OutputError
+from facegeo.video.closing import Closing
 from facegeo.video.containers import import_av
 
 #: Ticks a second of the written timestamps, as is usual for video.
@@ -25,7 +25,7 @@ _FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_
 _WAITING = 4
 
 
-class VideoWriter:
+class VideoWriter(Closing):
     """Encodes in a thread of its own.
 
     The file is a fragmented MP4: what was written before a crash or a kill can be played. So it is
@@ -99,17 +99,6 @@ class VideoWriter:
             self._frames.put(None)
             self._thread.join()
             self._raise_error()
-
-    def __enter__(self) -> VideoWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _raise_error(self) -> None:
         if self._error is not None:

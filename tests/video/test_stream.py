@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import weakref
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from video_data import World, WorldPredictor, write_clip
 
-from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.errors import CorruptFileError, InvalidInputError, StreamError
 from facegeo.video.stream import open_stream
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -126,6 +127,47 @@ def test_an_interrupt_ends_the_stream(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         next(frames)
     assert readers() == 0
+
+
+def test_a_signal_in_the_middle_ends_the_stream():
+    with pytest.raises(KeyboardInterrupt), stream(endless()) as frames:
+        for frame in frames:
+            if frame.index == 3:
+                signal.raise_signal(signal.SIGINT)
+    assert readers() == 0
+
+
+def test_a_source_that_stalls_ends_the_stream():
+    woken = threading.Event()
+
+    def stalling():
+        yield PHOTO
+        woken.wait(10)
+
+    with pytest.raises(StreamError, match=r"no frame for 0\.1 s"):
+        for _ in stream(stalling(), timeout_s=0.1):
+            pass
+    woken.set()
+
+
+def test_the_size_may_change_in_the_middle(tmp_path):
+    parts = [
+        write_clip(tmp_path / f"{w}.h264", 4, size=(w, 48), format="h264").read_bytes()
+        for w in (64, 96)
+    ]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(parts))
+    assert [frame.image.shape[1] for frame in stream(path, World())] == [64] * 4 + [96] * 4
+
+
+@pytest.mark.parametrize("content", [b"", b"no video " * 100])
+def test_what_is_no_video_opens_nothing(tmp_path, content):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(CorruptFileError, match=r"a\.mp4"):
+        stream(path)
+    with pytest.raises(StreamError, match="camera 97"):
+        stream(97)
 
 
 def test_a_reader_slower_than_the_camera_drops_and_goes_on():
