@@ -73,7 +73,7 @@ def measure_still(predictor: FaceGeometry, photo: np.ndarray) -> Still:
     roi = crop.rois_from_landmarks(face.landmarks[None])
     landmarks, rotations = [], []
     for noisy in noisy_copies(photo):
-        batch = predictor.predict_crops(crop.crop_faces(noisy, roi), roi)
+        batch = predictor.predict_crops(crop.crop_faces(noisy, roi, predictor.crop_size), roi)
         landmarks.append(batch.landmarks[0])
         rotations.append(batch.similarity[1][0])
     return Still(np.array(landmarks), np.array(rotations))

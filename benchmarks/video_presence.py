@@ -198,7 +198,7 @@ def follow(
         if at_true_place:
             rois = crop.rois_from_landmarks(truth)
             true_place[frame.index] = predictor.predict_crops(
-                crop.crop_faces(frame.image, rois), rois
+                crop.crop_faces(frame.image, rois, predictor.crop_size), rois
             ).presence
         for face in frame.faces:
             middle = face.landmarks[:, :2].mean(axis=0)
@@ -263,7 +263,7 @@ def measure_regions(
         for kind in ("lower half", "grey", "noise", "patch", "hand"):
             kinds[kind] = photo.copy()
             lay(kinds[kind], box, kind, patch, number)
-        crops = [crop.crop_faces(view, roi)[0] for view in kinds.values()]
+        crops = [crop.crop_faces(view, roi, predictor.crop_size)[0] for view in kinds.values()]
         rois = [roi[0]] * len(kinds)
         angle = rng.uniform(0, 2 * np.pi)
         size = float(np.sqrt((box[2:] - box[:2]).prod()))
@@ -271,19 +271,20 @@ def measure_regions(
             away = part * size * np.array([np.cos(angle), np.sin(angle)])
             moved = roi + np.tile(away, 2).astype(np.float32)
             kinds[f"{part:g} faces beside"] = photo
-            crops.append(crop.crop_faces(photo, moved)[0])
+            crops.append(crop.crop_faces(photo, moved, predictor.crop_size)[0])
             rois.append(moved[0])
         batch = predictor.predict_crops(np.stack(crops), np.array(rois, np.float32))
         for kind, value in zip(kinds, batch.presence, strict=True):
             found.setdefault(kind, []).append(value)
     squares = Backgrounds.open(backgrounds).crops
+    squares = crop.resized_crops(squares, predictor.crop_size)
     whole = np.tile(np.array([0, 0, *squares.shape[1:3]], np.float32), (len(squares), 1))
     result = {kind: np.array(values) for kind, values in found.items()}
     return {**result, "background photos": predictor.predict_crops(squares, whole).presence}
 
 
 def _measured(predictor: FaceGeometry, photo: np.ndarray, roi: np.ndarray) -> Any:
-    return predictor.predict_crops(crop.crop_faces(photo, roi), roi)
+    return predictor.predict_crops(crop.crop_faces(photo, roi, predictor.crop_size), roi)
 
 
 def _patch(pictures: Pictures, rng: np.random.Generator) -> np.ndarray:
