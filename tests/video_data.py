@@ -140,3 +140,4 @@ class WorldPredictor:
     def __init__(self, world: World) -> None:
         self.detector = world.look
         self.predict_crops = world.measure
+        self.crop_size = 120
