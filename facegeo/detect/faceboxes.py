@@ -33,11 +33,15 @@ class FaceBoxesDetector:
     """The released FaceBoxes network."""
 
     def __init__(
-        self, model: InstalledModel, options: DetectorOptions | None = None, device: str = "auto"
+        self,
+        model: InstalledModel,
+        options: DetectorOptions | None = None,
+        device: str = "auto",
+        precision: str = "auto",
     ) -> None:
         self.name = model.card.name
         self._options = options or DetectorOptions()
-        self._network = open_network(model, "onnxruntime", device)
+        self._network = open_network(model, "onnxruntime", device, precision)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         scaled, scale = shrink(photo)
