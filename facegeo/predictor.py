@@ -365,9 +365,7 @@ class FaceGeometry:
         }
 
     def _open_detector(self) -> Detector:
-        return open_detector(
-            self._detector_name, self._options, self._device, search=self._search
-        )
+        return open_detector(self._detector_name, self._options, self._device, search=self._search)
 
     def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:
         try:

@@ -20,6 +20,7 @@ _BENCHMARKS = {
     "accuracy": ("accuracy", "main", "what each engine and precision costs in accuracy"),
     "crops": ("predictor", "main_crops", "predict_crops against a bare ONNX Runtime call"),
     "photo": ("predictor", "main_photo", "a photo end to end against its parts"),
+    "detectors": ("detectors", "main", "the face detector against the released FaceBoxes"),
     "mesh": ("mesh", "main", "the mesh kernel against NumPy and against a copy"),
     "raster": ("raster", "main", "drawing 70,000 triangles on a photo"),
 }

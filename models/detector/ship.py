@@ -1,13 +1,14 @@
 """A training run becomes the detector that ships: network into the package, its record beside this.
 
 python models/detector/ship.py runs/detector --faces data/aflw_train --dev data/aflw2000_dev
-    --backgrounds data/backgrounds/bsds500.tar [--photos data/photos] [--int8]
+    --backgrounds data/backgrounds/bsds500.tar [--photos data/photos] [--no-int8]
 
 Takes the averaged weights of the run's checkpoint, finished or not. Needs the detection model
-faceboxes installed, beside which everything is measured. Writes facegeo/assets/detector.onnx and
-.json, and into this folder card.md, config.yaml, metrics.json, curve.png and
-checkpoint.safetensors. Every figure is measured with the shipped file. What ``default`` means is
-not changed.
+faceboxes installed, beside which everything is measured. Writes facegeo/assets/detector.onnx,
+detector-int8.onnx and their card, .json; and into this folder card.md, config.yaml, metrics.json,
+curve.png and checkpoint.safetensors. Every figure is measured with the shipped files: "default" is
+what users get here, in 8 bits where the processor is exact in them, and "fp32" the same network in
+float32.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 
 from facegeo import files
 from facegeo.backends.onnxrt import OnnxRuntimeBackend
+from facegeo.bench import detectors as bench
 from facegeo.detect import Detector, DetectorOptions, open_detector
 from facegeo.detect.one_stage import OneStageFaces, pad
 from facegeo.errors import CorruptFileError
@@ -43,13 +45,15 @@ from facegeo.training.detector.prepare import prepare
 from facegeo.training.detector.scenes import Composer
 from facegeo.training.run_folder import in_data
 from facegeo.training.yaml_files import require_yaml
+from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card
 from facegeo.zoo.shipped import write_shipped
+from facegeo.zoo.store import role_of
 
 NAME = "detector"
 FOLDER = Path(__file__).resolve().parent
 
-#: What int8 may lose of recall and of average precision on dev; more is refused.
+#: What int8 may lose of recall and of average precision on dev; if it is more, float32 ships alone.
 INT8_MAY_LOSE = 0.005
 
 #: Scenes on which ranges of activations are measured: 448 pixels wide, as faces in photos are.
@@ -93,23 +97,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backgrounds", type=Path, required=True, help="photos without faces")
     parser.add_argument("--photos", type=Path, help="demo photos and clips to count boxes on")
     parser.add_argument("--threshold", type=float, default=0.5)
-    parser.add_argument("--int8", action="store_true", help="ship it in 8 bits")
+    parser.add_argument("--no-int8", action="store_true", help="ship it in float32 alone")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
     options = parser.parse_args(arguments)
     data = Data(options.faces, options.dev, options.backgrounds, options.photos)
-    ship(options.run, data, options.out, threshold=options.threshold, int8=options.int8)
+    ship(options.run, data, options.out, threshold=options.threshold, int8=not options.no_int8)
 
 
 def ship(
-    run: Path, data: Data, out: Path, *, threshold: float = 0.5, int8: bool = False
+    run: Path, data: Data, out: Path, *, threshold: float = 0.5, int8: bool = True
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
 
     Raises
     ------
     CorruptFileError
-        If the ONNX file differs from PyTorch by more than the tolerance, or int8 loses more than
-        :data:`INT8_MAY_LOSE`; nothing was written.
+        If the ONNX file differs from PyTorch by more than the tolerance; nothing was written.
     InvalidInputError
         If the network is larger than a detector may be.
     """
@@ -118,20 +121,28 @@ def ship(
     low = DetectorOptions(detection.CURVE_SCORE)
     faceboxes = open_detector("faceboxes", low)
     onnx, difference = proven_onnx(network, data.dev)
-    report: dict[str, Any] = {"precision": "int8" if int8 else "fp32"}
     faces, photos = prepare(
         DetectorData(str(data.faces), str(data.backgrounds)), run / "taught.npz"
     )
+    others: dict[str, bytes] = {}
+    report: dict[str, Any] = {}
     if int8:
         rng = np.random.default_rng(0)
         composer = Composer(faces, photos)
         count, side = CALIBRATION
         scenes = np.stack([composer.scene(side, rng).photo for _ in range(count)])
-        onnx, report["int8"] = proven_int8(onnx, scenes, data.dev, threshold)
+        small, report["int8"] = compared_int8(onnx, scenes, data.dev, threshold)
+        if report["int8"]["ships"]:
+            others[role_of("int8")] = small
     weights = to_safetensors(network)
-    write_shipped(_card(weights), onnx)
+    remove_int8()
+    write_shipped(_card(weights), onnx, others=others)
 
-    detectors: dict[str, Detector] = {"default": open_detector(NAME, low), "faceboxes": faceboxes}
+    detectors: dict[str, Detector] = {"default": open_detector(NAME, low)}
+    if others:
+        detectors["fp32"] = open_detector(NAME, low, precision="fp32")
+    detectors["faceboxes"] = faceboxes
+    precisions = ["fp32", "int8"] if others else ["fp32"]
     dev = detection.evaluate(detectors, data.dev, threshold)
     tiny = measure.tiny_scenes(faces, data.backgrounds)
     figures = {
@@ -144,6 +155,7 @@ def ship(
         | {
             "bytes": len(onnx),
             "sha256": files.sha256(onnx),
+            "precisions": precisions,
             "largest_relative_difference_from_pytorch": difference,
             "tolerance": TOLERANCE,
         },
@@ -151,7 +163,7 @@ def ship(
         "backgrounds": detection.on_backgrounds(detectors, faceboxes, data.backgrounds, THRESHOLDS),
         "tiny_faces": measure.on_tiny_faces(detectors, tiny, threshold),
         "photos": measure.on_photos(detectors, data.photos, threshold) if data.photos else {},
-        "speed_ms": measure.speed(detectors),
+        "speed": speed(precisions),
         "environment": json.loads((run / "environment.json").read_text(encoding="utf-8")),
     }
     figures["targets"] = targets(figures)
@@ -184,10 +196,10 @@ def proven_onnx(network: OneStageDetector, dev: Path) -> tuple[bytes, float]:
     return onnx, difference
 
 
-def proven_int8(
+def compared_int8(
     onnx: bytes, scenes: np.ndarray, dev: Path, threshold: float
 ) -> tuple[bytes, dict[str, Any]]:
-    """The graph in 8 bits, and its figures on dev beside those in float32."""
+    """The graph in 8 bits; its figures on dev beside those in float32, and whether it ``ships``."""
     small = to_int8(onnx, scenes)
     low = DetectorOptions(detection.CURVE_SCORE)
     both: dict[str, Detector] = {
@@ -195,14 +207,29 @@ def proven_int8(
         for name, graph in (("fp32", onnx), ("int8", small))
     }
     figures = detection.evaluate(both, dev, threshold)["detectors"]
-    for key in ("recall", "ap"):
-        lost = figures["fp32"][key] - figures["int8"][key]
-        if lost > INT8_MAY_LOSE:
-            raise CorruptFileError(
-                f"in int8 the detector loses {lost:.4f} of {key} on dev; at most {INT8_MAY_LOSE} "
-                "is allowed; nothing was written"
-            )
-    return small, figures
+    lost = {key: figures["fp32"][key] - figures["int8"][key] for key in ("recall", "ap")}
+    ships = max(lost.values()) <= INT8_MAY_LOSE
+    if not ships:
+        _log.warning(
+            "in int8 the detector loses %.4f of recall and %.4f of AP on dev; at most %s is "
+            "allowed: it ships in float32 alone",
+            lost["recall"],
+            lost["ap"],
+            INT8_MAY_LOSE,
+        )
+    return small, figures | {"bytes": len(small), "sha256": files.sha256(small), "ships": ships}
+
+
+def remove_int8() -> None:
+    """The graph of an earlier network would be left behind where none takes its place."""
+    (shipped.ASSETS / f"{NAME}-int8.onnx").unlink(missing_ok=True)
+
+
+def speed(precisions: Sequence[str]) -> dict[str, Any]:
+    """As ``facegeo-bench detectors``: whole calls of each precision and of FaceBoxes, in turns."""
+    usual = DetectorOptions()
+    opened = {p: open_detector(NAME, usual, "cpu", precision=p) for p in precisions}
+    return bench.compare(opened | {bench.BASELINE: open_detector("faceboxes", usual, "cpu")})
 
 
 def targets(figures: dict[str, Any]) -> dict[str, Any]:
@@ -222,11 +249,11 @@ def targets(figures: dict[str, Any]) -> dict[str, Any]:
             0.8,
             figures["tiny_faces"]["default"]["recall"] >= 0.8,
         ),
-        **{
-            f"time at {size}, of that of faceboxes": (v["ratio"], 0.8, v["ratio"] <= 0.8)
-            for size, v in figures["speed_ms"].items()
-        },
     }
+    for size, by_name in figures["speed"].items():
+        for name in (n for n in ("fp32", "int8") if n in by_name):
+            ratio = by_name[name]["time_over_faceboxes"]
+            rows[f"time at {size} in {name}, of that of faceboxes"] = (ratio, 0.8, ratio <= 0.8)
     if key in false:
         rows["false boxes a background"] = (false[key], 0.05, false[key] <= 0.05)
     return {
@@ -273,7 +300,7 @@ def card_text(figures: dict[str, Any]) -> str:
     values = {
         "parameters": f"{figures['parameters'] / 1e6:.2f}",
         "megabytes": f"{onnx['bytes'] / 1e6:.1f}",
-        "precision": onnx["precision"],
+        "precisions": _precisions_text(onnx),
         "difference": f"{onnx['largest_relative_difference_from_pytorch']:.1e}",
         "tolerance": f"{TOLERANCE:.0e}",
         "steps": steps,
@@ -287,6 +314,23 @@ def card_text(figures: dict[str, Any]) -> str:
     for name, value in values.items():
         template = template.replace("{" + name + "}", value)
     return template
+
+
+def _precisions_text(onnx: dict[str, Any]) -> str:
+    if "int8" not in onnx:
+        return "It ships in float32 alone."
+    both, sizes = onnx["int8"], f"{onnx['int8']['bytes'] / 1e6:.1f} MB"
+    lost = (
+        both["fp32"]["recall"] - both["int8"]["recall"],
+        both["fp32"]["ap"] - both["int8"]["ap"],
+    )
+    loss = f"loses {lost[0]:.4f} of recall and {lost[1]:.4f} of AP on dev"
+    if not both["ships"]:
+        return f"It ships in float32 alone: in 8 bits it {loss}; {INT8_MAY_LOSE} is allowed."
+    return (
+        f"`detector-int8.onnx` ({sizes}) is the same network in 8 bits, which `auto` takes on "
+        f"processors that add 8-bit products exactly; it {loss}."
+    )
 
 
 def _dev_table(detectors: dict[str, Any]) -> str:

@@ -125,7 +125,9 @@ def test_an_8_bit_network_in_the_package_is_what_auto_takes(
     assert len(small) < 0.45 * len(network_bytes)
     shared = {"morphable": GENERIC}
     shipped.write_shipped(tiny_card(), network_bytes, shared, {"network-int8": small})
-    assert (assets / "tiny-int8.onnx").read_bytes() == small and list_models("landmarks") == ["tiny"]
+    assert (assets / "tiny-int8.onnx").read_bytes() == small and list_models("landmarks") == [
+        "tiny"
+    ]
     monkeypatch.setattr(backends, "runs_int8_exactly", lambda: True)
     predictor = FaceGeometry("tiny")
     assert predictor.info()["precision"] == "int8" and not cache_dir().exists()
