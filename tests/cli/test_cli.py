@@ -172,16 +172,20 @@ def test_the_demo_needs_no_more_than_the_package(cache, tmp_path, monkeypatch, c
 
 def test_a_large_photo_is_searched_as_the_options_say(cache, tmp_path, sample_photo, capsys):
     """The face is 6 pixels wide in the whole photo at 320 pixels, and 90 in a tile."""
-    photo = np.zeros((900, 5000, 3), np.uint8)
+    photo = np.full((900, 5000, 3), 128, np.uint8)
     photo[100:612, 4000:4512] = sample_photo
     cv2.imwrite(str(tmp_path / "wide.png"), photo)
     command = ["predict", str(tmp_path / "wide.png"), "--json", "--max-side", "320"]
+
+    def faces_at_the_right_place():
+        (record,) = json.loads(capsys.readouterr().out)
+        boxes = [face["box"] for face in record["faces"]]
+        return sum(4150 < x0 < 4220 < x1 < 4300 for x0, _, x1, _ in boxes)
+
     assert main(command) == 0
-    assert json.loads(capsys.readouterr().out)[0]["faces"] == []
+    assert faces_at_the_right_place() == 0
     assert main([*command, "--tile", "512"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    (face,) = found["faces"]
-    assert 4100 < face["box"][0] < face["box"][2] < 4400
+    assert faces_at_the_right_place() == 1
     with pytest.raises(SystemExit):
         main([*command, "--tile", "8"])
 
