@@ -23,7 +23,7 @@ onnx_package = pytest.importorskip("onnx")
 
 from facegeo.detect import open_detector  # noqa: E402
 from facegeo.detect.base import Detections  # noqa: E402
-from facegeo.errors import CorruptFileError  # noqa: E402
+from facegeo.errors import CorruptFileError, InvalidInputError  # noqa: E402
 from facegeo.networks.one_stage_file import read_detector  # noqa: E402
 from facegeo.training import checkpoint  # noqa: E402
 from facegeo.training.checkpoint import Ema, Progress  # noqa: E402
@@ -259,3 +259,16 @@ def test_in_8_bits_it_is_small_and_its_heads_stay_exact(script, onnx, data, monk
     whole = {t.name for t in model.graph.initializer if t.data_type == 1 and len(t.dims) == 4}
     read = [n for n in model.graph.node if n.op_type == "Conv" and n.input[1] in whole]
     assert len(read) == 4  # the heads: score and sides stay in float32
+
+
+def test_the_score_of_a_face_becomes_the_default_threshold(script, random_detector):
+    photos = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
+    before, distances = random_detector[0](photos)
+    same, _ = script.recentred(copy.deepcopy(random_detector[0]), 0.5)(photos)
+    assert torch.equal(same, before)
+    after, untouched = script.recentred(copy.deepcopy(random_detector[0]), 0.7)(photos)
+    assert torch.equal(untouched, distances)
+    shift = torch.logit(before) - torch.logit(after)
+    assert torch.allclose(shift, torch.logit(torch.tensor(0.7)).expand_as(shift), atol=1e-3)
+    with pytest.raises(InvalidInputError, match="face_score"):
+        script.recentred(random_detector[0], 1.0)

@@ -1,7 +1,7 @@
 """A training run becomes the detector that ships: network into the package, its record beside this.
 
 python models/detector/ship.py runs/detector --faces data/aflw_train --dev data/aflw2000_dev
-    --backgrounds data/backgrounds/bsds500.tar [--photos data/photos] [--no-int8]
+    --backgrounds data/backgrounds/bsds500.tar [--photos data/photos] [--face-score S] [--no-int8]
 
 Takes the averaged weights of the run's checkpoint, finished or not. Needs the detection model
 faceboxes installed, beside which everything is measured. Writes facegeo/assets/detector.onnx,
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,7 +31,7 @@ from facegeo.backends.onnxrt import OnnxRuntimeBackend
 from facegeo.bench import detectors as bench
 from facegeo.detect import Detector, DetectorOptions, open_detector
 from facegeo.detect.one_stage import OneStageFaces, pad
-from facegeo.errors import CorruptFileError
+from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.evaluation import detection
 from facegeo.evaluation.report import curve_png, table
 from facegeo.exporting import parity
@@ -97,15 +98,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backgrounds", type=Path, required=True, help="photos without faces")
     parser.add_argument("--photos", type=Path, help="demo photos and clips to count boxes on")
     parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument(
+        "--face-score",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="score of the trained network that becomes 0.5, the default threshold, in what ships",
+    )
     parser.add_argument("--no-int8", action="store_true", help="ship it in float32 alone")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
     options = parser.parse_args(arguments)
     data = Data(options.faces, options.dev, options.backgrounds, options.photos)
-    ship(options.run, data, options.out, threshold=options.threshold, int8=not options.no_int8)
+    ship(
+        options.run,
+        data,
+        options.out,
+        threshold=options.threshold,
+        int8=not options.no_int8,
+        face_score=options.face_score,
+    )
 
 
 def ship(
-    run: Path, data: Data, out: Path, *, threshold: float = 0.5, int8: bool = True
+    run: Path,
+    data: Data,
+    out: Path,
+    *,
+    threshold: float = 0.5,
+    int8: bool = True,
+    face_score: float = 0.5,
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
 
@@ -114,10 +135,10 @@ def ship(
     CorruptFileError
         If the ONNX file differs from PyTorch by more than the tolerance; nothing was written.
     InvalidInputError
-        If the network is larger than a detector may be.
+        If the network is larger than a detector may be, or the score is none.
     """
     found = checkpoint.load(run / "checkpoint.safetensors")
-    network = averaged_network(found)
+    network = recentred(averaged_network(found), face_score)
     low = DetectorOptions(detection.CURVE_SCORE)
     faceboxes = open_detector("faceboxes", low)
     onnx, difference = proven_onnx(network, data.dev)
@@ -151,6 +172,7 @@ def ship(
         "steps": found.progress.step,
         "of_steps": found.config.get("steps"),
         "threshold": threshold,
+        "trained_score_of_0.5": face_score,
         "onnx": report
         | {
             "bytes": len(onnx),
@@ -177,6 +199,20 @@ def ship(
     for name, target in figures["targets"].items():
         _log.info("%s: %.3f, wanted %s: %s", name, *target.values())
     return figures
+
+
+def recentred(network: OneStageDetector, face_score: float) -> OneStageDetector:
+    """The network, changed in place, with scores shifted so that ``face_score`` becomes 0.5.
+
+    Focal losses leave scores that are no probabilities: where they part faces from what is none is
+    measured, and then it is the default threshold that users need not change.
+    """
+    if not 0 < face_score < 1:
+        raise InvalidInputError(f"face_score: expected a number within 0..1, got {face_score}")
+    with torch.no_grad():
+        for head in network.heads:
+            head.get_parameter("bias")[0] -= math.log(face_score / (1 - face_score))
+    return network
 
 
 def proven_onnx(network: OneStageDetector, dev: Path) -> tuple[bytes, float]:
@@ -305,6 +341,7 @@ def card_text(figures: dict[str, Any]) -> str:
         "tolerance": f"{TOLERANCE:.0e}",
         "steps": steps,
         "threshold": f"{figures['threshold']:g}",
+        "face_score": f"{figures['trained_score_of_0.5']:g}",
         "dev": _dev_table(figures["aflw2000_3d_dev"]),
         "targets": _targets_table(figures["targets"]),
         "backgrounds": str(figures["backgrounds"]["photos"]),
