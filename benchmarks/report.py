@@ -160,6 +160,8 @@ def _summary_table(results: Mapping[str, Any]) -> list[str]:
         rows += _crop_rows(results["crops"])
     if "photo" in results:
         rows += _photo_rows(results["photo"])
+    if "detectors" in results:
+        rows += _detector_rows(results["detectors"])
     if "raster" in results:
         time = results["raster"]["rasterize_ms"]
         rows.append(f"| 70,000 triangles on 1280x720, z-buffer | {time:.1f} | |")
@@ -212,6 +214,24 @@ def _photo_rows(photo: Mapping[str, Any]) -> list[str]:
             f"| the same with its mesh | {photo['predictor_and_mesh']['p50_ms']:.2f} | FaceBoxes, "
             f"MobileNetV1 x1 and a mesh in NumPy {photo['upstream']['p50_ms']:.2f} |"
         )
+    return rows
+
+
+def _detector_rows(detectors: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for size, by_name in detectors.items():
+        if size == "not_measured":
+            continue
+        faceboxes = by_name.get("faceboxes")
+        for name in (name for name in ("fp32", "int8") if name in by_name):
+            ours = by_name[name]
+            beside = (
+                f"the released FaceBoxes {faceboxes['p50_ms']:.2f}, of which "
+                f"{ours['time_over_faceboxes']:.2f}"
+                if faceboxes
+                else ""
+            )
+            rows.append(f"| face detector, {size}, {name} | {ours['p50_ms']:.2f} | {beside} |")
     return rows
 
 

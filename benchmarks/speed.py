@@ -18,6 +18,7 @@ BENCHMARKS = {
     "fps": ("--batches", "1", "64"),
     "crops": (),
     "photo": (),
+    "detectors": (),
     "mesh": (),
     "raster": (),
 }

@@ -15,6 +15,7 @@ from facegeo.detect import (
     Detections,
     Detector,
     DetectorOptions,
+    Search,
     SecondOpinion,
     open_detector,
 )
@@ -56,7 +57,7 @@ class FaceGeometry:
     model : str
         Name of a shipped or installed landmark model, or ``default``.
     detector : str
-        ``auto``, ``default``, ``cascade``, or the name of a detection model.
+        ``auto`` or ``default``, the detector in the package; or the name of a detection model.
     backend : str
         ``auto``, ``onnxruntime``, ``openvino``, ``pytorch`` or ``tensorrt``.
     device : str
@@ -72,6 +73,8 @@ class FaceGeometry:
         Photo pixels: drop boxes whose shorter side is less.
     batch_size : int, optional
         Most crops in one network call; by default 64 on a CPU, 256 on a GPU.
+    search : Search, optional
+        How large photos are searched for faces: at which size, and in tiles for tiny faces.
     second_opinion : SecondOpinion or None
         Drop doubtful boxes of the detector where the landmark network sees no face, if it has a
         presence output; None keeps them all. Boxes of the caller's are never dropped. A stream has
@@ -99,6 +102,7 @@ class FaceGeometry:
         max_faces: int | None = None,
         min_face_size: float = 0.0,
         batch_size: int | None = None,
+        search: Search | None = None,
         second_opinion: SecondOpinion | None = SecondOpinion(),  # noqa: B008 - it is frozen
     ) -> None:
         if batch_size is not None and batch_size < 1:
@@ -113,10 +117,11 @@ class FaceGeometry:
         self._device = device
         self._detector_name = detector
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size)
+        self._search = search
         self._second_opinion = second_opinion
         self._detector: Detector | None = None
         if detector != AUTO:
-            self._detector = open_detector(detector, self._options, device)
+            self._detector = self._open_detector()
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -344,7 +349,7 @@ class FaceGeometry:
     def detector(self) -> Detector:
         """The face detector. ``auto`` opens it here: callers with boxes of their own need none."""
         if self._detector is None:
-            self._detector = open_detector(self._detector_name, self._options, self._device)
+            self._detector = self._open_detector()
         return self._detector
 
     @property
@@ -362,6 +367,9 @@ class FaceGeometry:
             "precision": self.network.precision,
             "picked": self.network.picked,
         }
+
+    def _open_detector(self) -> Detector:
+        return open_detector(self._detector_name, self._options, self._device, search=self._search)
 
     def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:
         try:

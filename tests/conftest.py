@@ -50,14 +50,12 @@ def models(installed_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def predictor(installed_cache: Path):
-    """One predictor for all tests that do not change it."""
+    """One predictor for all tests that do not change it: the networks of 3DDFA_V2's release."""
     from facegeo import FaceGeometry
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
-        predictor = FaceGeometry("mb05")
-        predictor.detector  # noqa: B018 - opened here, while the cache is set
-    return predictor
+        return FaceGeometry("mb05", detector="faceboxes")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 OPTIONAL = ("torch", "onnx", "onnxscript", "tensorrt", "pycuda", "openvino", "av")
-SLOW_TO_IMPORT = ("cv2", "scipy", "onnxruntime", "skimage", "numba", "trimesh")
+SLOW_TO_IMPORT = ("cv2", "scipy", "onnxruntime", "numba", "trimesh")
 
 
 def python(code: str) -> str:

@@ -96,7 +96,7 @@ def test_no_face_and_no_crops_are_empty(predictor):
 
 
 def test_boxes_and_landmarks_of_the_caller_replace_the_detector(cache, models, sample_photo):
-    predictor = FaceGeometry("mb05")
+    predictor = FaceGeometry("mb05", detector="faceboxes")
     (expected,) = predictor(sample_photo)
     (boxed,) = predictor(sample_photo, boxes=expected.box)
     assert np.array_equal(boxed.landmarks, expected.landmarks) and np.isnan(boxed.score)
@@ -295,7 +295,7 @@ def test_missing_and_damaged_weights(cache, models, monkeypatch, tmp_path):
 def test_no_detector_is_opened_where_boxes_are_given(models, sample_photo, monkeypatch, caplog):
     from facegeo import predictor as module
 
-    def forbidden(*arguments):
+    def forbidden(*arguments, **more):
         raise AssertionError("opened a detector")
 
     monkeypatch.setattr(module, "open_detector", forbidden)

@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="default", help="an installed landmark model")
-    parser.add_argument("--detector", default="default", help="an installed FaceBoxes model")
+    parser.add_argument("--detector", default="faceboxes", help="an installed FaceBoxes model")
     parser.add_argument("--runtime", type=Path, help="onnxruntime-web, a .tgz file or a folder")
     options = parser.parse_args(arguments)
     try:

@@ -41,6 +41,12 @@ _BENCHMARKS = {
         "add_photo_arguments",
         "a photo end to end against its parts",
     ),
+    "detectors": (
+        "detectors",
+        "main",
+        "add_arguments",
+        "the face detector against the released FaceBoxes",
+    ),
     "mesh": ("mesh", "main", "add_arguments", "the mesh kernel against NumPy and against a copy"),
     "raster": ("raster", "main", "add_arguments", "drawing 70,000 triangles on a photo"),
     "video": (

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from facegeo.backends import AUTO, BACKENDS
+from facegeo.detect.base import SIDE_MULTIPLE, Search
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,38 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 def engine_options(options: argparse.Namespace) -> dict[str, Any]:
     """The options of :func:`add_engine_options` as keywords of ``FaceGeometry``."""
     return {name: getattr(options, name) for name in ("model", "backend", "device", "precision")}
+
+
+def add_detector_options(parser: argparse.ArgumentParser) -> None:
+    """``--detector``, ``--score``, ``--max-side``, ``--tile``."""
+    parser.add_argument(
+        "--detector", default=AUTO, help="auto, or a shipped or installed detection model"
+    )
+    parser.add_argument("--score", type=number(float, 0, 1), default=0.5, help="lowest confidence")
+    parser.add_argument(
+        "--max-side",
+        type=number(int, SIDE_MULTIPLE),
+        metavar="PX",
+        help=f"larger photos are searched at this size (default: {Search.max_side})",
+    )
+    parser.add_argument(
+        "--tile",
+        type=number(int, SIDE_MULTIPLE),
+        metavar="PX",
+        help="search larger photos in tiles too, at full resolution, for tiny faces",
+    )
+
+
+def detector_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of :func:`add_detector_options` as keywords of ``FaceGeometry``."""
+    search = None
+    if options.max_side is not None or options.tile is not None:
+        search = Search(options.max_side or Search.max_side, options.tile)
+    return {
+        "detector": options.detector,
+        "score_threshold": options.score,
+        "search": search,
+    }
 
 
 def number(

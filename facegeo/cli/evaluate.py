@@ -66,7 +66,7 @@ def add_parser(subparsers: Any) -> None:
         "--detectors",
         default="default,faceboxes",
         metavar="NAMES",
-        help="comma-separated: shipped or installed detection models, cascade, or .onnx files of "
+        help="comma-separated: shipped or installed detection models, or .onnx files of "
         "facegeo's own detector (default: default,faceboxes)",
     )
     detection.add_argument("--device", default=AUTO, help="auto, cpu, cuda or cuda:N")

@@ -12,8 +12,10 @@ from typing import Any
 
 from facegeo.cli.common import (
     JsonArray,
+    add_detector_options,
     add_engine_options,
     add_json_option,
+    detector_options,
     engine_options,
     number,
     some_of,
@@ -59,8 +61,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add_json_option(parser)
     add_engine_options(parser)
-    parser.add_argument("--detector", default="auto", help="auto, default, cascade or a model")
-    parser.add_argument("--score", type=number(float, 0, 1), default=0.5, help="lowest confidence")
+    add_detector_options(parser)
     parser.add_argument(
         "--no-second-opinion",
         action="store_true",
@@ -84,11 +85,10 @@ def run(options: argparse.Namespace) -> int:
     )
     opinion = None if options.no_second_opinion else SecondOpinion()
     predictor = FaceGeometry(
-        detector=options.detector,
         second_opinion=opinion,
-        score_threshold=options.score,
         max_faces=options.max_faces,
         min_face_size=options.min_size,
+        **detector_options(options),
         **engine_options(options),
     )
     failed = 0

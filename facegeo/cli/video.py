@@ -12,7 +12,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from facegeo.cli.common import add_engine_options, engine_options, number, some_of
+from facegeo.cli.common import (
+    add_detector_options,
+    add_engine_options,
+    detector_options,
+    engine_options,
+    number,
+    some_of,
+)
 from facegeo.cli.outputs import OVERLAYS, PhotoOutputs, Wanted
 from facegeo.draw import ANNOTATORS
 from facegeo.errors import OutputError
@@ -65,8 +72,7 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
         "--no-smooth", action="store_true", help="what the network says, unfiltered"
     )
     parser.add_argument("--detect-every", type=number(int, 1), help="frames between detections")
-    parser.add_argument("--detector", default="auto", help="auto, cascade or an installed model")
-    parser.add_argument("--score", type=number(float, 0, 1), default=0.5, help="lowest confidence")
+    add_detector_options(parser)
     parser.add_argument("--max-faces", type=number(int, 1), help="most faces at once")
     add_engine_options(parser)
 
@@ -77,9 +83,8 @@ def open_stream(options: argparse.Namespace, source: Any, mode: str) -> Any:
     from facegeo.track import TrackerOptions
 
     predictor = FaceGeometry(
-        detector=options.detector,
-        score_threshold=options.score,
         max_faces=options.max_faces,
+        **detector_options(options),
         **engine_options(options),
     )
     return predictor.stream(

@@ -2,72 +2,80 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Final
-
 from facegeo.backends import AUTO, open_network
-from facegeo.detect.base import Detections, Detector, DetectorOptions, SecondOpinion
-from facegeo.errors import InvalidInputError, ModelNotFoundError
+from facegeo.detect.base import Detections, Detector, DetectorOptions, Search, SecondOpinion
+from facegeo.errors import InvalidInputError
 from facegeo.zoo.store import InstalledModel, find
 
-__all__ = ["Detections", "Detector", "DetectorOptions", "SecondOpinion", "open_detector"]
-
-_log = logging.getLogger(__name__)
-
-#: Name of the detector that needs no weights.
-CASCADE: Final = "cascade"
+__all__ = ["Detections", "Detector", "DetectorOptions", "Search", "SecondOpinion", "open_detector"]
 
 
 def open_detector(
-    name: str = AUTO, options: DetectorOptions | None = None, device: str = AUTO
+    name: str = AUTO,
+    options: DetectorOptions | None = None,
+    device: str = AUTO,
+    *,
+    search: Search | None = None,
+    precision: str = AUTO,
 ) -> Detector:
-    """A detector by name.
+    """A detector by name, on ONNX Runtime.
 
     Parameters
     ----------
     name : str
-        ``auto``, ``default``, ``cascade``, or the name of a shipped or installed detection model.
-        ``auto`` takes the default where it is there, else the cascade with one warning.
+        ``auto`` or ``default``, the detector in the package; or the name of another detection
+        model, shipped or installed.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    search : Search, optional
+        How large photos are searched. Only facegeo's own detector can be told.
+    precision : str
+        ``auto``, ``fp32`` or ``int8``, as in :func:`facegeo.backends.open_network`.
 
     Raises
     ------
     ModelNotFoundError
-        If a detector that was named is not installed.
+        If it is not installed; the message says how to get it.
+    InvalidInputError
+        If the model detects no faces, or cannot be told how to search.
     """
-    options = options or DetectorOptions()
-    if name == CASCADE:
-        return _cascade(options)
-    try:
-        model = find("default" if name == AUTO else name, task="detection")
-    except ModelNotFoundError as error:
-        if name != AUTO:
-            raise
-        _log.warning(
-            "no face detector is installed: using a frontal-face cascade that misses turned heads "
-            "and finds false faces; %s",
-            str(error).rsplit("; ", 1)[-1],
+    model = find("default" if name == AUTO else name, task="detection")
+    opened = {"faceboxes": _faceboxes, "one-stage": _one_stage}.get(model.card.architecture)
+    if opened is None:
+        raise InvalidInputError(
+            f"detector: expected architecture faceboxes or one-stage, "
+            f"got {model.card.architecture!r}"
         )
-        return _cascade(options)
-    return _opened(model, options, device)
+    return opened(model, options, device, search, precision)
 
 
-def _opened(model: InstalledModel, options: DetectorOptions, device: str) -> Detector:
-    architecture = model.card.architecture
-    if architecture == "faceboxes":
-        from facegeo.detect.faceboxes import FaceBoxesDetector
+def _faceboxes(
+    model: InstalledModel,
+    options: DetectorOptions | None,
+    device: str,
+    search: Search | None,
+    precision: str,
+) -> Detector:
+    from facegeo.detect.faceboxes import MAX_HEIGHT, MAX_WIDTH, FaceBoxesDetector
 
-        return FaceBoxesDetector(model, options, device)
-    if architecture == "one-stage":
-        from facegeo.detect.one_stage import OneStageFaces
-
-        network = open_network(model, "onnxruntime", device)
-        return OneStageFaces(network, options, name=model.card.name)
-    raise InvalidInputError(
-        f"detector: expected architecture faceboxes or one-stage, got {architecture!r}"
-    )
+    if search is not None:
+        raise InvalidInputError(
+            f"search: {model.card.name!r} always shrinks photos to {MAX_WIDTH}x{MAX_HEIGHT}; "
+            "only facegeo's own detector can be told how to search"
+        )
+    return FaceBoxesDetector(model, options, device, precision)
 
 
-def _cascade(options: DetectorOptions) -> Detector:
-    from facegeo.detect.cascade import CascadeDetector
+def _one_stage(
+    model: InstalledModel,
+    options: DetectorOptions | None,
+    device: str,
+    search: Search | None,
+    precision: str,
+) -> Detector:
+    from facegeo.detect.one_stage import OneStageFaces
 
-    return CascadeDetector(options)
+    # ONNX Runtime rather than what is fastest for crops: photos come in many sizes, and OpenVINO
+    # compiles for every new one, a quarter of a second each; nor is it faster afterwards.
+    network = open_network(model, "onnxruntime", device, precision)
+    return OneStageFaces(network, options, search, name=model.card.name)

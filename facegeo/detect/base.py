@@ -10,6 +10,10 @@ import numpy as np
 
 from facegeo.errors import InvalidInputError
 
+#: facegeo's own detector reads photos whose sides are multiples of this, as in
+#: facegeo.networks.one_stage; smaller sides are padded.
+SIDE_MULTIPLE = 32
+
 
 @dataclass(frozen=True)
 class DetectorOptions:
@@ -38,6 +42,31 @@ class DetectorOptions:
             raise InvalidInputError(f"max_faces: expected at least 1, got {self.max_faces}")
         if not self.min_size >= 0:
             raise InvalidInputError(f"min_size: expected at least 0 pixels, got {self.min_size}")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How large photos are searched by facegeo's own detector.
+
+    Attributes
+    ----------
+    max_side : int or None
+        A photo whose longer side is more is scaled down to it; None never scales.
+    tile : int or None
+        Side of tiles that a photo larger than ``max_side`` is searched in as well, at its full
+        resolution: finds tiny faces, and takes time in proportion to the photo's area.
+    """
+
+    max_side: int | None = 1280
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_side", "tile"):
+            value = getattr(self, name)
+            if value is not None and value < SIDE_MULTIPLE:
+                raise InvalidInputError(
+                    f"{name}: expected at least {SIDE_MULTIPLE} pixels, got {value}"
+                )
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,18 @@ import cv2
 import numpy as np
 
 from facegeo.backends.base import Backend
-from facegeo.detect.base import Detections, DetectorOptions, select, suppress_overlaps
-from facegeo.errors import InvalidInputError, UnreadableFileError
+from facegeo.detect.base import (
+    SIDE_MULTIPLE,
+    Detections,
+    DetectorOptions,
+    Search,
+    select,
+    suppress_overlaps,
+)
+from facegeo.errors import UnreadableFileError
 
 #: As in facegeo.networks.one_stage, which this module must not import: it needs PyTorch.
 STRIDES = (8, 16, 32, 64)
-SIDE_MULTIPLE = 32
 _UNIT_STRIDES = 2.0
 _LARGEST_LOG = 6.0
 
@@ -31,31 +37,6 @@ _MAX_OVERLAP = 0.35
 
 #: Neighbouring tiles share this part of their side, so that a face up to that size is whole in one.
 _TILE_OVERLAP = 0.25
-
-
-@dataclass(frozen=True)
-class Search:
-    """How large photos are searched.
-
-    Attributes
-    ----------
-    max_side : int or None
-        A photo whose longer side is more is scaled down to it; None never scales.
-    tile : int or None
-        Side of tiles that a photo larger than ``max_side`` is searched in as well, at its full
-        resolution: finds tiny faces, and takes time in proportion to the photo's area.
-    """
-
-    max_side: int | None = 1280
-    tile: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_side", "tile"):
-            value = getattr(self, name)
-            if value is not None and value < SIDE_MULTIPLE:
-                raise InvalidInputError(
-                    f"{name}: expected at least {SIDE_MULTIPLE} pixels, got {value}"
-                )
 
 
 class OneStageFaces:
@@ -80,6 +61,8 @@ class OneStageFaces:
         self._network = network
         self._options = options or DetectorOptions()
         self._search = search or Search()
+        # Suppression goes from the best box down, so what is not reported removes nothing.
+        self._lowest = max(_CANDIDATE_SCORE, self._options.score_threshold)
 
     @classmethod
     def from_file(
@@ -109,10 +92,12 @@ class OneStageFaces:
         boxes: list[list[np.ndarray]] = [[] for _ in photos]
         scores: list[list[np.ndarray]] = [[] for _ in photos]
         for group in _by_size(views):
-            outputs = self._network.run({"photos": np.stack([view.pixels for view in group])})
+            outputs = self._network.run({"photos": _batch(group)})
             grid = cells(*group[0].pixels.shape[:2])
             for k, view in enumerate(group):
-                found, score = candidates(outputs["scores"][k], outputs["distances"][k], grid)
+                found, score = candidates(
+                    outputs["scores"][k], outputs["distances"][k], grid, self._lowest
+                )
                 boxes[view.photo].append(found / np.float32(view.scale) + view.origin)
                 scores[view.photo].append(score)
         return [self._finish(b, s) for b, s in zip(boxes, scores, strict=True)]
@@ -186,7 +171,10 @@ def cells(height: int, width: int) -> np.ndarray:
 
 
 def candidates(
-    scores: np.ndarray, distances: np.ndarray, grid: np.ndarray
+    scores: np.ndarray,
+    distances: np.ndarray,
+    grid: np.ndarray,
+    lowest: float = _CANDIDATE_SCORE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boxes worth comparing, before suppression.
 
@@ -196,6 +184,8 @@ def candidates(
     distances : (4, A) float32
     grid : (A, 3) float32
         Of :func:`cells`.
+    lowest : float
+        Score from which a box is worth it.
 
     Returns
     -------
@@ -203,7 +193,7 @@ def candidates(
         ``xyxy``, pixels of the padded photo.
     scores : (N,) float32
     """
-    chosen = np.flatnonzero(scores > _CANDIDATE_SCORE)
+    chosen = np.flatnonzero(scores >= lowest)
     if len(chosen) > _MAX_CANDIDATES:
         chosen = chosen[np.argpartition(-scores[chosen], _MAX_CANDIDATES)[:_MAX_CANDIDATES]]
     cell = grid[chosen]
@@ -211,6 +201,13 @@ def candidates(
     reach = np.exp(logs) * (_UNIT_STRIDES * cell[:, 2:])
     centre = cell[:, :2]
     return np.concatenate([centre - reach[:, :2], centre + reach[:, 2:]], axis=1), scores[chosen]
+
+
+def _batch(views: Sequence[_View]) -> np.ndarray:
+    """Photos of one size as ``(N, H, W, 3)``; a single one is not copied."""
+    if len(views) == 1:
+        return np.ascontiguousarray(views[0].pixels)[None]
+    return np.stack([view.pixels for view in views])
 
 
 def _by_size(views: Sequence[_View]) -> list[list[_View]]:

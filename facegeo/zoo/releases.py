@@ -8,8 +8,8 @@ from typing import Final
 #: What ``model="default"`` means.
 DEFAULT_MODEL: Final = "synergy-mbv2"
 
-#: What ``detector="default"`` means, and ``"auto"`` looks for.
-DEFAULT_DETECTOR: Final = "faceboxes"
+#: What ``detector="default"`` and ``"auto"`` mean.
+DEFAULT_DETECTOR: Final = "detector"
 
 #: Task -> what ``default`` means.
 DEFAULTS: Final = {

@@ -1,6 +1,7 @@
 """The command line, as a user types it."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -157,15 +158,36 @@ def test_the_evaluation_prints_the_keys_that_tables_are_made_from(models, shared
     assert cv2.imread(str(curve)).shape == (720, 960, 3)
 
 
-def test_the_demo_needs_no_more_than_the_package(cache, tmp_path, monkeypatch, capsys):
+def test_the_demo_needs_no_more_than_the_package(cache, tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.setenv("FACEGEO_OFFLINE", "1")
     monkeypatch.delenv("FACEGEO_SHARED", raising=False)
     picture = tmp_path / "demo.png"
     assert main(["demo", "--out", str(picture)]) == 0
     out = capsys.readouterr().out
-    assert str(picture) in out and "yaw" in out
+    assert str(picture) in out and out.count("yaw") == 1
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
     assert cv2.imread(str(picture)).shape == (512, 512, 3)
     assert not cache.exists()
+
+
+def test_a_large_photo_is_searched_as_the_options_say(cache, tmp_path, sample_photo, capsys):
+    """The face is 6 pixels wide in the whole photo at 320 pixels, and 90 in a tile."""
+    photo = np.full((900, 5000, 3), 128, np.uint8)
+    photo[100:612, 4000:4512] = sample_photo
+    cv2.imwrite(str(tmp_path / "wide.png"), photo)
+    command = ["predict", str(tmp_path / "wide.png"), "--json", "--max-side", "320"]
+
+    def faces_at_the_right_place():
+        (record,) = json.loads(capsys.readouterr().out)
+        boxes = [face["box"] for face in record["faces"]]
+        return sum(4150 < x0 < 4220 < x1 < 4300 for x0, _, x1, _ in boxes)
+
+    assert main(command) == 0
+    assert faces_at_the_right_place() == 0
+    assert main([*command, "--tile", "512"]) == 0
+    assert faces_at_the_right_place() == 1
+    with pytest.raises(SystemExit):
+        main([*command, "--tile", "8"])
 
 
 def test_models_lists_what_ships_and_what_was_imported(cache, shared, capsys):
@@ -175,7 +197,7 @@ def test_models_lists_what_ships_and_what_was_imported(cache, shared, capsys):
     capsys.readouterr()
     assert main(["models", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert sorted(report["installed"]) == ["faceboxes", "synergy-mbv2"]
+    assert sorted(report["installed"]) == ["detector", "faceboxes", "synergy-mbv2"]
     assert report["installed"]["synergy-mbv2"]["mesh"] is True
 
 

@@ -27,6 +27,8 @@ from facegeo.zoo.store import add_files, install
 
 GENERIC = "facegeo-generic.npz"
 
+REAL = Path(facegeo.__file__).parent / "assets"
+
 
 @pytest.fixture
 def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path:
@@ -38,6 +40,13 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path
     monkeypatch.delenv("FACEGEO_SHARED", raising=False)
     monkeypatch.setenv("FACEGEO_OFFLINE", "1")
     return folder
+
+
+@pytest.fixture
+def detector(assets: Path) -> None:
+    """The package's own face detector beside it."""
+    for path in REAL.glob(f"{releases.DEFAULT_DETECTOR}*"):
+        shutil.copy(path, assets)
 
 
 def tiny_card(name: str = "tiny", task: str = "landmarks", **facts) -> Card:
@@ -65,12 +74,14 @@ def tiny(assets: Path, network_bytes: bytes) -> Card:
 
 
 @pytest.mark.parametrize("name", ["tiny", "default"])
-def test_a_shipped_network_gives_landmarks_and_its_own_mesh(tiny, name, monkeypatch, sample_photo):
+def test_a_shipped_network_gives_landmarks_and_its_own_mesh(
+    tiny, detector, name, monkeypatch, sample_photo
+):
     from facegeo.dense import dense_faces
     from facegeo.morphable import MorphableModel
 
     is_default(monkeypatch, "landmarks", "tiny")
-    predictor = FaceGeometry(name, detector="cascade", backend="onnxruntime")
+    predictor = FaceGeometry(name, backend="onnxruntime")
     assert predictor.info()["model"] == "tiny" and not cache_dir().exists()
     (face,) = predictor(sample_photo, boxes=[[180, 70, 270, 180]])
     rows = MorphableModel.generic().landmark_rows
@@ -80,7 +91,7 @@ def test_a_shipped_network_gives_landmarks_and_its_own_mesh(tiny, name, monkeypa
     assert np.abs(dense.vertices[0] - face.mesh.vertices).max() < 0.01
 
 
-def test_the_commands_know_it(tiny, monkeypatch, tmp_path, sample_photo, capsys):
+def test_the_commands_know_it(tiny, detector, monkeypatch, tmp_path, sample_photo, capsys):
     import json
 
     import cv2
@@ -88,10 +99,10 @@ def test_the_commands_know_it(tiny, monkeypatch, tmp_path, sample_photo, capsys)
     cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
     is_default(monkeypatch, "landmarks", "tiny")
     photo = str(tmp_path / "photo.png")
-    command = ["predict", photo, "--detector", "cascade", "--json"]
+    command = ["predict", photo, "--json"]
     assert main([*command, "--model", "default"]) == 0
     (result,) = json.loads(capsys.readouterr().out)
-    assert len(result["faces"]) >= 1
+    assert len(result["faces"]) == 1
     assert main(["models", "--json"]) == 0
     entry = json.loads(capsys.readouterr().out)["installed"]["tiny"]
     assert entry["shipped"] and entry["mesh"]
@@ -101,7 +112,7 @@ def test_the_commands_know_it(tiny, monkeypatch, tmp_path, sample_photo, capsys)
 
 
 def test_an_8_bit_network_in_the_package_is_what_auto_takes(
-    assets, network_bytes, monkeypatch, caplog
+    assets, detector, network_bytes, monkeypatch, caplog
 ):
     """The wheel brings the fast path: no export, no cache, no choice."""
     pytest.importorskip("onnx")
@@ -114,7 +125,9 @@ def test_an_8_bit_network_in_the_package_is_what_auto_takes(
     assert len(small) < 0.45 * len(network_bytes)
     shared = {"morphable": GENERIC}
     shipped.write_shipped(tiny_card(), network_bytes, shared, {"network-int8": small})
-    assert (assets / "tiny-int8.onnx").read_bytes() == small and list_models() == ["tiny"]
+    assert (assets / "tiny-int8.onnx").read_bytes() == small and list_models("landmarks") == [
+        "tiny"
+    ]
     monkeypatch.setattr(backends, "runs_int8_exactly", lambda: True)
     predictor = FaceGeometry("tiny")
     assert predictor.info()["precision"] == "int8" and not cache_dir().exists()
@@ -193,9 +206,6 @@ def test_a_detector_of_an_unknown_kind_is_refused(assets):
     shipped.write_shipped(tiny_card("detector", "detection", architecture="crystal-ball"), b"onnx")
     with pytest.raises(InvalidInputError, match="crystal-ball"):
         open_detector("detector")
-
-
-REAL = Path(facegeo.__file__).parent / "assets"
 
 
 def test_every_json_file_among_the_assets_is_a_card():

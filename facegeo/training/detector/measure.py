@@ -1,8 +1,7 @@
-"""What a detector is to reach beyond data sets: tiny faces, demo photos, time. For its card."""
+"""What a detector is to reach beyond data sets: tiny faces, demo photos. For its card."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,28 +66,6 @@ def on_photos(
         for file, frames in clips.items():
             single = sum(count(frame) == 1 for frame in frames)
             report[name][file] = f"one box on {single} of {len(frames)} frames"
-    return report
-
-
-def speed(detectors: Mapping[str, Detector], rounds: int = 15) -> dict[str, Any]:
-    """Median milliseconds of a whole call, the detectors taking turns.
-
-    ``ratio`` is that of the first detector to the last one.
-    """
-    rng = np.random.default_rng(0)
-    report: dict[str, Any] = {}
-    for width, height in ((640, 480), (1280, 720)):
-        photo = cv2.resize(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8), (width, height))
-        times: dict[str, list[float]] = {name: [] for name in detectors}
-        for turn in range(rounds + 2):
-            for name, detect in detectors.items():
-                start = time.perf_counter()
-                detect(photo)
-                if turn >= 2:
-                    times[name].append(time.perf_counter() - start)
-        medians = {name: 1e3 * float(np.median(values)) for name, values in times.items()}
-        first, *_, last = medians.values()
-        report[f"{width}x{height}"] = medians | {"ratio": first / last}
     return report
 
 
