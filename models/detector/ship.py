@@ -111,6 +111,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="S",
         help="score of the trained network that becomes 0.5, the default threshold, in what ships",
     )
+    parser.add_argument(
+        "--box-scale",
+        type=float,
+        nargs=2,
+        default=(1.0, 1.0),
+        metavar=("X", "Y"),
+        help="by which width and height of the trained network's boxes are multiplied in what "
+        "ships, so that they are as large as those of faceboxes",
+    )
     parser.add_argument("--no-int8", action="store_true", help="ship it in float32 alone")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
     options = parser.parse_args(arguments)
@@ -122,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threshold=options.threshold,
         int8=not options.no_int8,
         face_score=options.face_score,
+        box_scale=tuple(options.box_scale),
     )
 
 
@@ -203,17 +213,26 @@ def ship(
     return figures
 
 
-def recentred(network: OneStageDetector, face_score: float) -> OneStageDetector:
-    """The network, changed in place, with scores shifted so that ``face_score`` becomes 0.5.
+def calibrated(
+    network: OneStageDetector, face_score: float, box_scale: tuple[float, float] = (1.0, 1.0)
+) -> OneStageDetector:
+    """The network, changed in place, with scores and boxes as users expect them.
 
     Focal losses leave scores that are no probabilities: where they part faces from what is none is
-    measured, and then it is the default threshold that users need not change.
+    measured (``face_score``), and then it is the default threshold that users need not change. Faces
+    in composed scenes are cut out of narrow crops, so in photos the boxes come out a little larger
+    than the teacher's: ``box_scale`` takes that back, for the distances are logarithms.
     """
     if not 0 < face_score < 1:
         raise InvalidInputError(f"face_score: expected a number within 0..1, got {face_score}")
+    if min(box_scale) <= 0:
+        raise InvalidInputError(f"box_scale: expected positive numbers, got {box_scale}")
+    width, height = (math.log(scale) for scale in box_scale)
     with torch.no_grad():
         for head in network.heads:
-            head.get_parameter("bias")[0] -= math.log(face_score / (1 - face_score))
+            bias = head.get_parameter("bias")
+            bias[0] -= math.log(face_score / (1 - face_score))
+            bias[1:] += torch.tensor([width, height, width, height])
     return network
 
 
