@@ -261,14 +261,19 @@ def test_in_8_bits_it_is_small_and_its_heads_stay_exact(script, onnx, data, monk
     assert len(read) == 4  # the heads: score and sides stay in float32
 
 
-def test_the_score_of_a_face_becomes_the_default_threshold(script, random_detector):
+def test_scores_and_boxes_are_calibrated(script, random_detector):
     photos = torch.randint(0, 256, (1, 64, 96, 3), dtype=torch.uint8)
     before, distances = random_detector[0](photos)
-    same, _ = script.recentred(copy.deepcopy(random_detector[0]), 0.5)(photos)
+    same, _ = script.calibrated(copy.deepcopy(random_detector[0]), 0.5)(photos)
     assert torch.equal(same, before)
-    after, untouched = script.recentred(copy.deepcopy(random_detector[0]), 0.7)(photos)
+    after, untouched = script.calibrated(copy.deepcopy(random_detector[0]), 0.7)(photos)
     assert torch.equal(untouched, distances)
     shift = torch.logit(before) - torch.logit(after)
     assert torch.allclose(shift, torch.logit(torch.tensor(0.7)).expand_as(shift), atol=1e-3)
+    _, smaller = script.calibrated(copy.deepcopy(random_detector[0]), 0.5, (0.8, 0.5))(photos)
+    parts = (smaller - distances).exp().transpose(1, 2)
+    assert torch.allclose(parts, torch.tensor([0.8, 0.5, 0.8, 0.5]).expand_as(parts), atol=1e-4)
+    with pytest.raises(InvalidInputError, match="box_scale"):
+        script.calibrated(random_detector[0], 0.5, (0.0, 1.0))
     with pytest.raises(InvalidInputError, match="face_score"):
-        script.recentred(random_detector[0], 1.0)
+        script.calibrated(random_detector[0], 1.0)

@@ -143,6 +143,7 @@ def ship(
     threshold: float = 0.5,
     int8: bool = True,
     face_score: float = 0.5,
+    box_scale: tuple[float, float] = (1.0, 1.0),
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
 
@@ -154,7 +155,7 @@ def ship(
         If the network is larger than a detector may be, or the score is none.
     """
     found = checkpoint.load(run / "checkpoint.safetensors")
-    network = recentred(averaged_network(found), face_score)
+    network = calibrated(averaged_network(found), face_score, box_scale)
     low = DetectorOptions(detection.CURVE_SCORE)
     faceboxes = open_detector("faceboxes", low)
     onnx, difference = proven_onnx(network, data.dev)
@@ -189,6 +190,7 @@ def ship(
         "of_steps": found.config.get("steps"),
         "threshold": threshold,
         "trained_score_of_0.5": face_score,
+        "box_scale": box_scale,
         "onnx": report
         | {
             "bytes": len(onnx),
@@ -327,6 +329,7 @@ def card_text(figures: dict[str, Any]) -> str:
         "steps": steps,
         "threshold": f"{figures['threshold']:g}",
         "face_score": f"{figures['trained_score_of_0.5']:g}",
+        "box_scale": " and ".join(f"{scale:g}" for scale in figures["box_scale"]),
         "dev": _dev_table(figures["aflw2000_3d_dev"]),
         "targets": _targets_table(figures["targets"]),
         "backgrounds": str(figures["backgrounds"]["photos"]),
