@@ -221,9 +221,9 @@ def calibrated(
     """The network, changed in place, with scores and boxes as users expect them.
 
     Focal losses leave scores that are no probabilities: where they part faces from what is none is
-    measured (``face_score``), and then it is the default threshold that users need not change. Faces
-    in composed scenes are cut out of narrow crops, so in photos the boxes come out a little larger
-    than the teacher's: ``box_scale`` takes that back, for the distances are logarithms.
+    measured (``face_score``), and then it is the default threshold that users need not change.
+    Faces in composed scenes are cut out of narrow crops, so in photos the boxes come out a little
+    larger than the teacher's: ``box_scale`` takes that back, for the distances are logarithms.
     """
     if not 0 < face_score < 1:
         raise InvalidInputError(f"face_score: expected a number within 0..1, got {face_score}")

@@ -33,7 +33,7 @@ def draw_lettering(photo: np.ndarray, rng: np.random.Generator) -> None:
     photo : (H, W, 3) uint8
     """
     for _ in range(int(rng.integers(1, 5))):
-        line = _line(rng)
+        line = _line(rng) if rng.random() < 0.5 else _glyphs(rng)
         height = float(np.exp(rng.uniform(*np.log(_HEIGHTS))))
         scale = height / line.shape[0]
         size = max(round(line.shape[1] * scale * rng.uniform(0.7, 1.3)), 1), max(round(height), 1)
@@ -44,7 +44,11 @@ def draw_lettering(photo: np.ndarray, rng: np.random.Generator) -> None:
             pad = round(height * rng.uniform(0.1, 0.8))
             bar = np.full((size[1] + 2 * pad, size[0] + 4 * pad), rng.uniform(0.5, 1), np.float32)
             _paint(photo, bar, (round(left) - 2 * pad, round(top) - pad), ground)
-        _paint(photo, mask * np.float32(rng.uniform(0.7, 1)), (round(left), round(top)), ink)
+        at = (round(left), round(top))
+        if rng.random() < 0.3:  # an outline, as subtitles have
+            wider = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=1 + size[1] // 30)
+            _paint(photo, wider, at, ground)
+        _paint(photo, mask * np.float32(rng.uniform(0.7, 1)), at, ink)
 
 
 def _line(rng: np.random.Generator) -> np.ndarray:
@@ -61,6 +65,27 @@ def _line(rng: np.random.Generator) -> np.ndarray:
     picture = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
     ImageDraw.Draw(picture).text((-left, -top), text, 255, _font(), stroke_width=stroke)
     return np.asarray(picture)
+
+
+def _glyphs(rng: np.random.Generator) -> np.ndarray:
+    """A line of signs of many strokes, as dense as Chinese characters, as a mask."""
+    width = int(rng.integers(3, 9))
+    return np.hstack([_glyph(width, rng) for _ in range(int(rng.integers(1, _MOST_LETTERS // 2)))])
+
+
+def _glyph(width: int, rng: np.random.Generator) -> np.ndarray:
+    """Strokes between points of a grid: mostly level or upright, some slanting, some boxes."""
+    cell = np.zeros((_DRAWN_PX, _DRAWN_PX), np.uint8)
+    grid = np.linspace(8, _DRAWN_PX - 9, 6).astype(int)
+    for _ in range(int(rng.integers(4, 11))):
+        (x0, y0), (x1, y1) = (rng.choice(grid, 2).tolist() for _ in range(2))
+        kind = rng.random()
+        if kind < 0.15:
+            cv2.rectangle(cell, (x0, y0), (x1, y1), 255, width)
+        else:
+            end = (x1, y0) if kind < 0.5 else (x0, y1) if kind < 0.75 else (x1, y1)
+            cv2.line(cell, (x0, y0), end, 255, width, cv2.LINE_AA)
+    return cell
 
 
 @lru_cache(maxsize=1)

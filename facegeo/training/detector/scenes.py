@@ -31,7 +31,7 @@ SMALLEST_FACE, LARGEST_FACE = 14.0, 560.0
 _MOSAICS, _TEXTURES = 0.2, 0.07
 
 #: Part of the other scenes that have lettering behind the faces.
-_LETTERED = 0.4
+_LETTERED = 0.5
 
 #: Part of the faces that are drawn evenly from ranges of yaw this wide, in degrees; the others come
 #: as often as the data have them, which is mostly frontal.
