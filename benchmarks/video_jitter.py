@@ -1,6 +1,9 @@
 """Jitter and delay of the smoothing: a still photo under sensor noise, turns, a blink.
 
-    python benchmarks/video_jitter.py --photo photo.jpg
+    python benchmarks/video_jitter.py
+    python benchmarks/video_jitter.py --photo clip.mp4 --name news-clip
+
+Without a photo it is the sample photo, of a video it is the first frame.
 
 The raw signal is real: landmarks and rotations of one photo under 200 draws of noise with a
 standard deviation of 3, each through crop and network; and once more through the whole stream,
@@ -23,10 +26,12 @@ import numpy as np
 from facegeo import Face, FaceGeometry, crop
 from facegeo.bench.timing import machine
 from facegeo.files import write_bytes
-from facegeo.images import encode_photo, load_photo
+from facegeo.images import PHOTO_SUFFIXES, encode_photo, load_photo
 from facegeo.pose import euler_from_rotation, rotation_from_euler
+from facegeo.sample import sample_photo
 from facegeo.track.rotations import rotation_difference
 from facegeo.track.smoothing import Smoothing, landmark_filter, rotation_filter
+from facegeo.video.sources import open_source
 
 FRAMES = 200
 SIGMA = 3.0
@@ -48,6 +53,19 @@ class Still:
     def size(self) -> float:
         """Larger side of the landmarks' box, pixels."""
         return float(np.ptp(self.landmarks.mean(axis=0)[:, :2], axis=0).max())
+
+
+def picture(path: Path | None) -> np.ndarray:
+    """A photo, the first frame of a video, or the sample photo."""
+    if path is None:
+        return sample_photo()
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return load_photo(path)
+    source = open_source(path)
+    try:
+        return next(source.frames())[1]
+    finally:
+        source.close()
 
 
 def around(photo: np.ndarray, face: Face) -> np.ndarray:
@@ -222,20 +240,21 @@ def draw(curves: dict[str, tuple]) -> np.ndarray:
 def main() -> None:
     """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--photo", type=Path, required=True)
+    parser.add_argument("--photo", type=Path, help="photo or video")
+    parser.add_argument("--name", default="portrait", help="of the picture, in the results")
     parser.add_argument("--model", default="default")
     parser.add_argument("--detector", default="auto")
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     predictor = FaceGeometry(options.model, detector=options.detector)
-    photo = load_photo(options.photo)
+    photo = picture(options.photo)
     photo = around(photo, predictor(photo)[0])
     still = measure_still(predictor, photo)
     figures, curves = evaluate(still, options.fps, Smoothing())
     figures["stream_reduction"] = measure_stream(predictor, photo)
     report = {
-        "picture": options.photo.stem,
+        "picture": options.name,
         "face_px": still.size,
         "model": predictor.card.name,
         "fps": options.fps,
@@ -245,7 +264,7 @@ def main() -> None:
     }
     text = json.dumps(report, indent=1) + "\n"
     print(text, end="")
-    write_bytes(options.out / f"video-jitter-{options.photo.stem}.json", text.encode())
+    write_bytes(options.out / f"video-jitter-{options.name}.json", text.encode())
     write_bytes(options.out / "video_jitter.png", encode_photo(draw(curves), ".png"))
 
 

@@ -24,6 +24,13 @@ def test_noise_falls_to_a_quarter(fps):
     assert raw[50:].std() / filtered(raw, fps)[50:].std() > 4
 
 
+def test_noise_of_columns_that_are_not_judged_is_no_motion():
+    raw = np.random.default_rng(0).normal(0, NOISE, (300, 30, 3)) * [1, 1, 8]
+    assert raw[50:].std() / filtered(raw)[50:].std() < 2
+    judged = filtered(raw, judged=slice(0, 2))
+    assert (raw[50:].std(axis=(0, 1)) / judged[50:].std(axis=(0, 1)) > 4).all()
+
+
 @pytest.mark.parametrize("per_frame", [1.0, 10.0])
 def test_steady_motion_lags_a_frame_at_most(per_frame):
     # In noises a frame: the slowest turn that must be followed, and a fast one.
