@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import type_check
 from shared_material import shared_folder
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    type_check.start(session)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    type_check.stop(config)
 
 
 @pytest.fixture(scope="session")

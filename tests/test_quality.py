@@ -6,6 +6,7 @@ import sys
 import tomllib
 
 import pytest
+import type_check
 from shared_material import REPOSITORY
 
 
@@ -20,11 +21,12 @@ def test_ruff(command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_types():
+def test_types(request):
+    """It was started when the tests were."""
     pytest.importorskip("mypy")
     pytest.importorskip("torch", reason="its types are checked against")
-    result = run(sys.executable, "-m", "mypy")
-    assert result.returncode == 0, result.stdout + result.stderr
+    code, said = type_check.finished(request.config)
+    assert code == 0, said
 
 
 def test_the_documentation_speaks_of_commands_that_exist():
