@@ -32,7 +32,8 @@ _HALVED: Final = {"Conv", "Clip", "Relu", "Add", "BatchNormalization", "ReduceMa
 #: the score and the four sides of a box.
 _FEW_CHANNELS: Final = 5
 
-#: Constants of so many numbers that stay in float32 in an int8 graph are stored in 16 bits.
+#: Matrices of so many numbers are in 8 bits in an int8 graph; other constants of so many numbers
+#: are stored in 16 bits there.
 _LARGE: Final = 100_000
 
 #: Crops that pass the network together while ranges are collected.
@@ -91,9 +92,9 @@ def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
     """Convolutions in 8 bits: Q/DQ pairs around them, weights per channel.
 
     The sums of residual blocks, the heads and the geometry stay in float32. The crops' bytes go
-    into the first convolution as they are. Large matrices among what stays in float32 (the
-    refinement's, half of such a file otherwise) are stored in float16 and widened by the engine
-    when it loads them.
+    into the first convolution as they are. A matrix as large as the refinement's (a fifth of the
+    network's bytes, read again for every few faces) is in 8 bits, too; others that are large and
+    stay in float32 are stored in float16 and widened by the engine when it loads them.
 
     Parameters
     ----------
@@ -114,6 +115,7 @@ def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     model = onnx.load_from_string(simplified(graph))
+    _pool_points(model)
     entry = _Entry.of(model)
     overrides: dict[str, Any] = {}
     if entry is not None:
@@ -122,6 +124,11 @@ def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
         _drop_unused(model)
     # Tells the quantiser that the graph is prepared, which it is: constants are folded.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    products = [node for node in model.graph.node if node.op_type == "Gemm"]
+    large = [node for node in products if _is_large(node, model)]
+    # Symmetric: OpenVINO multiplies matrices in 8 bits only without a zero point.
+    symmetric = {"quant_type": QuantType.QInt8, "symmetric": True}
+    overrides |= {node.input[0]: [symmetric] for node in large}
     kept = [node.name for node in model.graph.node if _is_sensitive(node, model)]
     _log.info("%d convolutions stay in float32: %s", len(kept), ", ".join(kept))
     with tempfile.TemporaryDirectory() as folder:
@@ -131,8 +138,8 @@ def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
             path,
             _Crops(model.graph.input[0].name, crops),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Clip", "Relu"],
-            nodes_to_exclude=kept,
+            op_types_to_quantize=["Conv", "Clip", "Relu", "MaxPool", "Gemm"],
+            nodes_to_exclude=kept + [node.name for node in products if node not in large],
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -232,6 +239,37 @@ class _Entry:
         self._conv.input[2] = "entry_bias"
 
 
+def _pool_points(model: onnx.ModelProto) -> None:
+    """The largest of every channel over all points as a pooling, which engines have in 8 bits.
+
+    For a reduction over the last axis OpenVINO puts channels before points again, which takes twice
+    as long as the reduction itself.
+    """
+    import onnx
+
+    values = _initializers(model)
+    inferred = onnx.shape_inference.infer_shapes(model).graph.value_info
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred}
+    for place, node in reversed([*enumerate(model.graph.node)]):
+        if node.op_type != "ReduceMax" or len(node.input) != 2:
+            continue
+        shape, axes = shapes.get(node.input[0], []), values.get(node.input[1])
+        keeps = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
+        over_points = axes is not None and axes.tolist() in ([2], [-1])
+        if len(shape) != 3 or shape[2] <= 0 or keeps or not over_points:
+            continue
+        pooled = f"{node.output[0]}_pooled"
+        new = [
+            onnx.helper.make_node("MaxPool", [node.input[0]], [pooled], kernel_shape=[shape[2]]),
+            onnx.helper.make_node("Squeeze", [pooled, node.input[1]], [node.output[0]]),
+        ]
+        for part in new:
+            part.name = f"{part.op_type}_{node.output[0]}"
+        model.graph.node.remove(node)
+        for offset, part in enumerate(new):
+            model.graph.node.insert(place + offset, part)
+
+
 class _Halving:
     """Nodes of a graph in 16 bits, with casts where they meet the others."""
 
@@ -315,6 +353,12 @@ def _is_sensitive(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
     groups = next((a.i for a in node.attribute if a.name == "group"), 1)
     points_in = shape[1] * groups <= _FEW_CHANNELS and len(shape) == 3
     return bool(points_in or shape[0] <= _FEW_CHANNELS)
+
+
+def _is_large(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
+    """A product with a constant matrix of at least :data:`_LARGE` numbers."""
+    value = _initializers(model).get(node.input[1])
+    return value is not None and value.size >= _LARGE
 
 
 def _initializers(model: onnx.ModelProto) -> dict[str, np.ndarray]:

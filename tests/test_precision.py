@@ -106,6 +106,27 @@ def test_bytes_enter_the_int8_graph_exactly_and_points_stay_float(tiny):
     assert exact == [(64, 3, 1), (3, 128, 1)]  # points in, and their shifts out
 
 
+def test_the_refinement_is_pooled_and_multiplied_in_8_bits(tiny, openvino_of):
+    assert "ReduceMax" in {
+        n.op_type for n in onnx.load_from_string(tiny.read("network")).graph.node
+    }
+    graph = onnx.load_from_string(tiny.read("network-int8")).graph
+    makers = {out: node.op_type for node in graph.node for out in node.output}
+    (pool,) = (node for node in graph.node if node.op_type == "MaxPool")
+    assert makers[pool.input[0]] == "DequantizeLinear"
+    assert "ReduceMax" not in {node.op_type for node in graph.node}
+    products = [node for node in graph.node if node.op_type == "Gemm"]
+    quantised = [node for node in products if makers.get(node.input[1]) == "DequantizeLinear"]
+    assert len(quantised) == 1 and len(products) > 4  # the heads stay in float32
+    ops = [op.get_rt_info() for op in openvino_of("int8")._compiled.runtime_ops()]
+    kinds = {
+        str(info["runtimePrecision"].value)
+        for info in ops
+        if str(info["layerType"].value) in ("FullyConnectedQuantizedLegacy", "MaxPool")
+    }
+    assert kinds <= {"i8", "u8"} and kinds
+
+
 def test_bfloat16_is_rounded_as_pytorch_rounds():
     import torch
 
