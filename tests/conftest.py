@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,17 @@ def shared() -> Path:
     if folder is None:
         pytest.skip("reference material is not here (set FACEGEO_SHARED)")
     return folder
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Programs that the test starts can be interrupted.
+
+    Shells start what runs in the background with SIGINT ignored, and programs inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -231,7 +231,7 @@ def test_the_version_is_that_of_the_package(capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_an_interrupt_ends_with_130_and_valid_json(models, album, tmp_path):
+def test_an_interrupt_ends_with_130_and_valid_json(models, album, tmp_path, interruptible):
     folder = tmp_path / "many"
     folder.mkdir()
     for index in range(3000):

@@ -80,7 +80,7 @@ def test_an_encoder_that_fails_is_heard_and_nobody_waits_forever(tmp_path, monke
         writer.write(picture(0), 99)
 
 
-def test_an_interrupt_leaves_good_files(tmp_path):
+def test_an_interrupt_leaves_good_files(tmp_path, interruptible):
     program = """
         import sys, time
         import numpy as np
