@@ -119,10 +119,10 @@ def _figures(report: Report) -> list[tuple[str, str]]:
 
 
 def _best(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The fastest engine of each task and batch."""
-    fastest: dict[tuple[str, int], Mapping[str, Any]] = {}
+    """The fastest engine of each task, model and batch."""
+    fastest: dict[tuple[str, str, int], Mapping[str, Any]] = {}
     for row in rows:
-        key = (row["task"], row["batch"])
+        key = (row["task"], row["model"], row["batch"])
         if key not in fastest or row["fps"] > fastest[key]["fps"]:
             fastest[key] = row
     return list(fastest.values())

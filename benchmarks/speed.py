@@ -15,7 +15,7 @@ from facegeo.files import write_bytes
 
 #: Benchmark -> options.
 BENCHMARKS = {
-    "fps": ("--batches", "1", "64"),
+    "fps": ("--model", "default", "synergy-fast", "--batches", "1", "64"),
     "crops": (),
     "photo": (),
     "detectors": (),

@@ -38,11 +38,11 @@ def test_the_predictor_benchmarks(models, capsys, monkeypatch):
     results = json.loads(capsys.readouterr().out)["results"]
     assert set(results) == {"batch_1", "batch_64"}
     assert np.isfinite(results["batch_64"]["fps_kept_of_bare"])
-    command = ["photo", "--model", "mb05", "--detector", "cascade", "--rounds", "2", "--json"]
+    command = ["photo", "--model", "mb05", "--detector", "faceboxes", "--rounds", "2", "--json"]
     assert main(command) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert results["time_over_sum_of_parts"] > 0 and results["runs"]["model"] == "mb05"
-    assert results["runs"]["detector"] == "cascade" and results["photo"] == "640x480"
+    assert results["runs"]["detector"] == "faceboxes" and results["photo"] == "640x480"
     for name in ("predictor_and_mesh", "upstream", "upstream_detector", "upstream_network"):
         assert 0 < results[name]["p50_ms"] <= results[name]["p95_ms"]
     assert 0 < results["time_over_upstream"] <= results["time_over_upstream_p95"]
@@ -62,7 +62,7 @@ def test_the_video_benchmark(cache, tmp_path, capsys, sample_photo):
     assert main(["video", str(clip), *arguments, "12", "--memory-frames", "60", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     results = report["results"]
-    assert report["machine"]["av"] and results["runs"]["detector"] == "cascade"
+    assert report["machine"]["av"] and results["runs"]["detector"] == "faceboxes"
     assert results["clip"] == {
         **{"name": "face.mp4", "width": 256, "height": 256},
         "frames_of_a_loop": 12,

@@ -12,6 +12,7 @@ from facegeo.evaluation.aflw2000 import Aflw2000, evaluate
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``facegeo-bench accuracy``."""
+    parser.add_argument("--model", default="default", help="landmark model")
     add_engine_choice(parser)
     parser.add_argument(
         "--data",

@@ -34,8 +34,7 @@ class Engines:
 
 
 def add_engine_choice(parser: argparse.ArgumentParser) -> None:
-    """``--model``, ``--backends``, ``--precisions``, ``--device``."""
-    parser.add_argument("--model", default="default", help="landmark model")
+    """``--backends``, ``--precisions``, ``--device``."""
     parser.add_argument("--backends", nargs="+", choices=[*BACKENDS], default=[*BACKENDS])
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=[*PRECISIONS])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

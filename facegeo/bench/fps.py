@@ -44,6 +44,9 @@ _KEYS = ("task", "model", "backend", "precision", "batch")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``facegeo-bench fps``."""
+    parser.add_argument(
+        "--model", nargs="+", default=["default"], metavar="MODEL", help="landmark models"
+    )
     add_engine_choice(parser)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=[*TASKS])
     parser.add_argument("--batches", type=int, nargs="+", default=list(DEFAULT_BATCHES))
@@ -60,14 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Run with parsed options."""
     before = {} if args.compare is None else read_rows(args.compare)
-    engines = open_engines(args.model, args.backends, args.precisions, args.device)
-    rows, skipped = run_fps_benchmark(engines.running, args.tasks, args.batches, args.rounds)
+    rows: list[dict[str, Any]] = []
+    not_measured: dict[str, str] = {}
+    for model in args.model:
+        engines = open_engines(model, args.backends, args.precisions, args.device)
+        found, skipped = run_fps_benchmark(engines.running, args.tasks, args.batches, args.rounds)
+        rows += found
+        whys = engines.not_measured | skipped
+        not_measured |= {f"{model}, {what}": why for what, why in whys.items()}
     compare(rows, before)
     if args.plot is not None:
         if not rows:
-            raise InvalidInputError(f"--plot: nothing was measured ({skipped})")
+            raise InvalidInputError(f"--plot: nothing was measured ({not_measured})")
         write_bytes(args.plot, draw_rates(rows))
-    return {"rows": rows, "not_measured": engines.not_measured | skipped}
+    return {"rows": rows, "not_measured": not_measured}
 
 
 def run_fps_benchmark(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 
 _WIDTH, _LEAST_HEIGHT = 1100, 720
 _ROW = 26  # of the legend
-_LEFT, _RIGHT, _TOP, _BOTTOM = 110, 330, 50, 80
+_LEFT, _RIGHT, _TOP, _BOTTOM = 110, 380, 50, 80
 _INK, _GRID = (60, 60, 60), (225, 225, 225)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _COLOURS = (
@@ -32,9 +32,10 @@ _MARKS = {
 def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Rows of ``facegeo-bench fps`` as a PNG; both axes logarithmic.
 
-    A colour an engine and precision, a mark a task.
+    A colour an engine and precision of a model, a mark a task.
     """
-    count = len({(row["backend"], row["precision"], row["task"]) for row in rows})
+    models = {row["model"] for row in rows}
+    count = len({(_engine(row, models), row["task"]) for row in rows})
     full_height = max(_LEAST_HEIGHT, _TOP + _ROW * (count + 1))
     image = np.full((full_height, _WIDTH, 3), 255, np.uint8)
     batches = sorted({int(row["batch"]) for row in rows})
@@ -51,7 +52,7 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
     _draw_axes(image, at, batches, decades, 2.0 ** span[1])
     lines: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for row in rows:
-        line = lines.setdefault((f"{row['backend']} {row['precision']}", row["task"]), [])
+        line = lines.setdefault((_engine(row, models), row["task"]), [])
         line.append(at(row["batch"], row["fps"]))
     engines = list(dict.fromkeys(engine for engine, _ in lines))
     for number, ((engine, task), points) in enumerate(lines.items()):
@@ -62,6 +63,12 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
             cv2.drawMarker(image, point, colour, _MARKS[task], 12, 2, cv2.LINE_AA)
         _write(image, f"{engine}, {task}", (_WIDTH - _RIGHT + 48, row_y + 5))
     return cv2.imencode(".png", image)[1].tobytes()
+
+
+def _engine(row: Mapping[str, Any], models: Collection[str]) -> str:
+    """What a line is called; by its model too where there are several."""
+    engine = f"{row['backend']} {row['precision']}"
+    return engine if len(models) == 1 else f"{row['model']} {engine}"
 
 
 def _draw_axes(
