@@ -58,7 +58,7 @@ def test_the_video_benchmark(cache, tmp_path, capsys, sample_photo):
     pytest.importorskip("av", reason="video needs the extra [video]")
     face = cv2.resize(sample_photo[:384, :384], (256, 256), interpolation=cv2.INTER_AREA)
     clip = write_clip(tmp_path / "face.mp4", 6, (256, 256), make=lambda *_: face)
-    arguments = ["--detector", "cascade", "--draw", "landmarks", "--loops", "2", "--live-frames"]
+    arguments = ["--draw", "landmarks", "--loops", "2", "--live-frames"]
     assert main(["video", str(clip), *arguments, "12", "--memory-frames", "60", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     results = report["results"]

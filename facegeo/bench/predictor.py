@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_photo_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``facegeo-bench photo``."""
     add_arguments(parser)
-    parser.add_argument("--detector", default="auto", help="auto, cascade or a detection model")
+    parser.add_argument("--detector", default="auto", help="auto or a detection model")
 
 
 def main_crops(args: argparse.Namespace) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``facegeo-bench video``."""
     parser.add_argument("clip", metavar="CLIP", help="a video; its first 250 frames are used")
     parser.add_argument("--model", default="default", help="shipped or installed landmark model")
-    parser.add_argument("--detector", default="auto", help="auto, cascade or an installed model")
+    parser.add_argument("--detector", default="auto", help="auto or a detection model")
     parser.add_argument("--draw", default="mesh", help="what is drawn on the encoded frames")
     parser.add_argument("--loops", type=int, default=10, help="each forwards and backwards")
     parser.add_argument("--live-fps", type=float, default=30.0, help="frames a second, live mode")
