@@ -125,6 +125,9 @@ class _Compiled:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         crops = np.ascontiguousarray(inputs[self._input])
+        if len(crops) == 0:  # a pooling refuses none
+            one = self.run({self._input: np.zeros((1, *crops.shape[1:]), crops.dtype)})
+            return {name: value[:0] for name, value in one.items()}
         parts: list[dict[str, np.ndarray]] = []
         with self._lock:
             if not self._crop:
@@ -138,7 +141,7 @@ class _Compiled:
             if len(rest) == 1:
                 self._one = self._one or _Requests(self._compile(1, "LATENCY"))
                 parts += self._one.run([rest])
-            elif len(rest) or not parts:
+            elif len(rest):
                 parts += self._any.run([rest])
         if len(parts) == 1:
             return parts[0]
