@@ -62,7 +62,7 @@ def test_the_video_benchmark(cache, tmp_path, capsys, sample_photo):
     assert main(["video", str(clip), *arguments, "12", "--memory-frames", "60", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     results = report["results"]
-    assert report["machine"]["av"] and results["runs"]["detector"] == "faceboxes"
+    assert report["machine"]["av"] and results["runs"]["detector"] == "detector"
     assert results["clip"] == {
         **{"name": "face.mp4", "width": 256, "height": 256},
         "frames_of_a_loop": 12,

@@ -341,7 +341,7 @@ def test_fps_compares_with_float32_and_with_an_earlier_report(tiny, tmp_path, ca
         if row["precision"] == "fp32":  # the fastest way to run it counts, ours or a plain session
             ours = row["baseline"] == "onnxruntime fp32"
             assert row["speedup_over_fp32_onnxruntime"] == pytest.approx(1) or not ours
-    assert "onnxruntime bf16 on auto" in results["not_measured"]
+    assert "tiny, onnxruntime bf16 on auto" in results["not_measured"]
     assert cv2.imread(str(plot)).std() > 10
     before = fps.read_rows(report)
     fps.compare(rows, before)
