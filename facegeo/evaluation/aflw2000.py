@@ -114,7 +114,7 @@ class Aflw2000:
         return np.array([_angles(files, index) for index in range(len(self))])
 
     def readable(
-        self, source: InputKind, skipped: Skipped
+        self, source: InputKind, skipped: Skipped, size: int = crop.CROP_SIZE
     ) -> tuple[Aflw2000, np.ndarray, np.ndarray]:
         """The faces that can be used; the others are named by ``skipped``.
 
@@ -122,8 +122,8 @@ class Aflw2000:
         -------
         data : Aflw2000
             Those faces only.
-        crops : (N, 120, 120, 3) uint8
-            BGR, the data set's own or cut from the photos.
+        crops : (N, size, size, 3) uint8
+            BGR, the data set's own (of side 120, made smaller) or cut from the photos.
         poses_deg : (N, 3) float64
             Annotated yaw, pitch, roll.
 
@@ -142,12 +142,14 @@ class Aflw2000:
                 angle = _angles(files, index)
                 (picture,) = decoded(pictures, [index])
                 if source == "photos":
-                    (picture,) = crop.crop_faces(picture, self.rois[index : index + 1])
-                if picture.shape != (crop.CROP_SIZE, crop.CROP_SIZE, 3):
+                    (picture,) = crop.crop_faces(picture, self.rois[index : index + 1], size)
+                elif picture.shape != (crop.CROP_SIZE, crop.CROP_SIZE, 3):
                     raise CorruptFileError(
                         f"{pictures.path}: {name} is {picture.shape[1]}x{picture.shape[0]}, "
                         f"expected {crop.CROP_SIZE}x{crop.CROP_SIZE}"
                     )
+                else:
+                    (picture,) = crop.resized_crops(picture[None], size)
             except FacegeoError as error:
                 skipped.add(error)
                 continue
@@ -206,7 +208,7 @@ def evaluate(
         cumulative errors of both annotations.
     """
     skipped = Skipped(str(data.folder))
-    data, crops, truth = data.readable(source, skipped)
+    data, crops, truth = data.readable(source, skipped, predictor.crop_size)
     batch = predictor.predict_crops(crops, data.rois)
     points = batch.landmarks[:, :, :2]
     errors = {
