@@ -258,7 +258,9 @@ def card_text(
         "epochs": str(figures["epochs"]),
         "size": str(crop_size(stages[-1])),
         "seed": str(stages[-1].get("seed")),
-        "stages": str(len(stages)),
+        "stages": "one stage"
+        if len(stages) == 1
+        else f"{len(stages)} stages, each from the weights of the one before",
         "nme": _nme_table(figures["aflw2000_3d_dev"]),
         "orientation": _orientation_table(figures["aflw2000_3d_dev"]),
         "presence": _presence_table(figures["presence_roc_area"]),
