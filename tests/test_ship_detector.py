@@ -204,7 +204,7 @@ def test_a_run_becomes_the_shipped_detector(
     if ships == "both":
         assert figures["onnx"]["int8"]["sha256"] == card["files"]["network-int8"]["sha256"]
         assert figures["onnx"]["int8"]["bytes"] < 0.4 * figures["onnx"]["bytes"]
-    detectors = {"default", "faceboxes", *(["fp32"] if ships == "both" else [])}
+    detectors = {"default", "faceboxes", *(["int8"] if ships == "both" else [])}
     assert set(figures["aflw2000_3d_dev"]) == detectors
     assert set(figures["speed"]["320x192"]) == {*precisions, "faceboxes"}
     for name in precisions:

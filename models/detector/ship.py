@@ -7,8 +7,7 @@ Takes the averaged weights of the run's checkpoint, finished or not. Needs the d
 faceboxes installed, beside which everything is measured. Writes facegeo/assets/detector.onnx,
 detector-int8.onnx and their card, .json; and into this folder card.md, config.yaml, metrics.json,
 curve.png and checkpoint.safetensors. Every figure is measured with the shipped files: "default" is
-what users get here, in 8 bits where the processor is exact in them, and "fp32" the same network in
-float32.
+what users get, and "int8" the same network in 8 bits, for those who ask for it.
 """
 
 from __future__ import annotations
@@ -120,6 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="by which width and height of the trained network's boxes are multiplied in what "
         "ships, so that they are as large as those of faceboxes",
     )
+    parser.add_argument(
+        "--earlier-steps", type=int, default=0, help="of runs that it started from, for the card"
+    )
     parser.add_argument("--no-int8", action="store_true", help="ship it in float32 alone")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the record")
     options = parser.parse_args(arguments)
@@ -132,6 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         int8=not options.no_int8,
         face_score=options.face_score,
         box_scale=tuple(options.box_scale),
+        earlier_steps=options.earlier_steps,
     )
 
 
@@ -144,6 +147,7 @@ def ship(
     int8: bool = True,
     face_score: float = 0.5,
     box_scale: tuple[float, float] = (1.0, 1.0),
+    earlier_steps: int = 0,
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
 
@@ -178,7 +182,7 @@ def ship(
 
     detectors: dict[str, Detector] = {"default": open_detector(NAME, low)}
     if others:
-        detectors["fp32"] = open_detector(NAME, low, precision="fp32")
+        detectors["int8"] = open_detector(NAME, low, precision="int8")
     detectors["faceboxes"] = faceboxes
     precisions = ["fp32", "int8"] if others else ["fp32"]
     dev = detection.evaluate(detectors, data.dev, threshold)
@@ -186,6 +190,7 @@ def ship(
     figures = {
         "model": NAME,
         "parameters": sum(p.numel() for p in network.parameters()),
+        "earlier_steps": earlier_steps,
         "steps": found.progress.step,
         "of_steps": found.config.get("steps"),
         "threshold": threshold,
@@ -320,6 +325,8 @@ def card_text(figures: dict[str, Any]) -> str:
     onnx, steps = figures["onnx"], f"{figures['steps']:,}"
     if figures["steps"] != figures["of_steps"]:
         steps += f" of {figures['of_steps']:,}"
+    if figures["earlier_steps"]:
+        steps = f"{figures['earlier_steps']:,} and then {steps}"
     values = {
         "parameters": f"{figures['parameters'] / 1e6:.2f}",
         "megabytes": f"{onnx['bytes'] / 1e6:.1f}",
@@ -351,8 +358,8 @@ def _precisions_text(onnx: dict[str, Any]) -> str:
     if not both["ships"]:
         return f"It ships in float32 alone: in 8 bits it {loss}; {INT8_MAY_LOSE} is allowed."
     return (
-        f"`detector-int8.onnx` ({sizes}) is the same network in 8 bits, which `auto` takes on "
-        f"processors that add 8-bit products exactly; it {loss}."
+        f"`detector-int8.onnx` ({sizes}) is the same network in 8 bits, for those who ask, on "
+        f"processors\nthat add 8-bit products exactly; it {loss}."
     )
 
 
