@@ -102,6 +102,8 @@ def picture(side):
 class Predictor:
     """Every landmark at (3, 4); the crops that it saw."""
 
+    crop_size = 120
+
     def predict_crops(self, crops, rois):
         self.seen = len(crops)
         assert len(rois) == len(crops)
