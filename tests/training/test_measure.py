@@ -33,6 +33,8 @@ def test_the_figures_are_those_of_the_evaluation(dev, model):
     network.speak(model, mean, np.full(62, 0.1))
 
     class Predictor:
+        crop_size = 120
+
         def predict_crops(self, crops, rois):
             from facegeo.crop import crop_to_photo
 
