@@ -5,10 +5,11 @@ import io
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from facegeo import images
 from facegeo.errors import InvalidImageError, UnreadableFileError
+
+Image = pytest.importorskip("PIL.Image", reason="writes the photos: the extra [dev]")
 
 RNG = np.random.default_rng(0)
 BGR = RNG.integers(0, 256, (40, 60, 3), np.uint8)
