@@ -197,7 +197,7 @@ def test_models_lists_what_ships_and_what_was_imported(cache, shared, capsys):
     capsys.readouterr()
     assert main(["models", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert sorted(report["installed"]) == ["detector", "faceboxes", "synergy-mbv2"]
+    assert sorted(report["installed"]) == ["detector", "faceboxes", "synergy-fast", "synergy-mbv2"]
     assert report["installed"]["synergy-mbv2"]["mesh"] is True
 
 
