@@ -65,6 +65,17 @@ def write_clip(
     return path
 
 
+def write_changing_clip(folder: Path) -> Path:
+    """Four frames 64 wide, then four 96 wide, in one stream."""
+    parts = [
+        write_clip(folder / f"{w}.h264", 4, size=(w, 48), format="h264").read_bytes()
+        for w in (64, 96)
+    ]
+    path = folder / "both.h264"
+    path.write_bytes(b"".join(parts))
+    return path
+
+
 def noisy_picture(index: int, width: int, height: int) -> np.ndarray:
     """What cannot be compressed, so that half of the file is half of the frames."""
     return np.random.default_rng(index).integers(0, 255, (height, width, 3), np.uint8)

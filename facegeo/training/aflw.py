@@ -25,7 +25,7 @@ from facegeo.morphable import MorphableModel
 from facegeo.params import split
 from facegeo.pictures import Skipped, decode
 from facegeo.predictor import FaceGeometry
-from facegeo.training.augment import moved_picture
+from facegeo.training.augment import moved_pictures
 from facegeo.training.datasets import write_labels
 from facegeo.training.labels import (
     FaceModelRows,
@@ -162,7 +162,12 @@ def _teacher_params(
     sums = []
     for indices, crops in _chunks(data):
         params[indices] = averaged_params(
-            teacher.predict, _warped, crops, teacher.rows.rule, views=views, seed=int(indices[0])
+            teacher.predict,
+            moved_pictures,
+            crops,
+            teacher.rows.rule,
+            views=views,
+            seed=int(indices[0]),
         )
         readable[indices] = True
         flipped = teacher.predict(np.ascontiguousarray(crops[:64, :, ::-1]))
@@ -204,11 +209,6 @@ def _chunks(data: AflwCrops) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if indices:
             yield np.array(indices), np.stack(crops)
     skipped.report(len(data) - skipped.count)
-
-
-def _warped(crops: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    pairs = zip(crops, matrices, strict=True)
-    return np.stack([moved_picture(crop, matrix, CROP_SIZE) for crop, matrix in pairs])
 
 
 def _some(manual: ManualPoints, chosen: np.ndarray) -> ManualPoints:

@@ -169,6 +169,12 @@ def moved_picture(
     return np.asarray(cv2.warpAffine(source, whole, (size, size), flags=flags, borderMode=border))
 
 
+def moved_pictures(crops: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """``(N, 120, 120, 3)`` crops, each moved by its own ``(2, 3)`` similarity."""
+    pairs = zip(crops, matrices, strict=True)
+    return np.stack([moved_picture(crop, matrix, CROP_SIZE) for crop, matrix in pairs])
+
+
 def occluded(crop: np.ndarray, rng: Rng) -> np.ndarray:
     """One or two patches of plain colour, noise, or the crop's own texture from elsewhere."""
     covered = crop.copy()

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from facegeo import pose as pose_maths
 from facegeo.conventions import NUM_LANDMARKS
-from facegeo.crop import CROP_SIZE, convention, resized_crops
+from facegeo.crop import convention, resized_crops
 from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
 from facegeo.pictures import decoded
 from facegeo.predictor import FaceGeometry
-from facegeo.training.augment import moved_picture
+from facegeo.training.augment import moved_pictures
 from facegeo.training.datasets import LabelledFaces, write_labels
 from facegeo.training.geometry import (
     inverted,
@@ -72,7 +72,7 @@ def opinion(network: FaceGeometry, crops: np.ndarray, views: int = 5, seed: int 
     rotation = np.zeros((len(crops), 3, 3))
     for view in range(views):
         matrices = _jitter(rng, len(crops), 0.0 if view == 0 else 1.0)
-        seen = crops if view == 0 else _warped(crops, matrices)
+        seen = crops if view == 0 else moved_pictures(crops, matrices)
         for flipped in (False, True):
             points, pose = _asked(network, seen, flipped)
             rule = convention(network.card.crop_convention)
@@ -178,8 +178,3 @@ def _jitter(rng: np.random.Generator, count: int, reach: float) -> np.ndarray:
         1 + reach * rng.uniform(-_JITTER_SCALE, _JITTER_SCALE, count),
         reach * rng.uniform(-_JITTER_PX, _JITTER_PX, (count, 2)),
     )
-
-
-def _warped(crops: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    pairs = zip(crops, matrices, strict=True)
-    return np.stack([moved_picture(crop, matrix, CROP_SIZE) for crop, matrix in pairs])

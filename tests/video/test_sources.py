@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from video_data import noisy_picture, number_of, picture, write_clip
+from video_data import noisy_picture, number_of, picture, write_changing_clip, write_clip
 
 from facegeo.errors import (
     CorruptFileError,
@@ -158,12 +158,7 @@ def test_a_video_without_frames_and_a_sound_without_picture(tmp_path):
 
 
 def test_the_size_may_change(tmp_path):
-    parts = [
-        write_clip(tmp_path / f"{w}.h264", 4, size=(w, 48), format="h264").read_bytes()
-        for w in (64, 96)
-    ]
-    path = tmp_path / "both.h264"
-    path.write_bytes(b"".join(parts))
+    path = write_changing_clip(tmp_path)
     assert [image.shape[1] for image in read(path)[1]] == [64] * 4 + [96] * 4
 
 

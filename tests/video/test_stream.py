@@ -10,7 +10,7 @@ import weakref
 import cv2
 import numpy as np
 import pytest
-from video_data import World, WorldPredictor, write_clip
+from video_data import World, WorldPredictor, write_changing_clip, write_clip
 
 from facegeo.errors import CorruptFileError, InvalidInputError, StreamError
 from facegeo.video.stream import open_stream
@@ -151,12 +151,7 @@ def test_a_source_that_stalls_ends_the_stream():
 
 
 def test_the_size_may_change_in_the_middle(tmp_path):
-    parts = [
-        write_clip(tmp_path / f"{w}.h264", 4, size=(w, 48), format="h264").read_bytes()
-        for w in (64, 96)
-    ]
-    path = tmp_path / "both.h264"
-    path.write_bytes(b"".join(parts))
+    path = write_changing_clip(tmp_path)
     assert [frame.image.shape[1] for frame in stream(path, World())] == [64] * 4 + [96] * 4
 
 
