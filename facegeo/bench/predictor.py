@@ -6,17 +6,16 @@ import argparse
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 
 from facegeo import crop
+from facegeo.bench.detectors import scene
 from facegeo.bench.timing import Job, calls_in_turns, in_turns, summary
 from facegeo.bench.upstream import VERTICES as UPSTREAM_VERTICES
 from facegeo.bench.upstream import upstream_work
 from facegeo.dense import dense_faces
 from facegeo.errors import DependencyMissingError, ModelNotFoundError
 from facegeo.predictor import FaceGeometry
-from facegeo.sample import sample_photo
 from facegeo.zoo.store import find
 
 
@@ -122,4 +121,4 @@ def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
 
 def webcam_photo() -> np.ndarray:
     """The sample photo, one face, scaled to fill 640x480 as a webcam would see it."""
-    return cv2.resize(sample_photo()[:384], (640, 480), interpolation=cv2.INTER_LINEAR)
+    return scene(640, 480)
