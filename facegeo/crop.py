@@ -134,6 +134,14 @@ def pose_to_crop(pose: np.ndarray, rule: CropConvention, size: int = CROP_SIZE) 
     return affine
 
 
+def pose_from_crop(affine: np.ndarray, rule: CropConvention) -> np.ndarray:
+    """The inverse of :func:`pose_to_crop`: ``(N, 3, 4)`` float64."""
+    to_crop = crop_from_pose_frame(rule)
+    pose = np.array(affine, np.float64)
+    pose[:, :, 3] -= to_crop[:, 3]
+    return np.linalg.inv(to_crop[:, :3]) @ pose
+
+
 def pose_from_photo(
     affine: np.ndarray, rois: np.ndarray, rule: CropConvention, size: int = CROP_SIZE
 ) -> np.ndarray:

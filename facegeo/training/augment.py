@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 
 from facegeo.crop import CROP_SIZE, REGION_SIDE, CropConvention
+from facegeo.mirror import mirror_landmarks, mirror_params
 from facegeo.morphable import Mirror
 from facegeo.training.geometry import (
-    mirror_landmarks,
-    mirror_params,
     similarities,
     transform_landmarks,
     transform_params,

@@ -22,6 +22,7 @@ from facegeo.crop import (
     convention,
     crop_faces,
     photo_to_crop,
+    pose_from_crop,
     pose_to_crop,
     rois_from_landmarks,
 )
@@ -33,7 +34,6 @@ from facegeo.morphable import MorphableModel
 from facegeo.params import join, split
 from facegeo.pictures import Chosen, FolderPictures, Pictures, Skipped, decode, open_pictures
 from facegeo.pose import rotation_from_euler
-from facegeo.training.geometry import pose_from_crop
 
 
 @dataclass(frozen=True, eq=False)

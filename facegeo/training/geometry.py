@@ -1,4 +1,4 @@
-"""Labels of a crop under similarities and reflections: the picture moves, and they move with it.
+"""Labels of a crop under similarities: the picture moves, and they move with it.
 
 A similarity is a ``(2, 3)`` matrix on crop pixels (x right, y down, pixel centres at whole
 numbers). Depth scales with it about z = 0. All functions are batched over N faces.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegeo.conventions import LANDMARK_MIRROR, NUM_POSE, NUM_SHAPE
-from facegeo.crop import CROP_SIZE, CropConvention, crop_from_pose_frame, pose_to_crop
-from facegeo.morphable import Mirror
+from facegeo.conventions import NUM_POSE
+from facegeo.crop import CROP_SIZE, CropConvention, pose_from_crop, pose_to_crop
 
 
 def similarities(
@@ -64,46 +63,6 @@ def transform_params(params: np.ndarray, matrices: np.ndarray, rule: CropConvent
     pose = params[:, :NUM_POSE].reshape(-1, 3, 4)
     moved[:, :NUM_POSE] = transform_pose(pose, matrices, rule).reshape(-1, NUM_POSE)
     return moved
-
-
-def pose_from_crop(affine: np.ndarray, rule: CropConvention) -> np.ndarray:
-    """The inverse of :func:`facegeo.crop.pose_to_crop`: ``(N, 3, 4)``."""
-    to_crop = crop_from_pose_frame(rule)
-    pose = np.array(affine, np.float64)
-    pose[:, :, 3] -= to_crop[:, 3]
-    return np.linalg.inv(to_crop[:, :3]) @ pose
-
-
-def mirror_landmarks(points: np.ndarray) -> np.ndarray:
-    """Landmarks ``(N, 68, 3)``, crop pixels, of the horizontally flipped crop."""
-    mirrored = points[:, LANDMARK_MIRROR].copy()
-    mirrored[:, :, 0] = CROP_SIZE - 1 - mirrored[:, :, 0]
-    return mirrored
-
-
-def mirror_pose(pose: np.ndarray, rule: CropConvention) -> np.ndarray:
-    """Poses ``(N, 3, 4)`` of the horizontally flipped crop.
-
-    With F the reflection of x, a face F(v) in the model is the same face with mirrored
-    coefficients, so the pose A v + t becomes (F A F) v + (F t + offset).
-    """
-    affine = pose_to_crop(pose, rule)
-    affine[:, 0] *= -1
-    affine[:, 0, 3] += CROP_SIZE - 1
-    affine[:, :, :3] *= np.array([-1.0, 1.0, 1.0])
-    return pose_from_crop(affine, rule)
-
-
-def mirror_params(params: np.ndarray, mirror: Mirror, rule: CropConvention) -> np.ndarray:
-    """Parameters ``(N, 62)`` of the horizontally flipped crop."""
-    end = NUM_POSE + NUM_SHAPE
-    mirrored = np.empty_like(params)
-    pose = mirror_pose(params[:, :NUM_POSE].reshape(-1, 3, 4), rule)
-    mirrored[:, :NUM_POSE] = pose.reshape(-1, NUM_POSE)
-    mirrored[:, NUM_POSE:end] = params[:, NUM_POSE:end][:, mirror.shape_index] * mirror.shape_sign
-    expression = params[:, end:][:, mirror.expression_index]
-    mirrored[:, end:] = expression * mirror.expression_sign
-    return mirrored
 
 
 def _lifted(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,12 +17,12 @@ import numpy as np
 
 from facegeo import pose as pose_maths
 from facegeo.conventions import AFLW21_FROM_68, NUM_POSE
-from facegeo.crop import CropConvention, pose_to_crop
+from facegeo.crop import CropConvention, pose_from_crop, pose_to_crop
 from facegeo.evaluation.measures import points_21
 from facegeo.fitting import FitResult, fit_landmarks
 from facegeo.morphable import MorphableModel
 from facegeo.params import join, split
-from facegeo.training.geometry import inverted, pose_from_crop, similarities, transform_params
+from facegeo.training.geometry import inverted, similarities, transform_params
 
 #: Crops ``(N, S, S, 3)`` uint8 to parameters ``(N, 62)`` float32.
 Predict = Callable[[np.ndarray], np.ndarray]

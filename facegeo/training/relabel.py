@@ -19,6 +19,7 @@ from facegeo import pose as pose_maths
 from facegeo.conventions import NUM_LANDMARKS
 from facegeo.crop import convention, resized_crops
 from facegeo.errors import InvalidInputError
+from facegeo.mirror import mirror_landmarks, mirror_pose
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
 from facegeo.pictures import decoded
@@ -27,8 +28,6 @@ from facegeo.training.augment import moved_pictures
 from facegeo.training.datasets import LabelledFaces, write_labels
 from facegeo.training.geometry import (
     inverted,
-    mirror_landmarks,
-    mirror_pose,
     similarities,
     transform_landmarks,
     transform_pose,

@@ -7,6 +7,7 @@ import pytest
 from training_data import RULE, painted, some_params
 
 from facegeo.crop import rois_from_landmarks
+from facegeo.mirror import mirror_params
 from facegeo.morphable import MorphableModel
 from facegeo.negatives import background_crop
 from facegeo.training.augment import (
@@ -23,7 +24,6 @@ from facegeo.training.datasets import landmarks_of
 from facegeo.training.face_swap import FaceSwap
 from facegeo.training.geometry import (
     inverted,
-    mirror_params,
     similarities,
     transform_landmarks,
     transform_params,
