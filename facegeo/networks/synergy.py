@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from facegeo.conventions import NUM_EXPRESSION, NUM_PARAMS, NUM_SHAPE
 from facegeo.crop import CROP_SIZE, CropConvention
+from facegeo.errors import InvalidInputError
+from facegeo.mirror import mirror_matrix
+from facegeo.morphable import MorphableModel
 from facegeo.networks.backbones import build_backbone
 from facegeo.networks.face_rows import FaceRows
 from facegeo.networks.points import LandmarksTo3dmm, Refinement
@@ -21,6 +25,9 @@ _HALF = CROP_SIZE / 2
 #: Crop pixels that an output of 1 of the refinement moves a landmark.
 _REFINEMENT_PX = 6.0
 
+#: Place of the pose's x translation among the parameters.
+_X = 3
+
 #: Width of the bottleneck that gives the enlarged baseline its 0.8 M parameters.
 _ENLARGED = 312
 
@@ -30,7 +37,7 @@ class Regression(NamedTuple):
 
     Attributes
     ----------
-    features : (N, C) pooled image features z.
+    features : (N, C) pooled image features z; of the crops as they are, not of their mirror images.
     whitened : (N, 62) parameters minus their mean, over their spread.
     params : (N, 62) de-normalised.
     coarse : (N, 68, 3) landmarks of the parameters, crop pixels.
@@ -63,12 +70,14 @@ class SynergyNet(FaceRows):
     ) -> None:
         super().__init__(rule)
         self.config = config
+        self._rule = rule
         self.morphable_model = morphable_model
         self.backbone = build_backbone(config.backbone)
         width = int(self.backbone.num_features)  # type: ignore[arg-type]
         self.enlarged = _bottleneck(width) if config.enlarged_heads else nn.Identity()
         self.heads = nn.ModuleDict({name: _head(width, size) for name, size in GROUPS.items()})
         self.presence = _head(width, 1) if config.presence else None
+        self.mirror = _Mirror() if config.mirrored else None
         lengths = {"image": width, "shape": NUM_SHAPE, "expression": NUM_EXPRESSION}
         self.refinement: Refinement | None = None
         if config.refinement != "none":
@@ -98,29 +107,72 @@ class SynergyNet(FaceRows):
             (N, 68, 3) refined, in pixels of a crop of side 120 whatever S is; where the network
             has them ``coarse_landmarks`` (N, 68, 3) and ``presence`` (N,), a probability.
         """
-        features = self.backbone(self.normalised(crops))
-        whitened = self._whitened(features)
-        params = whitened * self.param_std + self.param_mean
-        coarse = self.landmarks(params)
-        values = {"params": params, "landmarks": self._refined(coarse, features, whitened)}
-        if "coarse_landmarks" in self.output_names:
-            values["coarse_landmarks"] = coarse
-        if self.presence is not None:
-            values["presence"] = torch.sigmoid(self.presence(features)[:, 0])
+        result = self._estimate(self.backbone(self.views(crops)))
+        values = {
+            "params": result.params,
+            "landmarks": result.landmarks,
+            "coarse_landmarks": result.coarse,
+            "presence": torch.sigmoid(result.presence_logit),
+        }
         return tuple(values[name] for name in self.output_names)
 
+    def speak(
+        self,
+        model: MorphableModel,
+        mean: np.ndarray,
+        std: np.ndarray,
+        offset_px: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """As :meth:`FaceRows.speak`.
+
+        Parameters
+        ----------
+        offset_px : (float, float)
+            By which the labels are moved against the picture (x right, y down). A network that sees
+            mirror images has to know: the offset has the same sign in both.
+
+        Raises
+        ------
+        InvalidInputError
+            If the model does not fit, or the network needs its mirror and it has none.
+        """
+        super().speak(model, mean, std)
+        if self.mirror is not None:
+            if model.mirror is None:
+                raise InvalidInputError(f"mirrored: {model.name!r} has no mirror")
+            matrix, offset = mirror_matrix(model.mirror, self._rule)
+            offset[_X] += 2 * offset_px[0]
+            self.mirror.set(matrix, offset)
+
+    def views(self, crops: torch.Tensor) -> torch.Tensor:
+        """What the backbone sees: ``(N, S, S, 3)`` uint8 BGR crops to ``(N, 3, S, S)`` pictures.
+
+        With ``mirrored`` there are 2 N: the mirror images come after the crops.
+        """
+        pictures = self.normalised(crops)
+        return pictures if self.mirror is None else torch.cat([pictures, pictures.flip(3)])
+
     def regress(self, features: torch.Tensor) -> Regression:
-        """Everything from the pooled features ``(N, C)``, for training."""
+        """Everything from the pooled features of all :meth:`views`, for training."""
+        result = self._estimate(features)
+        return result._replace(inverse=self._inverse(result))
+
+    def _estimate(self, features: torch.Tensor) -> Regression:
+        """Everything but landmark-to-3DMM."""
         whitened = self._whitened(features)
         params = whitened * self.param_std + self.param_mean
-        coarse = self.landmarks(params)
-        landmarks = self._refined(coarse, features, whitened)
         if self.presence is None:
-            logit = features.new_zeros(len(features))
+            logit = params.new_zeros(len(params))
         else:
             logit = self.presence(features)[:, 0]
-        inverse = self._inverse(coarse, landmarks, features, whitened)
-        return Regression(features, whitened, params, coarse, landmarks, logit, inverse)
+        if self.mirror is not None:
+            features = _of_views(features)[0]
+            params = self.mirror(*_of_views(params))
+            whitened = (params - self.param_mean) / self.param_std
+            logit = _of_views(logit).mean(dim=0)
+        coarse = self.landmarks(params)
+        landmarks = self._refined(coarse, features, whitened)
+        return Regression(features, whitened, params, coarse, landmarks, logit, {})
 
     def _whitened(self, features: torch.Tensor) -> torch.Tensor:
         features = self.enlarged(features)
@@ -136,18 +188,40 @@ class SynergyNet(FaceRows):
         shift = self.refinement(_as_points(coarse), chosen)
         return coarse + _REFINEMENT_PX * shift.transpose(1, 2)
 
-    def _inverse(
-        self,
-        coarse: torch.Tensor,
-        landmarks: torch.Tensor,
-        features: torch.Tensor,
-        whitened: torch.Tensor,
-    ) -> dict[str, torch.Tensor]:
+    def _inverse(self, result: Regression) -> dict[str, torch.Tensor]:
         if self.inverse is None:
             return {}
-        points = landmarks if self.config.inverse_from == "refined" else coarse
-        extra = _attributes(features, whitened).values() if self.config.inverse_attributes else ()
-        return self.inverse(_as_points(points), list(extra))
+        refined = self.config.inverse_from == "refined"
+        points = _as_points(result.landmarks if refined else result.coarse)
+        if not self.config.inverse_attributes:
+            return self.inverse(points)
+        return self.inverse(points, [*_attributes(result.features, result.whitened).values()])
+
+
+class _Mirror(nn.Module):
+    """Parameters of a crop from those of both views of it."""
+
+    matrix: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.eye(NUM_PARAMS))
+        self.register_buffer("offset", torch.zeros(NUM_PARAMS))
+
+    def set(self, matrix: np.ndarray, offset: np.ndarray) -> None:
+        """Take the map of :func:`facegeo.mirror.mirror_matrix`."""
+        self.matrix.copy_(torch.from_numpy(matrix))
+        self.offset.copy_(torch.from_numpy(offset))
+
+    def forward(self, own: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+        """The mean of both ``(N, 62)``, the second brought back from the mirror."""
+        return (own + torch.addmm(self.offset, mirrored, self.matrix.T)) / 2
+
+
+def _of_views(values: torch.Tensor) -> torch.Tensor:
+    """``(2 N, ...)`` to ``(2, N, ...)``: crops, mirror images."""
+    return values.unflatten(0, (2, -1))
 
 
 def _head(inputs: int, outputs: int) -> nn.Linear:

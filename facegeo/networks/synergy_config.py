@@ -48,6 +48,9 @@ class SynergyConfig:
         Landmark-to-3DMM also sees image, shape and expression (Table 3, comparison 2).
     enlarged_heads : bool
         The baseline that spends 0.8 M parameters on layers before the heads (Table S2).
+    mirrored : bool
+        The backbone also sees every crop in the mirror, and the parameters are the mean of both
+        views'. Not in the papers.
     presence : bool
         An output for the probability that the crop holds a well-placed face.
     """
@@ -59,6 +62,7 @@ class SynergyConfig:
     inverse_from: str = "refined"
     inverse_attributes: bool = False
     enlarged_heads: bool = False
+    mirrored: bool = False
     presence: bool = True
 
     def __post_init__(self) -> None:

@@ -257,7 +257,7 @@ _MAY_CHANGE = ("run", "device", "compile", "checkpoint_steps", "evaluate_epochs"
 
 def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -> SynergyNet:
     network = SynergyNet(config.network, RULE, model.name)
-    network.speak(model, *faces.statistics())
+    network.speak(model, *faces.statistics(), faces.offset_px)
     if config.initial:
         own, given = network.state_dict(), _state_for(network, read_weights(config.initial, RULE))
         fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}

@@ -69,7 +69,7 @@ class TrainingStep(nn.Module):
         return total, terms
 
     def _features(self, network: SynergyNet, crops: torch.Tensor) -> torch.Tensor:
-        pictures = network.normalised(crops)
+        pictures = network.views(crops)
         enabled = self._dtype != torch.float32
         with torch.autocast(crops.device.type, self._dtype, enabled=enabled):
             features: torch.Tensor = network.backbone(pictures)
@@ -79,16 +79,15 @@ class TrainingStep(nn.Module):
         self, teacher: SynergyNet, batch: Batch, features: torch.Tensor, whitened: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
-            theirs = self._features(teacher, batch["crop"])
-            params = teacher.regress(theirs).params
-        target = (params - self.network.param_mean) / self.network.param_std
+            theirs = teacher.regress(self._features(teacher, batch["crop"]))
+        target = (theirs.params - self.network.param_mean) / self.network.param_std
         present = batch["present"]
         faces = present.sum().clamp(min=1)
         terms = {
             "teacher_params": (parameter_loss(whitened, target) * present).sum() / faces,
         }
         if self.to_teacher is not None:
-            distance = (self.to_teacher(features) - theirs).square().mean(dim=1)
+            distance = (self.to_teacher(features) - theirs.features).square().mean(dim=1)
             terms["teacher_features"] = (distance * present).sum() / faces
         return terms
 

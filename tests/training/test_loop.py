@@ -12,8 +12,11 @@ from training_data import RULE
 
 from facegeo.crop import convention
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.mirror import mirror_matrix
+from facegeo.morphable import MorphableModel
 from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy_config import SynergyConfig
+from facegeo.networks.weights_file import read_weights
 from facegeo.pictures import FolderPictures
 from facegeo.training.augment import AugmentConfig
 from facegeo.training.config import (
@@ -197,6 +200,18 @@ def test_balance_counts_the_faces_and_leaves_the_negatives(faces, model):
     assert len(weights) == len(data)
     np.testing.assert_allclose(weights[len(faces) :], 1)
     assert abs(weights[: len(faces)].mean() - 1) < 1e-9
+
+
+def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(tmp_path, faces):
+    offset = dataclasses.replace(faces, offset_px=(-2.0, 3.0))
+    plain = train(config_of(tmp_path / "plain", epochs=1), offset)
+    network = SynergyConfig(backbone="mobilenet_v1_x0.5", mirrored=True)
+    config = config_of(tmp_path / "mirrored", network=network, initial=str(plain), epochs=1)
+    weights = read_weights(train(config, offset), RULE)
+    assert weights.config.mirrored
+    # An undisturbed centre, x = 59.5, stays there; the labels' -2 lies at the same place in both.
+    of_model = mirror_matrix(MorphableModel.generic().mirror, RULE)[1]
+    assert weights.mirror.offset.numpy() - of_model == pytest.approx([0, 0, 0, -4] + [0] * 58)
 
 
 def test_negatives_come_after_the_faces(faces, model):
