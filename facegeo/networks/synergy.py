@@ -150,7 +150,11 @@ class SynergyNet(FaceRows):
         With ``mirrored`` there are 2 N: the mirror images come after the crops.
         """
         pictures = self.normalised(crops)
-        return pictures if self.mirror is None else torch.cat([pictures, pictures.flip(3)])
+        if self.mirror is None:
+            return pictures
+        # Not flip(): OpenVINO takes a tenth of the network's time for a slice that runs backwards.
+        columns = torch.arange(pictures.shape[3] - 1, -1, -1, device=pictures.device)
+        return torch.cat([pictures, pictures.index_select(3, columns)])
 
     def regress(self, features: torch.Tensor) -> Regression:
         """Everything from the pooled features of all :meth:`views`, for training."""
