@@ -33,9 +33,9 @@ class AugmentConfig:
 
     Attributes
     ----------
-    flip, swap, occlusion, blur, jpeg, grey : float
-        Probability of a horizontal flip, another face's texture, patches, blur, compression, and a
-        picture without colour.
+    flip, swap, turn, occlusion, blur, jpeg, grey : float
+        Probability of a horizontal flip, another face's texture, a head turned further to the side,
+        patches, blur, compression, and a picture without colour.
     rotation_deg, shift : float
         Largest turn, and largest shift as a part of the crop's side, each way.
     zoom : float
@@ -50,6 +50,7 @@ class AugmentConfig:
 
     flip: float = 0.5
     swap: float = 0.1
+    turn: float = 0.0
     occlusion: float = 0.3
     blur: float = 0.2
     jpeg: float = 0.2

@@ -30,6 +30,7 @@ from facegeo.training.augment import (
 )
 from facegeo.training.datasets import LabelledFaces
 from facegeo.training.face_swap import FaceSwap
+from facegeo.training.head_turn import HeadTurn, random_turn
 
 #: The convention of every network that is trained here.
 RULE = convention("exact")
@@ -81,6 +82,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self._negatives = negatives or Negatives(0.0)
         self._seed = seed
         self._swap = FaceSwap(model, RULE) if augment.swap > 0 else None
+        self._turn = HeadTurn(model, RULE) if augment.turn > 0 else None
+        self._yaw_deg = _yaw_deg(faces.params)
 
     def __len__(self) -> int:
         """Faces and negatives of an epoch."""
@@ -93,15 +96,15 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         sample = self._labelled(key.sample)
         if self._swap is not None and rng.random() < self._augment.swap:
             sample = self._swapped(sample, rng)
+        if self._turn is not None and rng.random() < self._augment.turn:
+            sample = self._turn(sample, random_turn(float(self._yaw_deg[key.sample]), rng))
         view = augmented(sample, rng, self._augment, self._mirror, RULE, key.size)
         return _tensors(shifted(view, self._faces.offset_px), 1.0)
 
     def weights(self, yaw_balance: float) -> np.ndarray:
         """How often each sample is to come, for :class:`EpochBatches`; negatives as they are."""
-        _, rotation, _ = decompose_affine(split(self._faces.params).pose)
-        yaw_deg = euler_from_rotation(rotation)[:, 0]
         weights = np.ones(len(self))
-        weights[: len(yaw_deg)] = yaw_weights(yaw_deg, yaw_balance)
+        weights[: len(self._faces)] = yaw_weights(self._yaw_deg, yaw_balance)
         return weights
 
     def _labelled(self, index: int) -> Sample:
@@ -227,6 +230,11 @@ def yaw_weights(yaw_deg: np.ndarray, balance: float) -> np.ndarray:
     counts = np.bincount(ranges, minlength=3)
     weights = (1.0 / counts[ranges]) ** balance
     return np.asarray(weights / weights.mean())
+
+
+def _yaw_deg(params: np.ndarray) -> np.ndarray:
+    _, rotation, _ = decompose_affine(split(params).pose)
+    return euler_from_rotation(rotation)[:, 0]
 
 
 def _occurrence(order: np.ndarray) -> np.ndarray:
