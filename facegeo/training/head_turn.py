@@ -44,6 +44,26 @@ def random_turn(yaw_deg: float, rng: np.random.Generator) -> float:
     return float(side * rng.uniform(least, most))
 
 
+def steady_point(params: np.ndarray, rule: CropConvention) -> np.ndarray:
+    """The point of the model that has the same depth in all labels, as nearly as there is one.
+
+    Parallel projection leaves the depth of a face open. Labels fix it by a point that never moves,
+    usually the origin of the model that they were first made with.
+
+    Parameters
+    ----------
+    params : (N, 62)
+
+    Returns
+    -------
+    point : (3,) float64
+        Model units.
+    """
+    affine = pose_to_crop(split(params).pose, rule).astype(np.float64)
+    known = np.concatenate([affine[:, 2, :3], np.ones((len(affine), 1))], axis=1)
+    return -np.linalg.lstsq(known, affine[:, 2, 3], rcond=None)[0][:3]
+
+
 class HeadTurn:
     """Turns faces of one model about the vertical axis of the head.
 
@@ -52,11 +72,14 @@ class HeadTurn:
     model : MorphableModel
     rule : CropConvention
         Of the samples' parameters.
+    pivot : (3,) float
+        The point of the model whose depth does not change, from :func:`steady_point`.
     """
 
-    def __init__(self, model: MorphableModel, rule: CropConvention) -> None:
+    def __init__(self, model: MorphableModel, rule: CropConvention, pivot: np.ndarray) -> None:
         self._model = model
         self._rule = rule
+        self._pivot = pivot
         self._rows, self._triangles = coarse_mesh(model.mean, model.triangles, _VERTICES)
 
     def __call__(self, sample: Sample, angle_deg: float) -> Sample:
@@ -80,13 +103,14 @@ class HeadTurn:
         affine = pose_to_crop(split(sample.params[None]).pose, self._rule)[0].astype(np.float64)
         linear = affine[:, :3] @ _about_vertical(-angle_deg) @ np.linalg.inv(affine[:, :3])
         points = sample.landmarks.astype(np.float64)
-        middle = points.mean(axis=0)
-        moved = middle - linear @ middle
-        landmarks = points @ linear.T + moved
-        # The turned face's box stays where it was, as a detector would place the crop.
-        moved[:2] += _middle_of_box(points) - _middle_of_box(landmarks)
-        landmarks = points @ linear.T + moved
+        landmarks = points @ linear.T
+        pivot = np.append(self._pivot, 1.0)
+        depth = affine[2] @ pivot
         affine = linear @ affine
+        # The face's box stays where it was, as a detector would place the crop.
+        moved = np.append(_middle_of_box(points) - _middle_of_box(landmarks), 0.0)
+        moved[2] = depth - affine[2] @ pivot
+        landmarks += moved
         affine[:, 3] += moved
         params = sample.params.copy()
         params[:NUM_POSE] = pose_from_crop(affine[None], self._rule).reshape(-1)

@@ -30,7 +30,7 @@ from facegeo.training.augment import (
 )
 from facegeo.training.datasets import LabelledFaces
 from facegeo.training.face_swap import FaceSwap
-from facegeo.training.head_turn import HeadTurn, random_turn
+from facegeo.training.head_turn import HeadTurn, random_turn, steady_point
 
 #: The convention of every network that is trained here.
 RULE = convention("exact")
@@ -82,7 +82,9 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self._negatives = negatives or Negatives(0.0)
         self._seed = seed
         self._swap = FaceSwap(model, RULE) if augment.swap > 0 else None
-        self._turn = HeadTurn(model, RULE) if augment.turn > 0 else None
+        self._turn: HeadTurn | None = None
+        if augment.turn > 0:
+            self._turn = HeadTurn(model, RULE, steady_point(faces.params, RULE))
         self._yaw_deg = _yaw_deg(faces.params)
 
     def __len__(self) -> int:

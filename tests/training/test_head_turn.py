@@ -12,7 +12,7 @@ from facegeo.params import split
 from facegeo.pose import decompose_affine, euler_from_rotation, rotation_from_euler
 from facegeo.training.augment import AugmentConfig, Sample
 from facegeo.training.datasets import landmarks_of
-from facegeo.training.head_turn import HeadTurn, random_turn
+from facegeo.training.head_turn import HeadTurn, random_turn, steady_point
 from facegeo.training.sampling import Key, TrainingSet
 
 #: Outer corner of the eye, corner of the mouth and wing of the nose that a face shows which looks
@@ -44,7 +44,7 @@ def yaw_of(sample: Sample) -> float:
 
 @pytest.fixture(scope="module")
 def turn(model) -> HeadTurn:
-    return HeadTurn(model, RULE)
+    return HeadTurn(model, RULE, np.zeros(3))
 
 
 @pytest.mark.parametrize("angle", [-50.0, -20.0, 20.0, 50.0])
@@ -111,6 +111,24 @@ def test_the_box_of_the_face_and_the_far_background_stay(model, turn):
     smooth = cv2.absdiff(turned.crop[corner], noise[corner])
     assert smooth.mean() < 12
     assert cv2.absdiff(turned.crop, noise)[50:70, 50:70].mean() > 40
+
+
+@pytest.mark.parametrize("pivot", [(0.0, 0.0, 0.0), (4.0, -20.0, -80.0)])
+def test_the_steady_point_is_found_and_keeps_its_depth(model, pivot):
+    rng = np.random.default_rng(0)
+    pose = np.zeros((40, 3, 4))
+    scale = rng.uniform(0.3, 0.5, (40, 1, 1))
+    pose[:, :, :3] = scale * rotation_from_euler(rng.uniform(-60, 60, (40, 3)))
+    pose[:, :2, 3] = rng.normal(60, 5, (40, 2))
+    pose[:, 2, 3] = -30 - pose[:, 2, :3] @ pivot
+    params = np.zeros((40, 62), np.float32)
+    params[:, :12] = pose.reshape(40, 12)
+    assert steady_point(params, RULE) == pytest.approx(pivot, abs=0.01)
+    turned = HeadTurn(model, RULE, np.array(pivot))(face(model), 45.0)
+    depths = [
+        split(sample.params[None]).pose[0, 2] @ [*pivot, 1.0] for sample in (face(model), turned)
+    ]
+    assert depths[0] == pytest.approx(depths[1], abs=1e-3)
 
 
 def test_no_turn_changes_nothing(model, turn):
