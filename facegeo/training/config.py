@@ -37,6 +37,8 @@ class DataConfig:
         Processes that prepare samples, for each training process.
     yaw_balance : float
         0: each face once an epoch; 1: faces of up to 30, 60 and 90 degrees of yaw equally often.
+    offset_px : (float, float) or None
+        :attr:`facegeo.training.datasets.LabelledFaces.offset_px` instead of the label file's.
     """
 
     labels: str
@@ -47,6 +49,11 @@ class DataConfig:
     dev: str = ""
     workers: int = 1
     yaw_balance: float = 0.0
+    offset_px: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.offset_px is not None and len(self.offset_px) != 2:
+            raise InvalidInputError(f"data.offset_px: expected two numbers, got {self.offset_px}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,9 @@ def train(config: TrainConfig, faces: LabelledFaces | None = None) -> Path:
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     if faces is None:
         faces = read_labelled(config.data.labels, config.data.pictures)
+    if config.data.offset_px is not None:
+        dx, dy = config.data.offset_px
+        faces = dataclasses.replace(faces, offset_px=(dx, dy))
     return Trainer(config, faces, face_model(config), device, process).run()
 
 

@@ -203,11 +203,11 @@ def test_balance_counts_the_faces_and_leaves_the_negatives(faces, model):
 
 
 def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(tmp_path, faces):
-    offset = dataclasses.replace(faces, offset_px=(-2.0, 3.0))
-    plain = train(config_of(tmp_path / "plain", epochs=1), offset)
+    data = DataConfig("", "", negatives=0.25, workers=0, offset_px=(-2.0, 3.0))
+    plain = train(config_of(tmp_path / "plain", epochs=1), faces)
     network = SynergyConfig(backbone="mobilenet_v1_x0.5", mirrored=True)
-    config = config_of(tmp_path / "mirrored", network=network, initial=str(plain), epochs=1)
-    weights = read_weights(train(config, offset), RULE)
+    config = config_of(tmp_path / "mirrored", data=data, network=network, initial=str(plain))
+    weights = read_weights(train(config, faces), RULE)
     assert weights.config.mirrored
     # An undisturbed centre, x = 59.5, stays there; the labels' -2 lies at the same place in both.
     of_model = mirror_matrix(MorphableModel.generic().mirror, RULE)[1]
@@ -273,6 +273,7 @@ def test_yaml_is_checked(tmp_path):
     for wrong, message in (
         ({"epoch": 3}, "epoch: unknown setting"),
         ({"optimiser": {"rat": 1}}, "optimiser.rat: unknown"),
+        ({"data": {"labels": "a", "pictures": "b", "offset_px": [1]}}, "two numbers"),
         ({"epochs": "many"}, "epochs: expected int"),
         ({"precision": "fp8"}, "precision"),
         ({"sizes": [[0.5, 64]]}, "sizes"),
