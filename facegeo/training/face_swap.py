@@ -13,10 +13,13 @@ from facegeo.conventions import NUM_POSE
 from facegeo.crop import CropConvention, pose_to_crop
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
-from facegeo.raster import interpolate, rasterize, visible_vertices
+from facegeo.raster import coarse_mesh, interpolate, rasterize, visible_vertices
 
 #: The border of the texture is blended over about this many crop pixels.
 _FEATHER_PX = 3.0
+
+#: Vertices of the mesh that carries the texture: a few for every ten pixels.
+_VERTICES = 3000
 
 #: Skin covers at least this part of the face's pixels, or the two poses are too different.
 _LEAST_SEEN = 0.5
@@ -34,12 +37,13 @@ class FaceSwap:
 
     def __init__(self, model: MorphableModel, rule: CropConvention) -> None:
         # Plain arrays: they travel to worker processes.
-        self._mean = model.mean
-        modes = np.concatenate([model.shape_basis, model.expression_basis])
+        rows, triangles = coarse_mesh(model.mean, model.triangles, _VERTICES)
+        self._mean = model.mean[rows]
+        modes = np.concatenate([model.shape_basis, model.expression_basis])[:, rows]
         self._modes = modes.reshape(len(modes), -1)
-        self._triangles = triangles = model.triangles
+        self._triangles = triangles
         self._rule = rule
-        face = model.regions.get("face")
+        face = None if "face" not in model.regions else model.regions["face"][rows]
         self._textured = triangles if face is None else triangles[face[triangles].all(axis=1)]
 
     def __call__(

@@ -20,7 +20,7 @@ from facegeo.training.augment import Sample
 #: which a pixel moves by 0.6 of what the face's border does.
 _REACH = 0.15
 
-#: Vertices of the mesh that gives the depth: a few for every pixel.
+#: Vertices of the mesh that gives the depth: a few for every ten pixels.
 _VERTICES = 3000
 
 #: How much farther away than the face's border the background is drawn, per pixel of distance.
