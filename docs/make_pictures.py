@@ -1,6 +1,6 @@
 """Make the pictures of the documentation: from the sample photo and the face model.
 
-python docs/make_pictures.py [demo] [axes] [landmarks68] [pixels]
+python docs/make_pictures.py [demo] [axes] [landmarks68] [pixels] [turned]
 """
 
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tools import convention_pictures
+from tools import convention_pictures, training_pictures
 
 from facegeo import FaceGeometry
 from facegeo.dense import dense_faces
@@ -38,6 +38,7 @@ PICTURES = {
     "axes.jpg": convention_pictures.axes_picture,
     "landmarks68.jpg": convention_pictures.landmarks_picture,
     "pixels.png": convention_pictures.pixels_picture,
+    "turned.jpg": training_pictures.turned_picture,
 }
 
 

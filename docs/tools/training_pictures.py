@@ -1,0 +1,46 @@
+"""The picture of the page on training: one face, turned further and further to the side."""
+
+import cv2
+import numpy as np
+
+from facegeo import FaceGeometry, MorphableModel
+from facegeo.crop import convention, crop_faces, resized_crops, rois_from_landmarks
+from facegeo.sample import sample_photo
+from facegeo.training.augment import Sample
+from facegeo.training.head_turn import HeadTurn
+
+_ANGLES_DEG = (0.0, -20.0, -40.0, -60.0)
+_ZOOM = 2
+_GREEN = (80, 255, 120)
+
+
+def turned_picture() -> np.ndarray:
+    """The sample photo's face as training sees it, with its landmarks below."""
+    sample = _sample()
+    # Any point will do: its depth is not seen.
+    turn = HeadTurn(MorphableModel.generic(), convention("exact"), np.zeros(3))
+    views = [turn(sample, angle) for angle in _ANGLES_DEG]
+    plain = [_enlarged(view.crop) for view in views]
+    dotted = [_dotted(view) for view in views]
+    return np.concatenate([np.concatenate(row, axis=1) for row in (plain, dotted)])
+
+
+def _sample() -> Sample:
+    predictor = FaceGeometry()
+    photo = sample_photo()
+    crops = crop_faces(photo, rois_from_landmarks(predictor(photo)[0].landmarks[None]))
+    found = predictor.network.run({"crops": resized_crops(crops, predictor.crop_size)})
+    return Sample(crops[0], found["params"][0], found["landmarks"][0])
+
+
+def _enlarged(crop: np.ndarray) -> np.ndarray:
+    picture = cv2.resize(crop, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(picture, np.uint8)
+
+
+def _dotted(view: Sample) -> np.ndarray:
+    picture = _enlarged(view.crop)
+    for x, y in (_ZOOM * (view.landmarks[:, :2] + 0.5) - 0.5).tolist():
+        place = (round(16 * x), round(16 * y))
+        cv2.circle(picture, place, 24, _GREEN, -1, cv2.LINE_AA, shift=4)
+    return picture
