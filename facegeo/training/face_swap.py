@@ -9,17 +9,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facegeo.conventions import NUM_POSE
-from facegeo.crop import CropConvention, pose_to_crop
+from facegeo.crop import CropConvention
 from facegeo.morphable import MorphableModel
-from facegeo.params import split
-from facegeo.raster import coarse_mesh, interpolate, rasterize, visible_vertices
+from facegeo.raster import interpolate, rasterize, visible_vertices
+from facegeo.training.coarse_face import CoarseFace
 
 #: The border of the texture is blended over about this many crop pixels.
 _FEATHER_PX = 3.0
-
-#: Vertices of the mesh that carries the texture: a few for every ten pixels.
-_VERTICES = 3000
 
 #: Skin covers at least this part of the face's pixels, or the two poses are too different.
 _LEAST_SEEN = 0.5
@@ -36,15 +32,7 @@ class FaceSwap:
     """
 
     def __init__(self, model: MorphableModel, rule: CropConvention) -> None:
-        # Plain arrays: they travel to worker processes.
-        rows, triangles = coarse_mesh(model.mean, model.triangles, _VERTICES)
-        self._mean = model.mean[rows]
-        modes = np.concatenate([model.shape_basis, model.expression_basis])[:, rows]
-        self._modes = modes.reshape(len(modes), -1)
-        self._triangles = triangles
-        self._rule = rule
-        face = None if "face" not in model.regions else model.regions["face"][rows]
-        self._textured = triangles if face is None else triangles[face[triangles].all(axis=1)]
+        self._face = CoarseFace(model, rule)
 
     def __call__(
         self, crop: np.ndarray, params: np.ndarray, donor: np.ndarray, donor_params: np.ndarray
@@ -62,12 +50,12 @@ class FaceSwap:
             The crop itself where the donor shows too little of the face.
         """
         size = len(crop)
-        own, other = self._vertices(np.stack([params, donor_params]))
-        hidden_by = rasterize(other, self._triangles, size, size, threads=1)
-        seen = visible_vertices(hidden_by, other, self._triangles)
-        raster = rasterize(own, self._textured, size, size, threads=1)
+        own, other = self._face.vertices(np.stack([params, donor_params]))
+        hidden_by = rasterize(other, self._face.triangles, size, size, threads=1)
+        seen = visible_vertices(hidden_by, other, self._face.triangles)
+        raster = rasterize(own, self._face.skin, size, size, threads=1)
         source = np.concatenate([other[:, :2], seen[:, None]], axis=1).astype(np.float32)
-        place = interpolate(raster, self._textured, source, background=-1.0)
+        place = interpolate(raster, self._face.skin, source, background=-1.0)
         mask = raster.covered & (place[..., 2] > 0.99)
         if mask.sum() < _LEAST_SEEN * max(int(raster.covered.sum()), 1):
             return crop
@@ -75,13 +63,6 @@ class FaceSwap:
             donor, place[..., 0].copy(), place[..., 1].copy(), cv2.INTER_LINEAR, borderValue=0
         )
         return _blended(crop, _like(texture, crop, mask), mask)
-
-    def _vertices(self, params: np.ndarray) -> np.ndarray:
-        """``(N, 62)`` to ``(N, V, 3)`` crop pixels."""
-        affine = pose_to_crop(split(params).pose, self._rule)
-        moved = (params[:, NUM_POSE:] @ self._modes).reshape(len(params), -1, 3) + self._mean
-        placed = moved @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
-        return np.asarray(placed, np.float32)
 
 
 def _like(texture: np.ndarray, crop: np.ndarray, mask: np.ndarray) -> np.ndarray:

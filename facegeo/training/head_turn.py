@@ -13,15 +13,13 @@ from facegeo.conventions import NUM_POSE
 from facegeo.crop import CropConvention, pose_from_crop, pose_to_crop
 from facegeo.morphable import MorphableModel
 from facegeo.params import split
-from facegeo.raster import Raster, coarse_mesh, interpolate, rasterize
+from facegeo.raster import Raster, interpolate, rasterize
 from facegeo.training.augment import Sample
+from facegeo.training.coarse_face import CoarseFace
 
 #: How far around the face, as a part of its size, hair, ears and neck turn with it: the distance at
 #: which a pixel moves by 0.6 of what the face's border does.
 _REACH = 0.15
-
-#: Vertices of the mesh that gives the depth: a few for every ten pixels.
-_VERTICES = 3000
 
 #: How much farther away than the face's border the background is drawn, per pixel of distance.
 _FALL = 2.0
@@ -77,10 +75,9 @@ class HeadTurn:
     """
 
     def __init__(self, model: MorphableModel, rule: CropConvention, pivot: np.ndarray) -> None:
-        self._model = model
         self._rule = rule
         self._pivot = pivot
-        self._rows, self._triangles = coarse_mesh(model.mean, model.triangles, _VERTICES)
+        self._face = CoarseFace(model, rule)
 
     def __call__(self, sample: Sample, angle_deg: float) -> Sample:
         """The face turned in its crop, about its own middle.
@@ -119,7 +116,8 @@ class HeadTurn:
 
     def _picture(self, sample: Sample, linear: np.ndarray, moved: np.ndarray) -> np.ndarray:
         size = len(sample.crop)
-        face = self._drawn(sample)
+        vertices = self._face.vertices(sample.params[None])
+        face = rasterize(vertices, self._face.triangles, size, size, threads=1)
         if not face.covered.any():
             return sample.crop
         depth, distance = _continued(face)
@@ -137,13 +135,6 @@ class HeadTurn:
         picture = cv2.remap(sample.crop, x, y, cv2.INTER_LINEAR)
         picture[~raster.covered] = sample.crop[~raster.covered]
         return np.asarray(picture, np.uint8)
-
-    def _drawn(self, sample: Sample) -> Raster:
-        parts = split(sample.params[None])
-        affine = pose_to_crop(parts.pose, self._rule)
-        vertices = self._model.vertices(parts.shape, parts.expression, affine)[0, self._rows]
-        size = len(sample.crop)
-        return rasterize(vertices, self._triangles, size, size, threads=1)
 
 
 def _continued(face: Raster) -> tuple[np.ndarray, np.ndarray]:
