@@ -33,9 +33,9 @@ class AugmentConfig:
 
     Attributes
     ----------
-    flip, swap, turn, occlusion, blur, jpeg, grey : float
-        Probability of a horizontal flip, another face's texture, a head turned further to the side,
-        patches, blur, compression, and a picture without colour.
+    flip, swap, reshape, turn, occlusion, blur, jpeg, grey : float
+        Probability of a horizontal flip, another face's texture, another shape and expression, a
+        head turned further to the side, patches, blur, compression, and a picture without colour.
     rotation_deg, shift : float
         Largest turn, and largest shift as a part of the crop's side, each way.
     zoom : float
@@ -50,6 +50,7 @@ class AugmentConfig:
 
     flip: float = 0.5
     swap: float = 0.1
+    reshape: float = 0.0
     turn: float = 0.0
     occlusion: float = 0.3
     blur: float = 0.2

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from facegeo.conventions import NUM_POSE
 from facegeo.crop import convention
 from facegeo.morphable import MorphableModel
 from facegeo.negatives import background_crop
@@ -31,6 +32,7 @@ from facegeo.training.augment import (
 from facegeo.training.datasets import LabelledFaces
 from facegeo.training.face_swap import FaceSwap
 from facegeo.training.head_turn import HeadTurn, random_turn, steady_point
+from facegeo.training.reshape import Reshape, random_change
 
 #: The convention of every network that is trained here.
 RULE = convention("exact")
@@ -82,6 +84,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self._negatives = negatives or Negatives(0.0)
         self._seed = seed
         self._swap = FaceSwap(model, RULE) if augment.swap > 0 else None
+        self._spread = faces.statistics()[1][NUM_POSE:]
+        self._reshape = Reshape(model, RULE) if augment.reshape > 0 else None
         self._turn: HeadTurn | None = None
         if augment.turn > 0:
             self._turn = HeadTurn(model, RULE, steady_point(faces.params, RULE))
@@ -98,8 +102,10 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         sample = self._labelled(key.sample)
         if self._swap is not None and rng.random() < self._augment.swap:
             sample = self._swapped(sample, rng)
+        if self._reshape is not None and rng.random() < self._augment.reshape:
+            sample = self._reshape(sample, random_change(self._spread, rng))
         if self._turn is not None and rng.random() < self._augment.turn:
-            sample = self._turn(sample, random_turn(float(self._yaw_deg[key.sample]), rng))
+            sample = self._turn(sample, *random_turn(float(self._yaw_deg[key.sample]), rng))
         view = augmented(sample, rng, self._augment, self._mirror, RULE, key.size)
         return _tensors(shifted(view, self._faces.offset_px), 1.0)
 

@@ -54,6 +54,16 @@ def test_the_yaw_grows_by_the_angle(model, turn, angle):
     assert yaw_of(turn(looking_left, angle)) == pytest.approx(15 + angle, abs=1e-3)
 
 
+@pytest.mark.parametrize("nod", [-15.0, 15.0])
+def test_a_nod_raises_or_lowers_the_chin(model, turn, nod):
+    turned = turn(face(model), 0.0, nod)
+    rotation = decompose_affine(split(turned.params[None]).pose)[1]
+    assert euler_from_rotation(rotation)[0] == pytest.approx([0, nod, 0], abs=1e-3)
+    # Crop pixels, y down: with the chin raised the tip of the nose is nearer to the brows.
+    lengths = [np.diff(s.landmarks[[27, 30], 1])[0] for s in (face(model), turned)]
+    assert (lengths[1] < lengths[0]) == (nod > 0)
+
+
 def test_the_turn_is_about_the_heads_own_axis(model, turn):
     """A head that lies on its side nods away from the viewer instead."""
     turned = turn(face(model, (0.0, 0.0, 90.0)), 30.0)
@@ -88,7 +98,7 @@ def test_what_is_not_in_the_parameters_turns_along(model, turn):
 @pytest.mark.parametrize("angle", [20.0, 40.0, 55.0])
 @pytest.mark.parametrize("point", SEEN_FROM_THE_RIGHT)
 def test_the_picture_turns_with_the_points(model, turn, angle, point):
-    turned = turn(face(model, dots=(point,)), angle)
+    turned = turn(face(model, dots=(point,)), angle, 8.0)
     bright = np.clip(turned.crop[..., 0].astype(float) - BACKGROUND - 60, 0, None)
     rows, columns = np.mgrid[0:120, 0:120]
     found = np.array([(columns * bright).sum(), (rows * bright).sum()]) / bright.sum()
@@ -147,13 +157,15 @@ def test_a_face_outside_its_crop_is_left_in_peace(model, turn):
 def test_random_turns_lead_to_the_side():
     rng = np.random.default_rng(0)
     for yaw in (-70.0, -30.0, 12.0, 60.0):
-        ends = np.array([yaw + random_turn(yaw, rng) for _ in range(300)])
+        turns = np.array([random_turn(yaw, rng) for _ in range(300)])
+        ends = yaw + turns[:, 0]
         assert (np.sign(ends) == np.sign(yaw)).all()
         assert (np.abs(ends) >= abs(yaw) + 10).all() and np.abs(ends).max() <= 88
         assert np.ptp(ends) > 0.8 * (min(88 - abs(yaw), 60) - 10)
-    frontal = [random_turn(1.0, rng) for _ in range(300)]
+        assert 12 < turns[:, 1].max() <= 15 and -15 <= turns[:, 1].min() < -12
+    frontal = [random_turn(1.0, rng)[0] for _ in range(300)]
     assert 90 < sum(angle > 0 for angle in frontal) < 210
-    assert random_turn(80.0, rng) == 0
+    assert random_turn(80.0, rng)[0] == 0
 
 
 def test_a_training_set_turns_as_many_as_it_is_told(faces, model):

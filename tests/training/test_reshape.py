@@ -1,0 +1,106 @@
+"""Faces of another shape: the picture, the landmarks and the parameters change as one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from training_data import RULE
+
+from facegeo.conventions import NUM_POSE
+from facegeo.training.augment import AugmentConfig, Sample
+from facegeo.training.datasets import landmarks_of
+from facegeo.training.reshape import Reshape, random_change
+from facegeo.training.sampling import Key, TrainingSet
+
+#: Tip of the nose, corners of eyes and mouth.
+POINTS = (30, 36, 45, 48, 54)
+
+BACKGROUND = 60
+
+
+def face(model, dots=()) -> Sample:
+    """A frontal face in the middle of a crop; a soft bright dot on each of these landmarks."""
+    params = np.zeros((1, 62), np.float32)
+    params[0, :12] = [0.4, 0, 0, 60, 0, 0.4, 0, 62, 0, 0, 0.4, 0]
+    landmarks = landmarks_of(params, model, RULE)
+    rows, columns = np.mgrid[0:120, 0:120]
+    crop = np.full((120, 120), float(BACKGROUND))
+    for x, y in landmarks[0, list(dots), :2]:
+        crop += 190 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4)
+    picture = np.repeat(np.clip(crop, 0, 255)[..., None], 3, axis=2).astype(np.uint8)
+    return Sample(picture, params[0], landmarks[0])
+
+
+def moving(model, point: int, shape: bool) -> np.ndarray:
+    """A change of one coefficient that moves this landmark by some 4 pixels of the crop."""
+    basis = model.landmark_basis
+    modes = basis.shape_basis if shape else basis.expression_basis
+    reach = np.linalg.norm(modes[:, point, :2], axis=-1)
+    change = np.zeros(50, np.float32)
+    best = int(np.argmax(reach))
+    change[best if shape else 40 + best] = 4 / (0.4 * reach[best])
+    return change
+
+
+@pytest.mark.parametrize(
+    ("point", "shape"),
+    # No expression moves the corners of the eyes and the nose by that much.
+    [*((point, True) for point in POINTS), (48, False), (54, False)],
+)
+def test_the_picture_moves_with_the_points(model, point, shape):
+    change = moving(model, point, shape)
+    before = face(model, dots=(point,))
+    after = Reshape(model, RULE)(before, change)
+    bright = np.clip(after.crop[..., 0].astype(float) - BACKGROUND - 60, 0, None)
+    rows, columns = np.mgrid[0:120, 0:120]
+    found = np.array([(columns * bright).sum(), (rows * bright).sum()]) / bright.sum()
+    assert np.linalg.norm(after.landmarks[point] - before.landmarks[point]) > 3
+    assert np.abs(found - after.landmarks[point, :2]).max() < 1.5
+
+
+def test_parameters_and_landmarks_agree(model):
+    rng = np.random.default_rng(0)
+    sample = face(model)
+    refined = sample.landmarks + rng.normal(0, 1, (68, 3)).astype(np.float32)
+    change = random_change(np.full(50, 0.3), rng)
+    after = Reshape(model, RULE)(Sample(sample.crop, sample.params, refined), change)
+    assert np.array_equal(after.params[:NUM_POSE], sample.params[:NUM_POSE])
+    assert after.params[NUM_POSE:] == pytest.approx(change)
+    # What the landmarks have beyond the parameters stays.
+    of_params = landmarks_of(after.params[None], model, RULE)[0]
+    assert after.landmarks - of_params == pytest.approx(refined - sample.landmarks, abs=1e-3)
+
+
+def test_no_change_changes_nothing(model):
+    noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8)
+    sample = Sample(noise, face(model).params, face(model).landmarks)
+    same = Reshape(model, RULE)(sample, np.zeros(50, np.float32))
+    assert np.abs(same.crop.astype(int) - noise).max() <= 1
+    assert same.landmarks == pytest.approx(sample.landmarks)
+
+
+def test_a_face_outside_its_crop_is_left_in_peace(model):
+    sample = face(model)
+    params = sample.params.copy()
+    params[3] += 400
+    away = Sample(sample.crop, params, sample.landmarks + np.float32([400, 0, 0]))
+    assert np.array_equal(Reshape(model, RULE)(away, np.ones(50)).crop, sample.crop)
+
+
+def test_random_changes_are_as_large_as_faces_differ():
+    spread = np.linspace(0, 1, 50)
+    rng = np.random.default_rng(0)
+    changes = np.array([random_change(spread, rng) for _ in range(4000)])
+    assert changes.std(axis=0) == pytest.approx(0.7 * spread, abs=0.03)
+    assert np.abs(changes.mean(axis=0)).max() < 0.05
+
+
+def test_a_training_set_reshapes_as_many_as_it_is_told(faces, model):
+    def coefficients(share: float) -> np.ndarray:
+        still = AugmentConfig(flip=0, swap=0, reshape=share)
+        data = TrainingSet(faces, model, still, seed=1)
+        keys = [Key(epoch, index, 32) for epoch in range(4) for index in range(len(faces))]
+        return np.array([data[key]["params"].numpy()[NUM_POSE:] for key in keys])
+
+    changed = np.abs(coefficients(0.5) - coefficients(0.0)).max(axis=1) > 1e-6
+    assert 16 < changed.sum() < 48
