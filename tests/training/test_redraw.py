@@ -1,0 +1,51 @@
+"""Crops drawn anew: what is around a face goes with it, and stays behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facegeo.raster import rasterize
+from facegeo.training.redraw import Scene
+
+SIZE = 60
+FACE = np.s_[20:40, 20:40]
+RED = (20, 20, 220)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A red square of depth 5 in the middle of a grey crop that grows brighter to the right."""
+    corners = np.float32([[19.5, 19.5, 5], [39.5, 19.5, 5], [39.5, 39.5, 5], [19.5, 39.5, 5]])
+    face = rasterize(corners, np.int32([[0, 1, 2], [0, 2, 3]]), SIZE, SIZE)
+    crop = np.repeat(np.arange(SIZE, dtype=np.uint8)[None, :, None] + 100, SIZE, axis=0)
+    crop = np.repeat(crop, 3, axis=2)
+    crop[FACE] = RED
+    assert face.covered.sum() == 400 and face.covered[FACE].all()
+    return Scene(crop, face)
+
+
+def test_around_the_face_counts_its_nearest_pixel(scene):
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
+    values = np.stack([rows, columns], axis=-1)
+    found = scene.continued(values)
+    assert np.array_equal(found, np.clip(values, 20, 39))
+    assert (scene.points[..., 2] == 5).all()
+    assert np.array_equal(scene.points[..., :2], values[..., ::-1])
+
+
+def test_a_face_that_moves_covers_what_is_around_it(scene):
+    drawn = scene.drawn(scene.points + [8, 0, 0])
+    assert (drawn[21:39, 29:47] == RED).all()
+    # Where it came from, its surroundings are stretched; far away nothing has changed.
+    assert (drawn[25:35, 14:24, 2] < 200).all()
+    assert np.array_equal(drawn[:, 50:], scene.drawn(scene.points)[:, 50:])
+    assert np.array_equal(drawn[:, :5], scene.drawn(scene.points)[:, :5])
+
+
+def test_a_face_that_shrinks_leaves_no_hole(scene):
+    middle = np.array([29.5, 29.5, 5])
+    drawn = scene.drawn(middle + 0.5 * (scene.points - middle))
+    assert (drawn[27:33, 27:33] == RED).all()
+    assert (drawn[22:24, 20:40, 2] < 200).all()
+    assert drawn.min() > 15
