@@ -32,7 +32,7 @@ from facegeo.evaluation.plots import draw_curves
 from facegeo.exporting import regressor_onnx
 from facegeo.images import encode_photo
 from facegeo.networks.regressor import SYNERGY
-from facegeo.networks.synergy import SynergyNet
+from facegeo.networks.synergy import SynergyNet, mirrored_network
 from facegeo.networks.weights_file import read_weights, to_safetensors
 from facegeo.publishing import compared_graph, read_crops
 from facegeo.training.measure import DevSet
@@ -79,15 +79,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--calibration", type=Path, required=True, help="training crops, folder or tar, for int8"
     )
+    parser.add_argument(
+        "--mirrored",
+        action="store_true",
+        help="let the network see every crop in the mirror too; the run must say data.offset_px",
+    )
     parser.add_argument("--out", type=Path, help="folder of the record, if another one")
     options = parser.parse_args(arguments)
     runs = [*options.earlier, options.run]
     out = options.out or MODELS / options.name
-    ship(options.name, runs, options.dev, options.backgrounds, options.calibration, out)
+    ship(
+        options.name,
+        runs,
+        options.dev,
+        options.backgrounds,
+        options.calibration,
+        out,
+        mirrored=options.mirrored,
+    )
 
 
 def ship(
-    name: str, runs: Sequence[Path], dev: Path, backgrounds: Path, calibration: Path, out: Path
+    name: str,
+    runs: Sequence[Path],
+    dev: Path,
+    backgrounds: Path,
+    calibration: Path,
+    out: Path,
+    *,
+    mirrored: bool = False,
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
 
@@ -100,6 +120,8 @@ def ship(
     calibration : Path
         Crops that the ranges of the int8 network are measured on. Training crops: dev is for
         figures only.
+    mirrored : bool
+        Ship :func:`facegeo.networks.synergy.mirrored_network` of the weights.
 
     Raises
     ------
@@ -108,7 +130,8 @@ def ship(
         If the int8 network differs by more than :data:`facegeo.publishing.TOLERANCES` allow; then
         the package has the float32 network only.
     InvalidInputError
-        If the network speaks another face model than the one in the package.
+        If the network speaks another face model than the one in the package, or is to be mirrored
+        and the run does not say where its labels lay.
     UnreadableFileError
         If there is no template for the card.
     """
@@ -120,6 +143,8 @@ def ship(
         )
     history = read_history(runs)
     stages = [portable(read_config(run), *PATHS) for run in runs]
+    if mirrored:
+        network = mirrored_network(network, MorphableModel.generic(), _offset_px(stages[-1]))
     data = DevSet.open(dev)
     size = crop_size(stages[-1])
     onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
@@ -166,6 +191,13 @@ def crop_size(stage: Mapping[str, Any]) -> int:
     """Side of the crops that a run ended with."""
     sizes = stage.get("sizes", ())
     return int(sizes[-1][1]) if sizes else CROP_SIZE
+
+
+def _offset_px(stage: Mapping[str, Any]) -> tuple[float, float]:
+    offset = stage["data"].get("offset_px")
+    if offset is None:
+        raise InvalidInputError("mirrored: expected a run with data.offset_px, got one without")
+    return offset[0], offset[1]
 
 
 def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:

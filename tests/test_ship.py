@@ -90,7 +90,7 @@ MODELS = sorted(p.parent.name for p in REPOSITORY.glob("models/synergy-*/card.te
 SIDES = {"synergy-mbv2": 120, "synergy-fast": 96}
 
 
-def run_folder(path: Path, network, errors: list[float]) -> Path:
+def run_folder(path: Path, network, errors: list[float], offset_px=None) -> Path:
     """What ``facegeo train`` leaves behind."""
     path.mkdir()
     np.savez(path / "weights.npz", **network_state(network))
@@ -100,6 +100,7 @@ def run_folder(path: Path, network, errors: list[float]) -> Path:
         "backgrounds": "/srv/noise.tar",
         "dev": "",
         "negatives": 0.1,
+        "offset_px": offset_px,
     }
     config = {"run": str(path), "data": data, "seed": 3, "initial": "/x/runs/first/weights.npz"}
     config["teacher"] = "/srv/facegeo/models/synergy-mbv2/checkpoint.safetensors"
@@ -120,14 +121,14 @@ def test_a_run_becomes_a_shipped_model(
 ):
     network, name = small_network(), "synergy-fast"
     first = run_folder(tmp_path / "first", network, [9, 7, 5])
-    last = run_folder(tmp_path / "last", network, [4.5, 4, 3.5, 3.4])
+    last = run_folder(tmp_path / "last", network, [4.5, 4, 3.5, 3.4], [-0.3, -0.2])
     out = tmp_path / "model"
     earlier = ["--earlier", str(first)]
     # Random weights magnify rounding.
     monkeypatch.setitem(publishing.TOLERANCES, "int8", publishing.Tolerance(9.0, 9.0))
     places = ["--dev", str(few), "--backgrounds", str(backgrounds), "--out", str(out)]
     places += ["--calibration", str(few / "crops.tar")]
-    script.main([name, str(last), *earlier, *places])
+    script.main([name, str(last), *earlier, *places, "--mirrored"])
 
     assert {p.name for p in assets.iterdir()} == {
         "facegeo-generic.npz",
@@ -170,7 +171,9 @@ def test_a_run_becomes_a_shipped_model(
     assert config["initial"] == "runs/first/weights.npz"
     assert config["teacher"] == "models/synergy-mbv2/checkpoint.safetensors"
     assert cv2.imread(str(out / "curve.png")).shape == (720, 960, 3)
-    again = read_weights(out / "checkpoint.safetensors", RULE).state_dict()
+    shipped = read_weights(out / "checkpoint.safetensors", RULE)
+    again = shipped.state_dict()
+    assert shipped.config.mirrored and '"mirrored": true' in text
     assert all(torch.equal(v, again[name]) for name, v in network.state_dict().items())
 
 
@@ -202,6 +205,12 @@ def test_a_network_of_another_face_model_is_refused(script, assets, tmp_path):
     run = run_folder(tmp_path / "run", network, [5])
     with pytest.raises(InvalidInputError, match="another"):
         script.ship("synergy-fast", [run], tmp_path, tmp_path, tmp_path, tmp_path)
+
+
+def test_a_network_is_not_mirrored_about_an_unknown_line(script, assets, tmp_path):
+    run = run_folder(tmp_path / "run", small_network(), [5])
+    with pytest.raises(InvalidInputError, match="offset_px"):
+        script.ship("synergy-fast", [run], tmp_path, tmp_path, tmp_path, tmp_path, mirrored=True)
 
 
 def test_a_model_without_a_folder_is_refused(script, assets, tmp_path):

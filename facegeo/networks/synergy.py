@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,7 @@ class SynergyNet(FaceRows):
     Attributes
     ----------
     config : SynergyConfig
+    rule : CropConvention
     morphable_model : str
         Name of the face model whose parameters the network speaks.
     """
@@ -70,7 +72,7 @@ class SynergyNet(FaceRows):
     ) -> None:
         super().__init__(rule)
         self.config = config
-        self._rule = rule
+        self.rule = rule
         self.morphable_model = morphable_model
         self.backbone = build_backbone(config.backbone)
         width = int(self.backbone.num_features)  # type: ignore[arg-type]
@@ -140,7 +142,7 @@ class SynergyNet(FaceRows):
         if self.mirror is not None:
             if model.mirror is None:
                 raise InvalidInputError(f"mirrored: {model.name!r} has no mirror")
-            matrix, offset = mirror_matrix(model.mirror, self._rule)
+            matrix, offset = mirror_matrix(model.mirror, self.rule)
             offset[_X] += 2 * offset_px[0]
             self.mirror.set(matrix, offset)
 
@@ -200,6 +202,36 @@ class SynergyNet(FaceRows):
         if not self.config.inverse_attributes:
             return self.inverse(points)
         return self.inverse(points, [*_attributes(result.features, result.whitened).values()])
+
+
+def mirrored_network(
+    network: SynergyNet, model: MorphableModel, offset_px: tuple[float, float]
+) -> SynergyNet:
+    """The same weights in a network that also sees every crop in the mirror; in evaluation mode.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        That the network speaks.
+    offset_px : (float, float)
+        As :meth:`SynergyNet.speak` takes it.
+
+    Raises
+    ------
+    InvalidInputError
+        If the model is another one, or has no mirror.
+    """
+    if model.name != network.morphable_model:
+        raise InvalidInputError(
+            f"model: expected {network.morphable_model!r}, which the network speaks, "
+            f"got {model.name!r}"
+        )
+    config = dataclasses.replace(network.config, mirrored=True)
+    twin = SynergyNet(config, network.rule, model.name)
+    mean, std = (value.cpu().numpy() for value in (network.param_mean, network.param_std))
+    twin.speak(model, mean, std, offset_px)
+    twin.load_state_dict(twin.state_dict() | network.state_dict())
+    return twin.eval()
 
 
 class _Mirror(nn.Module):

@@ -21,6 +21,7 @@ from facegeo.networks.regressor import (  # noqa: E402
     input_example,
     network_state,
 )
+from facegeo.networks.synergy import mirrored_network  # noqa: E402
 
 OFFSET_PX = (-0.5, 0.25)
 
@@ -29,14 +30,9 @@ def plain_network():
     return settle_norms(small_network(), input_example(8).numpy())
 
 
-def mirrored_network():
+def in_both():
     """The plain network, mirrored, for labels that lie off by OFFSET_PX."""
-    plain = plain_network()
-    network = small_network(mirrored=True)
-    network.load_state_dict(plain.state_dict(), strict=False)
-    mean, std = plain.param_mean.numpy().copy(), plain.param_std.numpy().copy()
-    network.speak(MorphableModel.generic(), mean, std, OFFSET_PX)
-    return network
+    return mirrored_network(plain_network(), MorphableModel.generic(), OFFSET_PX)
 
 
 def moved(params: np.ndarray, sign: int) -> np.ndarray:
@@ -54,7 +50,7 @@ def in_the_mirror(params: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def test_the_mirror_image_gives_the_mirrored_parameters():
-    crops, network = input_example(3), mirrored_network()
+    crops, network = input_example(3), in_both()
     params, flipped = (network(views)[0].numpy() for views in (crops, crops.flip(2)))
     assert np.abs(in_the_mirror(params) - flipped).max() < 1e-4
     assert np.abs(params - flipped).max() > 0.1  # so the first line says something
@@ -62,7 +58,7 @@ def test_the_mirror_image_gives_the_mirrored_parameters():
 
 @torch.inference_mode()
 def test_the_parameters_are_the_mean_of_both_views():
-    crops, network, plain = input_example(3), mirrored_network(), plain_network()
+    crops, network, plain = input_example(3), in_both(), plain_network()
     own, flipped = (plain(views) for views in (crops, crops.flip(2)))
     params, _, coarse, presence = network(crops)
     mean = (own[0].numpy() + in_the_mirror(flipped[0].numpy())) / 2
@@ -74,7 +70,7 @@ def test_the_parameters_are_the_mean_of_both_views():
 
 @torch.inference_mode()
 def test_refinement_sees_the_crop_as_it_is():
-    crops, network, plain = input_example(3), mirrored_network(), plain_network()
+    crops, network, plain = input_example(3), in_both(), plain_network()
     result = network.regress(network.backbone(network.views(crops)))
     features = plain.backbone(plain.normalised(crops))
     assert torch.allclose(result.features, features, atol=1e-6)
@@ -85,7 +81,7 @@ def test_refinement_sees_the_crop_as_it_is():
 
 @torch.inference_mode()
 def test_training_and_prediction_agree():
-    crops, network = input_example(2), mirrored_network()
+    crops, network = input_example(2), in_both()
     result = network.regress(network.backbone(network.views(crops)))
     params, landmarks, coarse, presence = network(crops)
     assert torch.equal(result.params, params)
@@ -97,7 +93,7 @@ def test_training_and_prediction_agree():
 
 @torch.inference_mode()
 def test_the_mirror_travels_with_the_weights_and_into_onnx():
-    network = mirrored_network()
+    network = in_both()
     again = build_regressor(SYNERGY, RULE, network_state(network))
     crops = input_example(3)
     expected = [value.numpy() for value in again(crops)]
@@ -115,3 +111,9 @@ def test_a_face_model_without_a_mirror_is_refused():
     model = dataclasses.replace(MorphableModel.generic(), mirror=None)
     with pytest.raises(InvalidInputError, match="no mirror"):
         network.speak(model, np.zeros(62), np.ones(62))
+
+
+def test_another_face_model_than_the_networks_is_refused():
+    model = dataclasses.replace(MorphableModel.generic(), name="another")
+    with pytest.raises(InvalidInputError, match="expected 'facegeo-generic'"):
+        mirrored_network(small_network(), model, (0.0, 0.0))
