@@ -9,6 +9,7 @@ import numpy as np
 
 from facegeo.crop import convention
 from facegeo.morphable import MorphableModel
+from facegeo.training.augment import Sample
 from facegeo.training.datasets import (
     LabelledFaces,
     landmarks_of,
@@ -38,6 +39,34 @@ def painted(landmarks: np.ndarray) -> np.ndarray:
     for x, y in np.rint(landmarks[:, :2]).astype(int).tolist():
         cv2.circle(crop, (x, y), 1, (200, 220, 240), -1)
     return crop
+
+
+#: Grey value around the face of :func:`dotted_face`.
+BACKGROUND = 60
+
+
+def dotted_face(model: MorphableModel, euler_deg=(0.0, 0.0, 0.0), dots=()) -> Sample:
+    """The mean face in the middle of a crop; a soft bright dot on each of these landmarks."""
+    from facegeo.pose import rotation_from_euler
+
+    pose = np.zeros((1, 3, 4))
+    pose[:, :, :3] = 0.4 * rotation_from_euler(np.array([euler_deg]))
+    pose[:, :, 3] = (60, 62, 0)
+    params = np.concatenate([pose.reshape(1, 12), np.zeros((1, 50))], axis=1).astype(np.float32)
+    landmarks = landmarks_of(params, model, RULE)
+    rows, columns = np.mgrid[0:120, 0:120]
+    crop = np.full((120, 120), float(BACKGROUND))
+    for x, y in landmarks[0, list(dots), :2]:
+        crop += 190 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4)
+    picture = np.repeat(np.clip(crop, 0, 255)[..., None], 3, axis=2).astype(np.uint8)
+    return Sample(picture, params[0], landmarks[0])
+
+
+def place_of_dot(crop: np.ndarray) -> np.ndarray:
+    """Where the one dot of a :func:`dotted_face` is, (x, y)."""
+    bright = np.clip(crop[..., 0].astype(float) - BACKGROUND - 60, 0, None)
+    rows, columns = np.mgrid[0 : len(crop), 0 : len(crop)]
+    return np.array([(columns * bright).sum(), (rows * bright).sum()]) / bright.sum()
 
 
 def write_faces(folder: Path, model: MorphableModel, count: int = 16) -> LabelledFaces:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from training_data import RULE
+from training_data import RULE, dotted_face, place_of_dot
 
-from facegeo.morphable import MorphableModel
 from facegeo.params import split
 from facegeo.pose import decompose_affine, euler_from_rotation, rotation_from_euler
 from facegeo.training.augment import AugmentConfig, Sample
@@ -18,23 +17,6 @@ from facegeo.training.sampling import Key, TrainingSet
 #: Outer corner of the eye, corner of the mouth and wing of the nose that a face shows which looks
 #: to the picture's left, and the tip of its nose.
 SEEN_FROM_THE_RIGHT = (45, 54, 35, 30)
-
-BACKGROUND = 60
-
-
-def face(model: MorphableModel, euler_deg=(0.0, 0.0, 0.0), dots=()) -> Sample:
-    """A face in the middle of a crop; a soft bright dot on each of these landmarks."""
-    pose = np.zeros((1, 3, 4))
-    pose[:, :, :3] = 0.4 * rotation_from_euler(np.array([euler_deg]))
-    pose[:, :, 3] = (60, 62, 0)
-    params = np.concatenate([pose.reshape(1, 12), np.zeros((1, 50))], axis=1).astype(np.float32)
-    landmarks = landmarks_of(params, model, RULE)
-    rows, columns = np.mgrid[0:120, 0:120]
-    crop = np.full((120, 120), float(BACKGROUND))
-    for x, y in landmarks[0, list(dots), :2]:
-        crop += 190 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4)
-    picture = np.repeat(np.clip(crop, 0, 255)[..., None], 3, axis=2).astype(np.uint8)
-    return Sample(picture, params[0], landmarks[0])
 
 
 def yaw_of(sample: Sample) -> float:
@@ -49,24 +31,24 @@ def turn(model) -> HeadTurn:
 
 @pytest.mark.parametrize("angle", [-50.0, -20.0, 20.0, 50.0])
 def test_the_yaw_grows_by_the_angle(model, turn, angle):
-    assert yaw_of(turn(face(model), angle)) == pytest.approx(angle, abs=1e-3)
-    looking_left = face(model, (15.0, 0.0, 0.0))
+    assert yaw_of(turn(dotted_face(model), angle)) == pytest.approx(angle, abs=1e-3)
+    looking_left = dotted_face(model, (15.0, 0.0, 0.0))
     assert yaw_of(turn(looking_left, angle)) == pytest.approx(15 + angle, abs=1e-3)
 
 
 @pytest.mark.parametrize("nod", [-15.0, 15.0])
 def test_a_nod_raises_or_lowers_the_chin(model, turn, nod):
-    turned = turn(face(model), 0.0, nod)
+    turned = turn(dotted_face(model), 0.0, nod)
     rotation = decompose_affine(split(turned.params[None]).pose)[1]
     assert euler_from_rotation(rotation)[0] == pytest.approx([0, nod, 0], abs=1e-3)
     # Crop pixels, y down: with the chin raised the tip of the nose is nearer to the brows.
-    lengths = [np.diff(s.landmarks[[27, 30], 1])[0] for s in (face(model), turned)]
+    lengths = [np.diff(s.landmarks[[27, 30], 1])[0] for s in (dotted_face(model), turned)]
     assert (lengths[1] < lengths[0]) == (nod > 0)
 
 
 def test_the_turn_is_about_the_heads_own_axis(model, turn):
     """A head that lies on its side nods away from the viewer instead."""
-    turned = turn(face(model, (0.0, 0.0, 90.0)), 30.0)
+    turned = turn(dotted_face(model, (0.0, 0.0, 90.0)), 30.0)
     rotation = decompose_affine(split(turned.params[None]).pose)[1][0]
     before = rotation_from_euler(np.array([[0.0, 0.0, 90.0]]))[0]
     up = np.array([0.0, 1.0, 0.0])
@@ -77,13 +59,13 @@ def test_the_turn_is_about_the_heads_own_axis(model, turn):
 
 @pytest.mark.parametrize("angle", [-55.0, 25.0, 55.0])
 def test_parameters_and_landmarks_agree(model, turn, angle):
-    turned = turn(face(model, (5.0, 12.0, -8.0)), angle)
+    turned = turn(dotted_face(model, (5.0, 12.0, -8.0)), angle)
     of_params = landmarks_of(turned.params[None], model, RULE)[0]
     assert np.abs(of_params - turned.landmarks).max() < 1e-3
 
 
 def test_what_is_not_in_the_parameters_turns_along(model, turn):
-    sample = face(model)
+    sample = dotted_face(model)
     refined = sample.landmarks.copy()
     refined[30] += (0, 0, 5)  # a longer nose points to where the face looks
     longer = turn(Sample(sample.crop, sample.params, refined), 90.0)
@@ -98,17 +80,15 @@ def test_what_is_not_in_the_parameters_turns_along(model, turn):
 @pytest.mark.parametrize("angle", [20.0, 40.0, 55.0])
 @pytest.mark.parametrize("point", SEEN_FROM_THE_RIGHT)
 def test_the_picture_turns_with_the_points(model, turn, angle, point):
-    turned = turn(face(model, dots=(point,)), angle, 8.0)
-    bright = np.clip(turned.crop[..., 0].astype(float) - BACKGROUND - 60, 0, None)
-    rows, columns = np.mgrid[0:120, 0:120]
-    found = np.array([(columns * bright).sum(), (rows * bright).sum()]) / bright.sum()
+    turned = turn(dotted_face(model, dots=(point,)), angle, 8.0)
+    found = place_of_dot(turned.crop)
     assert np.abs(found - turned.landmarks[point, :2]).max() < 1.5
-    moved = np.abs(turned.landmarks - face(model).landmarks)[point, 0]
+    moved = np.abs(turned.landmarks - dotted_face(model).landmarks)[point, 0]
     assert moved > 2 or point == 45
 
 
 def test_the_box_of_the_face_and_the_far_background_stay(model, turn):
-    sample = face(model)
+    sample = dotted_face(model)
     noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8)
     sample = Sample(noise, sample.params, sample.landmarks)
     turned = turn(sample, 40.0)
@@ -134,20 +114,21 @@ def test_the_steady_point_is_found_and_keeps_its_depth(model, pivot):
     params = np.zeros((40, 62), np.float32)
     params[:, :12] = pose.reshape(40, 12)
     assert steady_point(params, RULE) == pytest.approx(pivot, abs=0.01)
-    turned = HeadTurn(model, RULE, np.array(pivot))(face(model), 45.0)
+    turned = HeadTurn(model, RULE, np.array(pivot))(dotted_face(model), 45.0)
     depths = [
-        split(sample.params[None]).pose[0, 2] @ [*pivot, 1.0] for sample in (face(model), turned)
+        split(sample.params[None]).pose[0, 2] @ [*pivot, 1.0]
+        for sample in (dotted_face(model), turned)
     ]
     assert depths[0] == pytest.approx(depths[1], abs=1e-3)
 
 
 def test_no_turn_changes_nothing(model, turn):
-    sample = face(model)
+    sample = dotted_face(model)
     assert turn(sample, 0.0) is sample
 
 
 def test_a_face_outside_its_crop_is_left_in_peace(model, turn):
-    sample = face(model)
+    sample = dotted_face(model)
     params, landmarks = sample.params.copy(), sample.landmarks + np.float32([400, 0, 0])
     params[3] += 400
     turned = turn(Sample(sample.crop, params, landmarks), 30.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training_data import RULE
+from training_data import RULE, dotted_face, place_of_dot
 
 from facegeo.conventions import NUM_POSE
 from facegeo.training.augment import AugmentConfig, Sample
@@ -14,21 +14,6 @@ from facegeo.training.sampling import Key, TrainingSet
 
 #: Tip of the nose, corners of eyes and mouth.
 POINTS = (30, 36, 45, 48, 54)
-
-BACKGROUND = 60
-
-
-def face(model, dots=()) -> Sample:
-    """A frontal face in the middle of a crop; a soft bright dot on each of these landmarks."""
-    params = np.zeros((1, 62), np.float32)
-    params[0, :12] = [0.4, 0, 0, 60, 0, 0.4, 0, 62, 0, 0, 0.4, 0]
-    landmarks = landmarks_of(params, model, RULE)
-    rows, columns = np.mgrid[0:120, 0:120]
-    crop = np.full((120, 120), float(BACKGROUND))
-    for x, y in landmarks[0, list(dots), :2]:
-        crop += 190 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4)
-    picture = np.repeat(np.clip(crop, 0, 255)[..., None], 3, axis=2).astype(np.uint8)
-    return Sample(picture, params[0], landmarks[0])
 
 
 def moving(model, point: int, shape: bool) -> np.ndarray:
@@ -49,18 +34,16 @@ def moving(model, point: int, shape: bool) -> np.ndarray:
 )
 def test_the_picture_moves_with_the_points(model, point, shape):
     change = moving(model, point, shape)
-    before = face(model, dots=(point,))
+    before = dotted_face(model, dots=(point,))
     after = Reshape(model, RULE)(before, change)
-    bright = np.clip(after.crop[..., 0].astype(float) - BACKGROUND - 60, 0, None)
-    rows, columns = np.mgrid[0:120, 0:120]
-    found = np.array([(columns * bright).sum(), (rows * bright).sum()]) / bright.sum()
+    found = place_of_dot(after.crop)
     assert np.linalg.norm(after.landmarks[point] - before.landmarks[point]) > 3
     assert np.abs(found - after.landmarks[point, :2]).max() < 1.5
 
 
 def test_parameters_and_landmarks_agree(model):
     rng = np.random.default_rng(0)
-    sample = face(model)
+    sample = dotted_face(model)
     refined = sample.landmarks + rng.normal(0, 1, (68, 3)).astype(np.float32)
     change = random_change(np.full(50, 0.3), rng)
     after = Reshape(model, RULE)(Sample(sample.crop, sample.params, refined), change)
@@ -73,14 +56,14 @@ def test_parameters_and_landmarks_agree(model):
 
 def test_no_change_changes_nothing(model):
     noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8)
-    sample = Sample(noise, face(model).params, face(model).landmarks)
+    sample = Sample(noise, dotted_face(model).params, dotted_face(model).landmarks)
     same = Reshape(model, RULE)(sample, np.zeros(50, np.float32))
     assert np.abs(same.crop.astype(int) - noise).max() <= 1
     assert same.landmarks == pytest.approx(sample.landmarks)
 
 
 def test_a_face_outside_its_crop_is_left_in_peace(model):
-    sample = face(model)
+    sample = dotted_face(model)
     params = sample.params.copy()
     params[3] += 400
     away = Sample(sample.crop, params, sample.landmarks + np.float32([400, 0, 0]))
