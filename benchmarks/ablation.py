@@ -11,53 +11,49 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
+from report_ablation import FIGURES
 
 from facegeo.files import write_bytes
 from facegeo.networks.synergy_config import ABLATIONS
 from facegeo.training.config import TrainConfig, read_config
+from facegeo.training.shipping import portable, read_environment
 
 #: Rows of the table by default: the four of the papers' Table 1.
 ROWS = ("baseline", "mafa", "inverse", "mafa+inverse")
 
-#: Figures of the last epoch that the table shows: key of the report, heading.
-FIGURES = {
-    "nme_original_refined": "NME original",
-    "nme_reannotated_refined": "NME reannotated",
-    "nme_original_coarse": "coarse, original",
-    "nme_reannotated_coarse": "coarse, reannotated",
-    "pose_mae_deg_exact": "orientation, degrees",
-}
+#: Settings of a run's section ``data`` that are paths.
+PATHS = ("labels", "pictures", "backgrounds", "dev")
 
 
 def main() -> None:
+    """Train what is not trained yet, and write the figures of all."""
     options = _options()
     base = read_config(options.config)
     jobs = [(row, seed) for seed in range(options.seeds) for row in options.rows]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda job: _train(base, options.runs, *job), jobs))
     report = {
-        "config": base.to_dict(),
-        "environment": _read(options.runs / _name(*jobs[0]) / "environment.json"),
+        "benchmark": "ablation",
+        "config": portable(base.to_dict(), PATHS),
+        "environment": read_environment(options.runs / _name(*jobs[0])),
+        "seeds": options.seeds,
         "rows": {row: _figures(options.runs, row, options.seeds) for row in options.rows},
     }
     write_bytes(options.out, (json.dumps(report, indent=2) + "\n").encode())
-    write_bytes(options.out.with_suffix(".md"), _table(report).encode())
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="training configuration that all runs share")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the runs")
-    parser.add_argument("--out", type=Path, required=True, help="JSON; a table is put beside it")
+    parser.add_argument("--out", type=Path, required=True, help="JSON; report.py shows it")
     parser.add_argument("--rows", nargs="+", choices=sorted(ABLATIONS), default=ROWS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side")
@@ -84,31 +80,6 @@ def _figures(runs: Path, row: str, seeds: int) -> dict[str, list[float]]:
         lines = (runs / _name(row, seed) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         last.append(json.loads(lines[-1])["dev"])
     return {key: [report[key] for report in last] for key in FIGURES}
-
-
-def _table(report: dict[str, Any]) -> str:
-    config = report["config"]
-    sizes = ", ".join(str(size) for _, size in config["sizes"])
-    lines = [
-        f"{config['epochs']} epochs at {sizes} px, batch {config['batch']}; mean and standard "
-        f"deviation over seeds; the 500 development photos of AFLW2000-3D at the same size.",
-        "",
-        "| network | " + " | ".join(FIGURES.values()) + " |",
-        "|---|" + "--:|" * len(FIGURES),
-    ]
-    for row, figures in report["rows"].items():
-        cells = [
-            f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
-            if len(values) > 1
-            else f"{values[0]:.3f}"
-            for values in figures.values()
-        ]
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

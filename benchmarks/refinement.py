@@ -1,6 +1,6 @@
-"""What refinement costs in the exported graph: the default network with and without it, in turns.
+"""What refinement costs in the exported graph: a shipped network with and without it, in turns.
 
-python benchmarks/refinement.py [--out benchmarks/results/refinement.json]
+python benchmarks/refinement.py [--model synergy-fast] [--out benchmarks/results/refinement.json]
 
 Both graphs have random weights, which cost as much time as trained ones. ``backbone`` is the
 network that ends with its backbone, heads and coarse landmarks. ONNX Runtime, float32, all cores.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +23,36 @@ from facegeo.files import write_bytes
 from facegeo.morphable import MorphableModel
 from facegeo.networks.synergy import SynergyNet
 from facegeo.networks.synergy_config import SynergyConfig
+from facegeo.networks.weights_file import read_weights
 from facegeo.training.sampling import RULE
+from facegeo.zoo.store import find
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="synergy-mbv2", help="a folder of models/")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    report = {"machine": machine(), **measure(options.batch, options.rounds)}
+    report = {"machine": machine(), **measure(options.model, options.batch, options.rounds)}
     text = json.dumps(report, indent=2) + "\n"
     print(text, end="")
     if options.out:
         write_bytes(options.out, text.encode())
 
 
-def measure(batch: int, rounds: int) -> dict[str, Any]:
+def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
     """Milliseconds of both, and ``refinement_over_backbone``: the median of what it adds."""
-    crops = np.random.default_rng(0).integers(0, 256, (batch, 120, 120, 3), np.uint8)
+    config = read_weights(MODELS / name / "checkpoint.safetensors", RULE).config
+    size = find(name).card.crop_size
+    crops = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
     backends = {
-        "backbone": _backend(SynergyConfig(refinement="none", inverse=())),
-        "with_refinement": _backend(SynergyConfig()),
+        "backbone": _backend(replace(config, refinement="none", inverse=()), size),
+        "with_refinement": _backend(config, size),
     }
     turns = in_turns(
         {name: lambda b=backend: b.run({"crops": crops}) for name, backend in backends.items()},
@@ -53,17 +61,19 @@ def measure(batch: int, rounds: int) -> dict[str, Any]:
     ratio = turns["with_refinement"] / turns["backbone"]
     return {
         "benchmark": "refinement",
+        "model": name,
+        "crop_size": size,
         "batch": batch,
         **{name: summary(times) for name, times in turns.items()},
         "refinement_over_backbone": float(np.median(ratio)) - 1,
     }
 
 
-def _backend(config: SynergyConfig) -> OnnxRuntimeBackend:
+def _backend(config: SynergyConfig, size: int) -> OnnxRuntimeBackend:
     model = MorphableModel.generic()
     network = SynergyNet(config, RULE, model.name)
     network.speak(model, np.zeros(62), np.ones(62))
-    return OnnxRuntimeBackend(regressor_onnx(network.eval(), checks=()), "cpu")
+    return OnnxRuntimeBackend(regressor_onnx(network.eval(), size=size, checks=()), "cpu")
 
 
 if __name__ == "__main__":

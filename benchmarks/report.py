@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import report_ablation
 import report_accuracy
 import report_video
 
@@ -27,6 +28,9 @@ _GPU_ROWS = {
     "mesh_over_copy": "mesh kernel, part of the copy bandwidth",
     "mesh_over_cublas": "mesh kernel, times as fast as cuBLAS",
 }
+
+#: Heading, what a report of this kind looks like, its section.
+KINDS = (*report_accuracy.KINDS, *report_ablation.KINDS, *report_video.KINDS)
 
 Report = Mapping[str, Any]
 
@@ -75,9 +79,9 @@ def with_table(text: str, reports: Mapping[str, Report]) -> str:
 
 
 def _sections(reports: Mapping[str, Report]) -> Iterator[str]:
-    """Accuracy, then video; what is of no known kind by its name."""
+    """Accuracy, the network's parts, then video; what is of no known kind by its name."""
     shown: set[str] = set()
-    for heading, known, section in (*report_accuracy.KINDS, *report_video.KINDS):
+    for heading, known, section in KINDS:
         found = {name: report for name, report in reports.items() if known(report)}
         if found and heading:
             yield heading

@@ -80,3 +80,37 @@ def test_video_is_in_both_tables(report):
     sections = report.with_sections("", found)
     assert "growth of memory over 10,000 frames | 0.4 MB |" in sections
     assert "| 5.0, 8.3 ms; 3 |" in sections
+
+
+def test_ablation_has_mean_and_spread_of_each_row(report):
+    keys = report.report_ablation.FIGURES
+    rows = {
+        "baseline": {key: [4.0, 5.0, 6.0] for key in keys},
+        "mafa": {key: [4.5, 4.5, 4.5] for key in keys},
+    }
+    found = {
+        "benchmark": "ablation",
+        "config": {"sizes": [[0.0, 64]], "epochs": 20, "batch": 128},
+        "environment": {"torch": "2.13.0", "commit": "abcdef0123"},
+        "seeds": 3,
+        "rows": rows,
+    }
+    sections = report.with_sections("", {"ablation": found})
+    assert "20 epochs at 64 px from random weights, batch 128" in sections
+    assert "over 3 seeds" in sections and "commit abcdef0." in sections
+    assert "| baseline | 5.000 ± 1.000 |" in sections and "| mafa | 4.500 ± 0.000 |" in sections
+
+
+def test_refinement_is_a_sentence(report):
+    found = {
+        "benchmark": "refinement",
+        "model": "m",
+        "crop_size": 96,
+        "batch": 64,
+        "machine": {"cpus": 2},
+        "backbone": {"p50_ms": 80.0},
+        "with_refinement": {"p50_ms": 92.04},
+        "refinement_over_backbone": 0.1512,
+    }
+    sections = report.with_sections("", {"refinement": found})
+    assert "`m` (96 px" in sections and "92.0 ms instead of 80.0, 15.1% more" in sections

@@ -1,0 +1,66 @@
+"""Sections of benchmarks/README.md on what the network's parts bring, and what they cost."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Report = Mapping[str, Any]
+
+#: Figures of a run's last epoch that the table shows: key of the report, heading.
+FIGURES = {
+    "nme_original_refined": "NME original",
+    "nme_reannotated_refined": "NME reannotated",
+    "nme_original_coarse": "coarse, original",
+    "nme_reannotated_coarse": "coarse, reannotated",
+    "pose_mae_deg_exact": "orientation, degrees",
+}
+
+
+def _is_ablation(report: Report) -> bool:
+    return report.get("benchmark") == "ablation"
+
+
+def _ablation(report: Report) -> str:
+    config, environment = report["config"], report["environment"]
+    sizes = ", ".join(str(size) for _, size in config["sizes"])
+    lines = [
+        f"`ablation.py`: {config['epochs']} epochs at {sizes} px from random weights, batch "
+        f"{config['batch']}; mean and standard deviation over {report['seeds']} seeds, on the "
+        f"development photos of AFLW2000-3D at the same size. torch {environment['torch']}, commit "
+        f"{environment['commit'][:7]}.",
+        "",
+        "| network | " + " | ".join(FIGURES.values()) + " |",
+        "|---|" + "--:|" * len(FIGURES),
+    ]
+    for row, figures in report["rows"].items():
+        cells = " | ".join(_spread(figures[key]) for key in FIGURES)
+        lines.append(f"| {row} | {cells} |")
+    return "\n".join([*lines, ""])
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
+
+
+def _is_refinement(report: Report) -> bool:
+    return report.get("benchmark") == "refinement"
+
+
+def _refinement(report: Report) -> str:
+    backbone, both = (report[name]["p50_ms"] for name in ("backbone", "with_refinement"))
+    return (
+        f"Refinement of `{report['model']}` ({report['crop_size']} px, ONNX Runtime float32, batch "
+        f"{report['batch']}, {report['machine']['cpus']} cores): {both:.1f} ms instead of "
+        f"{backbone:.1f}, {report['refinement_over_backbone']:.1%} more than without "
+        f"(`refinement.py`).\n"
+    )
+
+
+KINDS = (
+    ("## Parts of the network\n", _is_ablation, _ablation),
+    (None, _is_refinement, _refinement),
+)
