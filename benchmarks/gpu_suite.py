@@ -231,7 +231,8 @@ def time_landmarks(model: str, backend: str, precision: str) -> Result:
     from facegeo.publishing import difference, sample_crops
 
     network = open_on_gpu(model, backend, precision)
-    crops = np.resize(sample_crops(), (BATCH, 120, 120, 3))
+    size = _crop_size(model)
+    crops = np.resize(sample_crops(size=size), (BATCH, size, size, 3))
     seconds = wall_times(lambda: network.run({"crops": crops}), 50)
     exact = open_exact(model).run({"crops": crops[:64]})
     error = difference({k: v[:64] for k, v in network.run({"crops": crops}).items()}, exact)
@@ -257,7 +258,7 @@ def time_dense(model: str) -> Result:
     network, backend, precision = _usable(model)
     face = MorphableModel.generic()
     kernel = CudaMeshKernel(face.mean, np.concatenate([face.shape_basis, face.expression_basis]))
-    crops = np.random.default_rng(0).integers(0, 256, (BATCH, 120, 120, 3), np.uint8)
+    crops = _noise(model, BATCH)
     out = torch.empty((BATCH, kernel.num_vertices, 3), device="cuda")
     rule = crop.convention("exact")
 
@@ -277,7 +278,7 @@ def time_dense(model: str) -> Result:
 
 def check_threads(model: str) -> Result:
     """Two predictors in two threads give what one gives alone."""
-    crops = np.random.default_rng(0).integers(0, 256, (32, 120, 120, 3), np.uint8)
+    crops = _noise(model, 32)
     networks = [_usable(model)[0] for _ in range(2)]
     alone = networks[0].run({"crops": crops})["landmarks"]
     with ThreadPoolExecutor(2) as pool:
@@ -289,11 +290,23 @@ def check_threads(model: str) -> Result:
 def check_large_batch(model: str) -> Result:
     """A batch beyond TensorRT's profile is the same as its parts."""
     network = open_on_gpu(model, "tensorrt", "fp16")
-    crops = np.random.default_rng(0).integers(0, 256, (600, 120, 120, 3), np.uint8)
+    crops = _noise(model, 600)
     whole = network.run({"crops": crops})["landmarks"]
     parts = [network.run({"crops": crops[i : i + 100]})["landmarks"] for i in range(0, 600, 100)]
     worst = float(np.abs(whole - np.concatenate(parts)).max())
     return {"max_difference_px": worst, "right": worst < 0.1}
+
+
+def _crop_size(model: str) -> int:
+    from facegeo.zoo.store import find
+
+    return find(model).card.crop_size
+
+
+def _noise(model: str, count: int) -> np.ndarray:
+    """Crops of the model's size that hold nothing."""
+    shape = (count, _crop_size(model), _crop_size(model), 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
 def run_sanitizer() -> Result:

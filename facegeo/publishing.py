@@ -28,7 +28,7 @@ Run = Callable[[np.ndarray], Outputs]
 BATCHES: Final = (1, 2, 64)
 
 #: Most crops that are read for calibration and for the comparison together.
-MOST_CROPS: Final = 512
+MOST_CROPS: Final = 2048
 
 
 @dataclass(frozen=True)
