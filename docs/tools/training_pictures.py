@@ -7,6 +7,7 @@ from facegeo import FaceGeometry, MorphableModel
 from facegeo.crop import convention, crop_faces, resized_crops, rois_from_landmarks
 from facegeo.sample import sample_photo
 from facegeo.training.augment import Sample
+from facegeo.training.coarse_face import CoarseFace
 from facegeo.training.head_turn import HeadTurn
 
 _ANGLES_DEG = (0.0, -20.0, -40.0, -60.0)
@@ -18,7 +19,7 @@ def turned_picture() -> np.ndarray:
     """The sample photo's face as training sees it, with its landmarks below."""
     sample = _sample()
     # Any point will do: its depth is not seen.
-    turn = HeadTurn(MorphableModel.generic(), convention("exact"), np.zeros(3))
+    turn = HeadTurn(CoarseFace(MorphableModel.generic(), convention("exact")), np.zeros(3))
     views = [turn(sample, angle) for angle in _ANGLES_DEG]
     plain = [_enlarged(view.crop) for view in views]
     dotted = [_dotted(view) for view in views]

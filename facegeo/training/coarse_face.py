@@ -25,6 +25,7 @@ class CoarseFace:
 
     Attributes
     ----------
+    rule : CropConvention
     triangles : (F, 3) integers
     skin : (F, 3) integers
         Those of them that belong to the region ``face``, where the model has it.
@@ -36,14 +37,14 @@ class CoarseFace:
         self._mean = model.mean[rows]
         modes = np.concatenate([model.shape_basis, model.expression_basis])[:, rows]
         self._modes = modes.reshape(len(modes), -1)
-        self._rule = rule
+        self.rule = rule
         self.skin = self.triangles
         if "face" in model.regions:
             self.skin = self.triangles[model.regions["face"][rows][self.triangles].all(axis=1)]
 
     def vertices(self, params: np.ndarray) -> np.ndarray:
         """``(N, 62)`` to ``(N, V, 3)`` float32, crop pixels."""
-        affine = pose_to_crop(split(params).pose, self._rule)
+        affine = pose_to_crop(split(params).pose, self.rule)
         moved = (params[:, NUM_POSE:] @ self._modes).reshape(len(params), -1, 3) + self._mean
         placed = moved @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
         return np.asarray(placed, np.float32)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facegeo.crop import CropConvention
-from facegeo.morphable import MorphableModel
 from facegeo.raster import interpolate, rasterize, visible_vertices
 from facegeo.training.coarse_face import CoarseFace
 
@@ -26,13 +24,12 @@ class FaceSwap:
 
     Parameters
     ----------
-    model : MorphableModel
-    rule : CropConvention
-        Of the parameters that will be given.
+    face : CoarseFace
+        Of that model.
     """
 
-    def __init__(self, model: MorphableModel, rule: CropConvention) -> None:
-        self._face = CoarseFace(model, rule)
+    def __init__(self, face: CoarseFace) -> None:
+        self._face = face
 
     def __call__(
         self, crop: np.ndarray, params: np.ndarray, donor: np.ndarray, donor_params: np.ndarray

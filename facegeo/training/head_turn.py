@@ -9,10 +9,8 @@ import numpy as np
 
 from facegeo.conventions import NUM_POSE
 from facegeo.crop import CropConvention, pose_from_crop, pose_to_crop
-from facegeo.morphable import MorphableModel
 from facegeo.params import split
 from facegeo.pose import rotation_from_euler
-from facegeo.raster import rasterize
 from facegeo.training.augment import Sample
 from facegeo.training.coarse_face import CoarseFace
 from facegeo.training.redraw import Scene
@@ -64,17 +62,16 @@ class HeadTurn:
 
     Parameters
     ----------
-    model : MorphableModel
-    rule : CropConvention
-        Of the samples' parameters.
+    face : CoarseFace
+        Of the samples' face model.
     pivot : (3,) float
         The point of the model whose depth does not change, from :func:`steady_point`.
     """
 
-    def __init__(self, model: MorphableModel, rule: CropConvention, pivot: np.ndarray) -> None:
-        self._rule = rule
+    def __init__(self, face: CoarseFace, pivot: np.ndarray) -> None:
+        self._face = face
+        self._rule = face.rule
         self._pivot = pivot
-        self._face = CoarseFace(model, rule)
 
     def __call__(self, sample: Sample, yaw_deg: float, pitch_deg: float = 0.0) -> Sample:
         """The face turned in its crop, about its own middle.
@@ -114,12 +111,10 @@ class HeadTurn:
         return Sample(crop, params, landmarks.astype(sample.landmarks.dtype))
 
     def _picture(self, sample: Sample, linear: np.ndarray, moved: np.ndarray) -> np.ndarray:
-        size = len(sample.crop)
-        vertices = self._face.vertices(sample.params[None])
-        face = rasterize(vertices, self._face.triangles, size, size, threads=1)
-        if not face.covered.any():
+        (vertices,) = self._face.vertices(sample.params[None])
+        scene = Scene.of(sample.crop, vertices, self._face.triangles)
+        if scene is None:
             return sample.crop
-        scene = Scene(sample.crop, face)
         return scene.drawn(scene.points @ linear.T + moved)
 
 

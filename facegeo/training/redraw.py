@@ -28,6 +28,8 @@ class Scene:
     crop : (S, S, 3) uint8
     face : Raster
         The fitted face, drawn into the crop; it covers at least one pixel.
+    triangles : (F, 3) integers
+        Those that were drawn.
 
     Attributes
     ----------
@@ -35,8 +37,8 @@ class Scene:
         Crop pixels and depth; around the face the depth of its nearest pixel.
     """
 
-    def __init__(self, crop: np.ndarray, face: Raster) -> None:
-        self._crop = crop
+    def __init__(self, crop: np.ndarray, face: Raster, triangles: np.ndarray) -> None:
+        self._crop, self._face, self._triangles = crop, face, triangles
         self._covered = face.covered
         self._distance, self._nearest = cv2.distanceTransformWithLabels(
             (~face.covered).astype(np.uint8),
@@ -45,10 +47,21 @@ class Scene:
             labelType=cv2.DIST_LABEL_PIXEL,
         )
         rows, columns = np.mgrid[0 : len(crop), 0 : len(crop)]
-        depth = self.continued(face.depth[..., None])
+        depth = self._continued(face.depth[..., None])
         self.points = np.concatenate([columns[..., None], rows[..., None], depth], axis=-1)
 
-    def continued(self, values: np.ndarray) -> np.ndarray:
+    @classmethod
+    def of(cls, crop: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> Scene | None:
+        """With the face at ``(V, 3)`` places in crop pixels; None where no pixel shows it."""
+        size = len(crop)
+        face = rasterize(vertices, triangles, size, size, threads=1)
+        return cls(crop, face, triangles) if face.covered.any() else None
+
+    def along(self, values: np.ndarray) -> np.ndarray:
+        """``(V, C)`` values of the vertices at every pixel, ``(S, S, C)``."""
+        return self._continued(interpolate(self._face, self._triangles, values))
+
+    def _continued(self, values: np.ndarray) -> np.ndarray:
         """``(S, S, C)`` values of the face's pixels, and around it those of the nearest of them."""
         # Label k is that of the k-th covered pixel, counted from 1.
         return np.asarray(values[self._covered][self._nearest - 1])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facegeo.conventions import NUM_POSE
-from facegeo.crop import CropConvention
 from facegeo.morphable import MorphableModel
-from facegeo.raster import interpolate, rasterize
 from facegeo.training.augment import Sample
 from facegeo.training.coarse_face import CoarseFace
 from facegeo.training.datasets import landmarks_of
@@ -28,14 +26,14 @@ class Reshape:
     Parameters
     ----------
     model : MorphableModel
-    rule : CropConvention
-        Of the samples' parameters.
+        That of the samples.
+    face : CoarseFace
+        The same model's.
     """
 
-    def __init__(self, model: MorphableModel, rule: CropConvention) -> None:
+    def __init__(self, model: MorphableModel, face: CoarseFace) -> None:
         self._model = model
-        self._rule = rule
-        self._face = CoarseFace(model, rule)
+        self._face = face
 
     def __call__(self, sample: Sample, change: np.ndarray) -> Sample:
         """The face with other coefficients.
@@ -50,17 +48,13 @@ class Reshape:
         params = sample.params.copy()
         params[NUM_POSE:] += change
         both = np.stack([sample.params, params])
-        points = landmarks_of(both, self._model, self._rule)
+        points = landmarks_of(both, self._model, self._face.rule)
         landmarks = sample.landmarks + points[1] - points[0]
         return Sample(self._picture(sample.crop, both), params, landmarks)
 
     def _picture(self, crop: np.ndarray, params: np.ndarray) -> np.ndarray:
-        size, triangles = len(crop), self._face.triangles
         before, after = self._face.vertices(params)
-        face = rasterize(before, triangles, size, size, threads=1)
-        if not face.covered.any():
+        scene = Scene.of(crop, before, self._face.triangles)
+        if scene is None:
             return crop
-        scene = Scene(crop, face)
-        return scene.drawn(
-            scene.points + scene.continued(interpolate(face, triangles, after - before))
-        )
+        return scene.drawn(scene.points + scene.along(after - before))

@@ -29,6 +29,7 @@ from facegeo.training.augment import (
     misplaced,
     recoloured,
 )
+from facegeo.training.coarse_face import CoarseFace
 from facegeo.training.datasets import LabelledFaces
 from facegeo.training.face_swap import FaceSwap
 from facegeo.training.head_turn import HeadTurn, random_turn, steady_point
@@ -83,12 +84,15 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self._augment = augment
         self._negatives = negatives or Negatives(0.0)
         self._seed = seed
-        self._swap = FaceSwap(model, RULE) if augment.swap > 0 else None
         self._spread = faces.statistics()[1][NUM_POSE:]
-        self._reshape = Reshape(model, RULE) if augment.reshape > 0 else None
+        self._swap: FaceSwap | None = None
+        self._reshape: Reshape | None = None
         self._turn: HeadTurn | None = None
-        if augment.turn > 0:
-            self._turn = HeadTurn(model, RULE, steady_point(faces.params, RULE))
+        if max(augment.swap, augment.reshape, augment.turn) > 0:
+            coarse = CoarseFace(model, RULE)
+            self._swap = FaceSwap(coarse)
+            self._reshape = Reshape(model, coarse)
+            self._turn = HeadTurn(coarse, steady_point(faces.params, RULE))
         self._yaw_deg = _yaw_deg(faces.params)
 
     def __len__(self) -> int:
@@ -100,11 +104,11 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         if key.sample >= len(self._faces):
             return _tensors(self._negative(rng, key.size), 0.0)
         sample = self._labelled(key.sample)
-        if self._swap is not None and rng.random() < self._augment.swap:
+        if self._swap is not None and _happens(self._augment.swap, rng):
             sample = self._swapped(sample, rng)
-        if self._reshape is not None and rng.random() < self._augment.reshape:
+        if self._reshape is not None and _happens(self._augment.reshape, rng):
             sample = self._reshape(sample, random_change(self._spread, rng))
-        if self._turn is not None and rng.random() < self._augment.turn:
+        if self._turn is not None and _happens(self._augment.turn, rng):
             sample = self._turn(sample, *random_turn(float(self._yaw_deg[key.sample]), rng))
         view = augmented(sample, rng, self._augment, self._mirror, RULE, key.size)
         return _tensors(shifted(view, self._faces.offset_px), 1.0)
@@ -272,3 +276,8 @@ def _tensors(sample: Sample, present: float) -> dict[str, torch.Tensor]:
         "landmarks": torch.from_numpy(np.asarray(sample.landmarks, np.float32)),
         "present": torch.tensor(present),
     }
+
+
+def _happens(probability: float, rng: Rng) -> bool:
+    """Draws no number for what never happens: views stay the same where a change is left out."""
+    return probability > 0 and bool(rng.random() < probability)

@@ -59,12 +59,13 @@ def test_wrong_landmarks_are_noticed(suite, monkeypatch, shift):
 
         def run(self, inputs):
             count = len(inputs["crops"])
+            assert inputs["crops"].shape == (count, 96, 96, 3)
             landmarks = np.full((count, 68, 3), self.shift, np.float32)
             return {"params": params[:count], "landmarks": landmarks}
 
     monkeypatch.setattr(suite, "open_on_gpu", lambda *_: Network(shift))
     monkeypatch.setattr(suite, "open_exact", lambda _: Network(0.0))
-    found = suite.time_landmarks("x", "pytorch", "fp16")
+    found = suite.time_landmarks("synergy-fast", "pytorch", "fp16")
     assert found["right"] is (shift == 0) and found["landmarks_per_s"] > 0
 
 

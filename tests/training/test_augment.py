@@ -20,6 +20,7 @@ from facegeo.training.augment import (
     random_similarity,
     recentred,
 )
+from facegeo.training.coarse_face import CoarseFace
 from facegeo.training.datasets import landmarks_of
 from facegeo.training.face_swap import FaceSwap
 from facegeo.training.geometry import (
@@ -131,7 +132,7 @@ def test_swapping_changes_the_face_and_nothing_else(model):
     own, other = some_params(2, seed=3)
     grey, bright = np.full((120, 120, 3), 90, np.uint8), np.zeros((120, 120, 3), np.uint8)
     bright[:, :60], bright[:, 60:] = (200, 120, 60), (60, 120, 200)
-    swapped = FaceSwap(model, RULE)(grey, own, bright, other)
+    swapped = FaceSwap(CoarseFace(model, RULE))(grey, own, bright, other)
     vertices = model.vertices(own[None, 12:52], own[None, 52:])
     points = landmarks_of(own[None], model, RULE)[0]
     nose = np.rint(points[30, :2]).astype(int)
@@ -145,7 +146,7 @@ def test_a_face_swapped_with_itself_stays(model):
     params = some_params(1)[0]
     rows, columns = np.mgrid[0:120, 0:120]
     crop = np.stack([rows, columns, 120 - rows], axis=2).astype(np.uint8)  # smooth
-    swapped = FaceSwap(model, RULE)(crop, params, crop, params)
+    swapped = FaceSwap(CoarseFace(model, RULE))(crop, params, crop, params)
     assert np.abs(swapped.astype(int) - crop).max() <= 1
 
 

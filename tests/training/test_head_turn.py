@@ -10,6 +10,7 @@ from training_data import RULE, dotted_face, place_of_dot
 from facegeo.params import split
 from facegeo.pose import decompose_affine, euler_from_rotation, rotation_from_euler
 from facegeo.training.augment import AugmentConfig, Sample
+from facegeo.training.coarse_face import CoarseFace
 from facegeo.training.datasets import landmarks_of
 from facegeo.training.head_turn import HeadTurn, random_turn, steady_point
 from facegeo.training.sampling import Key, TrainingSet
@@ -26,7 +27,7 @@ def yaw_of(sample: Sample) -> float:
 
 @pytest.fixture(scope="module")
 def turn(model) -> HeadTurn:
-    return HeadTurn(model, RULE, np.zeros(3))
+    return HeadTurn(CoarseFace(model, RULE), np.zeros(3))
 
 
 @pytest.mark.parametrize("angle", [-50.0, -20.0, 20.0, 50.0])
@@ -114,7 +115,7 @@ def test_the_steady_point_is_found_and_keeps_its_depth(model, pivot):
     params = np.zeros((40, 62), np.float32)
     params[:, :12] = pose.reshape(40, 12)
     assert steady_point(params, RULE) == pytest.approx(pivot, abs=0.01)
-    turned = HeadTurn(model, RULE, np.array(pivot))(dotted_face(model), 45.0)
+    turned = HeadTurn(CoarseFace(model, RULE), np.array(pivot))(dotted_face(model), 45.0)
     depths = [
         split(sample.params[None]).pose[0, 2] @ [*pivot, 1.0]
         for sample in (dotted_face(model), turned)

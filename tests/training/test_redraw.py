@@ -5,33 +5,38 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeo.raster import rasterize
 from facegeo.training.redraw import Scene
 
 SIZE = 60
 FACE = np.s_[20:40, 20:40]
 RED = (20, 20, 220)
+CORNERS = np.float32([[19.5, 19.5, 5], [39.5, 19.5, 5], [39.5, 39.5, 5], [19.5, 39.5, 5]])
+TRIANGLES = np.int32([[0, 1, 2], [0, 2, 3]])
 
 
 @pytest.fixture
 def scene() -> Scene:
     """A red square of depth 5 in the middle of a grey crop that grows brighter to the right."""
-    corners = np.float32([[19.5, 19.5, 5], [39.5, 19.5, 5], [39.5, 39.5, 5], [19.5, 39.5, 5]])
-    face = rasterize(corners, np.int32([[0, 1, 2], [0, 2, 3]]), SIZE, SIZE)
     crop = np.repeat(np.arange(SIZE, dtype=np.uint8)[None, :, None] + 100, SIZE, axis=0)
     crop = np.repeat(crop, 3, axis=2)
     crop[FACE] = RED
-    assert face.covered.sum() == 400 and face.covered[FACE].all()
-    return Scene(crop, face)
+    scene = Scene.of(crop, CORNERS, TRIANGLES)
+    assert scene is not None
+    return scene
 
 
 def test_around_the_face_counts_its_nearest_pixel(scene):
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
-    values = np.stack([rows, columns], axis=-1)
-    found = scene.continued(values)
-    assert np.array_equal(found, np.clip(values, 20, 39))
+    values = np.stack([columns, rows], axis=-1)
+    found = scene.along(CORNERS[:, :2])
+    assert found == pytest.approx(np.clip(values, 20, 39), abs=1e-4)
     assert (scene.points[..., 2] == 5).all()
-    assert np.array_equal(scene.points[..., :2], values[..., ::-1])
+    assert np.array_equal(scene.points[..., :2], values)
+
+
+def test_without_a_face_there_is_no_scene():
+    crop = np.zeros((SIZE, SIZE, 3), np.uint8)
+    assert Scene.of(crop, CORNERS + np.float32([100, 0, 0]), TRIANGLES) is None
 
 
 @pytest.mark.parametrize("step", [-8, 8])

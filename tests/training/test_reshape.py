@@ -8,12 +8,18 @@ from training_data import RULE, dotted_face, place_of_dot
 
 from facegeo.conventions import NUM_POSE
 from facegeo.training.augment import AugmentConfig, Sample
+from facegeo.training.coarse_face import CoarseFace
 from facegeo.training.datasets import landmarks_of
 from facegeo.training.reshape import Reshape, random_change
 from facegeo.training.sampling import Key, TrainingSet
 
 #: Tip of the nose, corners of eyes and mouth.
 POINTS = (30, 36, 45, 48, 54)
+
+
+@pytest.fixture(scope="module")
+def reshape(model) -> Reshape:
+    return Reshape(model, CoarseFace(model, RULE))
 
 
 def moving(model, point: int, shape: bool) -> np.ndarray:
@@ -32,21 +38,21 @@ def moving(model, point: int, shape: bool) -> np.ndarray:
     # No expression moves the corners of the eyes and the nose by that much.
     [*((point, True) for point in POINTS), (48, False), (54, False)],
 )
-def test_the_picture_moves_with_the_points(model, point, shape):
+def test_the_picture_moves_with_the_points(model, reshape, point, shape):
     change = moving(model, point, shape)
     before = dotted_face(model, dots=(point,))
-    after = Reshape(model, RULE)(before, change)
+    after = reshape(before, change)
     found = place_of_dot(after.crop)
     assert np.linalg.norm(after.landmarks[point] - before.landmarks[point]) > 3
     assert np.abs(found - after.landmarks[point, :2]).max() < 1.5
 
 
-def test_parameters_and_landmarks_agree(model):
+def test_parameters_and_landmarks_agree(model, reshape):
     rng = np.random.default_rng(0)
     sample = dotted_face(model)
     refined = sample.landmarks + rng.normal(0, 1, (68, 3)).astype(np.float32)
     change = random_change(np.full(50, 0.3), rng)
-    after = Reshape(model, RULE)(Sample(sample.crop, sample.params, refined), change)
+    after = reshape(Sample(sample.crop, sample.params, refined), change)
     assert np.array_equal(after.params[:NUM_POSE], sample.params[:NUM_POSE])
     assert after.params[NUM_POSE:] == pytest.approx(change)
     # What the landmarks have beyond the parameters stays.
@@ -54,20 +60,20 @@ def test_parameters_and_landmarks_agree(model):
     assert after.landmarks - of_params == pytest.approx(refined - sample.landmarks, abs=1e-3)
 
 
-def test_no_change_changes_nothing(model):
+def test_no_change_changes_nothing(model, reshape):
     noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8)
     sample = Sample(noise, dotted_face(model).params, dotted_face(model).landmarks)
-    same = Reshape(model, RULE)(sample, np.zeros(50, np.float32))
+    same = reshape(sample, np.zeros(50, np.float32))
     assert np.abs(same.crop.astype(int) - noise).max() <= 1
     assert same.landmarks == pytest.approx(sample.landmarks)
 
 
-def test_a_face_outside_its_crop_is_left_in_peace(model):
+def test_a_face_outside_its_crop_is_left_in_peace(model, reshape):
     sample = dotted_face(model)
     params = sample.params.copy()
     params[3] += 400
     away = Sample(sample.crop, params, sample.landmarks + np.float32([400, 0, 0]))
-    assert np.array_equal(Reshape(model, RULE)(away, np.ones(50)).crop, sample.crop)
+    assert np.array_equal(reshape(away, np.ones(50)).crop, sample.crop)
 
 
 def test_random_changes_are_as_large_as_faces_differ():
