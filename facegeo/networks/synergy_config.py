@@ -117,11 +117,14 @@ def _ablations() -> dict[str, SynergyConfig]:
         "mafa+inverse": full,
         "inverse-from-coarse": change(full, inverse_from="coarse"),
         "inverse-with-attributes": change(full, inverse_attributes=True),
+        "adapted": change(full, adaptation=(1280, 40, 10)),
+        "adapted-narrow": change(full, adaptation=(256, 40, 10)),
     }
     for backbone in ("resnet50", "resnet101", "resnest50", "resnest101"):
         rows[backbone] = change(full, backbone=backbone)
     return rows
 
 
-#: Rows of the papers' Tables 1, 2, 3, 6, 7 and S2.
+#: Rows of the papers' Tables 1, 2, 3, 6, 7 and S2, and widths of the adaptation layers, for which
+#: they give none.
 ABLATIONS: Final = _ablations()
