@@ -19,7 +19,7 @@ from facegeo.files import write_bytes
 _HERE = Path(__file__).resolve().parent
 _FRONT = _HERE.parent / "README.md"
 _MARK = "<!-- tables, made by report.py -->"
-_FIRST, _LAST = "<!-- speed table, made by benchmarks/report.py -->", "<!-- end of speed table -->"
+_FIRST, _LAST = "<!-- {} table, made by benchmarks/report.py -->", "<!-- end of {} table -->"
 
 #: What a data-centre GPU has to show, by the suite's names.
 _GPU_ROWS = {
@@ -40,7 +40,7 @@ def main() -> None:
     reports = read_results(_HERE / "results")
     readme = _HERE / "README.md"
     write_bytes(readme, with_sections(readme.read_text(encoding="utf-8"), reports).encode())
-    write_bytes(_FRONT, with_table(_FRONT.read_text(encoding="utf-8"), reports).encode())
+    write_bytes(_FRONT, with_tables(_FRONT.read_text(encoding="utf-8"), reports).encode())
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -57,9 +57,19 @@ def with_sections(text: str, reports: Mapping[str, Report]) -> str:
     return "\n".join([f"{head}{_MARK}\n", *machines, *_sections(others)])
 
 
-def with_table(text: str, reports: Mapping[str, Report]) -> str:
-    """The text of README.md with its speed table anew."""
-    head, rest = text.split(_FIRST)
+def with_tables(text: str, reports: Mapping[str, Report]) -> str:
+    """The text of README.md with its tables anew."""
+    text = _replaced(text, "accuracy", report_accuracy.front_table(reports))
+    return _replaced(text, "speed", _speed_table(reports))
+
+
+def _replaced(text: str, name: str, lines: Sequence[str]) -> str:
+    first, last = _FIRST.format(name), _LAST.format(name)
+    head, rest = text.split(first)
+    return "\n".join([f"{head}{first}", *lines, f"{last}{rest.split(last)[1]}"])
+
+
+def _speed_table(reports: Mapping[str, Report]) -> list[str]:
     lines = ["| what | machine | figure |", "|---|---|--:|"]
     gpu = []
     for report in reports.values():
@@ -74,8 +84,7 @@ def with_table(text: str, reports: Mapping[str, Report]) -> str:
             f"| {_GPU_ROWS[name]} | {machine} | {_number(found['value'])} |"
             for name, found in report.get("targets", {}).items()
         ]
-    lines += gpu or [f"| {what} | GPU | not measured |" for what in _GPU_ROWS.values()]
-    return "\n".join([f"{head}{_FIRST}", *lines, f"{_LAST}{rest.split(_LAST)[1]}"])
+    return lines + (gpu or [f"| {what} | GPU | not measured |" for what in _GPU_ROWS.values()])
 
 
 def _sections(reports: Mapping[str, Report]) -> Iterator[str]:

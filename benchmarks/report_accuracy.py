@@ -5,9 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from facegeo.evaluation import published
 from facegeo.evaluation.aflw2000 import to_markdown
 
 Report = Mapping[str, Any]
+
+
+#: Rows of papers that stand in the README, by the names of their original and reannotated tables.
+_PAPERS = (("3DDFA-V2 (MRS)", "3DDFA-V2"), ("SynergyNet", "SynergyNet"))
+
+
+def front_table(reports: Mapping[str, Report]) -> list[str]:
+    """The README's lines: what was measured here, the best first, and the papers' rows."""
+    measured = [report for report in reports.values() if _is_evaluation(report)]
+    measured.sort(key=lambda report: report["nme_percent"]["original"]["mean_of_bins"])
+    lines = [
+        "| network | photos | original points | reannotated | orientation, published protocol |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for report in measured:
+        nme = [report["nme_percent"][key]["mean_of_bins"] for key in ("original", "reannotated")]
+        cells = " | ".join(f"{value:.2f}" for value in (*nme, report["pose_mae_deg"]["mean"]))
+        lines.append(f"| `{report['run']['model']}` | {report['n']} | {cells} |")
+    for original, other in _PAPERS:
+        values = (
+            published.AFLW2000_ORIGINAL[original][-1],
+            published.AFLW2000_REANNOTATED[other][-1],
+            published.AFLW2000_POSE[other][-1],
+        )
+        cells = " | ".join(f"{value:.2f}" for value in values)
+        lines.append(f"| {other}, as published | 2000 | {cells} |")
+    return lines
 
 
 def _is_evaluation(report: Report) -> bool:

@@ -23,7 +23,7 @@ def kept():
 
 def test_the_tables_are_those_of_the_results(report, kept):
     front = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert report.with_table(front, kept) == front, "run: python benchmarks/report.py"
+    assert report.with_tables(front, kept) == front, "run: python benchmarks/report.py"
     inner = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     assert report.with_sections(inner, kept) == inner, "run: python benchmarks/report.py"
 
@@ -31,6 +31,13 @@ def test_the_tables_are_those_of_the_results(report, kept):
 def test_results_of_an_unknown_kind_are_named(report):
     sections = report.with_sections("", {"odd": {"something": 1}})
     assert "[`odd.json`](results/odd.json)" in sections
+
+
+def marked(report) -> str:
+    """A README with both tables."""
+    first, last = report._FIRST, report._LAST
+    tables = [f"{first.format(name)}\nold\n{last.format(name)}" for name in ("accuracy", "speed")]
+    return "\n".join(["head", *tables, "tail", ""])
 
 
 def row(precision: str, fps: float) -> dict:
@@ -48,12 +55,12 @@ def test_the_fastest_engine_and_the_gpu_are_named(report):
         "landmarks_per_s": {"value": 61234.5},
         "mesh_over_copy": {"value": "not measured"},
     }
-    marks = f"head\n{report._FIRST}\nold\n{report._LAST}\ntail\n"
-    without = report.with_table(marks, {"cpu": cpu})
+    marks = marked(report)
+    without = report.with_tables(marks, {"cpu": cpu})
     assert without.startswith("head\n") and without.endswith("\ntail\n") and "old" not in without
     assert "dense, `m`, batch 64, openvino int8 | C, 2 cores | 2,100 faces/s, 4.2 times" in without
     assert "bf16" not in without and without.count("not measured") == 4
-    both = report.with_table(marks, {"cpu": cpu, "gpu": gpu})
+    both = report.with_tables(marks, {"cpu": cpu, "gpu": gpu})
     assert "| landmarks, host to host, batch 256 | C, 2 cores, H200 | 61,234 |" in both
     assert both.count("not measured") == 1
     sections = report.with_sections(f"head\n{report._MARK}\nold", {"cpu": cpu, "gpu": gpu})
@@ -73,7 +80,7 @@ def test_video_is_in_both_tables(report):
     }
     machine = {"cpu": "C", "cpus": 2, "av": "18", "commit": "a"}
     found = {"video": {"benchmark": "video", "machine": machine, "results": results}}
-    front = report.with_table(f"head\n{report._FIRST}\nold\n{report._LAST}\ntail\n", found)
+    front = report.with_tables(marked(report), found)
     assert "1280x720, one face, with decoding | C, 2 cores | 151 frames/s |" in front
     assert "mesh drawn and encoded | C, 2 cores | 53 frames/s |" in front
     assert "95th percentile | C, 2 cores | 8.3 ms |" in front
@@ -114,3 +121,24 @@ def test_refinement_is_a_sentence(report):
     }
     sections = report.with_sections("", {"refinement": found})
     assert "`m` (96 px" in sections and "92.0 ms instead of 80.0, 15.1% more" in sections
+
+
+def test_accuracy_stands_beside_the_papers_the_best_first(report):
+    def evaluation(model: str, error: float) -> dict:
+        nme = {key: {"mean_of_bins": error} for key in ("original", "reannotated")}
+        pose = {"mean": 3.9}
+        return {
+            "run": {"model": model},
+            "n": 500,
+            "nme_percent": nme,
+            "pose_mae_deg": pose,
+            "pose_mae_deg_exact": pose,
+        }
+
+    found = {"a": evaluation("worse", 3.5), "b": evaluation("better", 3.25)}
+    lines = report.report_accuracy.front_table(found)
+    assert lines[2:4] == [
+        "| `better` | 500 | 3.25 | 3.25 | 3.90 |",
+        "| `worse` | 500 | 3.50 | 3.50 | 3.90 |",
+    ]
+    assert "| SynergyNet, as published | 2000 | 3.41 | 2.65 | 3.35 |" in lines
