@@ -31,6 +31,13 @@ def add_parser(subparsers: Any) -> None:
         help="part of the correction by manual points that is taken; by default the one that "
         "measured best",
     )
+    aflw.add_argument(
+        "--overshoot",
+        type=number(float, -45, 45),
+        metavar="DEG",
+        help="how much too far to the side the teacher turns a head in profile; by default what "
+        "was measured for mb05",
+    )
     aflw.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     aflw.set_defaults(run=run_aflw)
     again = sets.add_parser(
@@ -64,7 +71,8 @@ def run_aflw(options: argparse.Namespace) -> int:
 
     teacher = Teacher.open(options.teacher, device=options.device)
     model = MorphableModel.generic()
-    chosen = {} if options.trust is None else {"trust": options.trust}
+    asked = {"trust": options.trust, "overshoot_deg": options.overshoot}
+    chosen = {name: value for name, value in asked.items() if value is not None}
     report = label_aflw(
         options.folder, teacher, model, options.out, views=int(options.views), **chosen
     )

@@ -233,7 +233,7 @@ def calibrating_rotation(rotations: np.ndarray, fit: FitResult) -> np.ndarray:
 def fitted_labels(
     model: MorphableModel,
     landmarks: np.ndarray,
-    affine: np.ndarray,
+    rotation: np.ndarray,
     rule: CropConvention,
     *,
     calibration: np.ndarray | None = None,
@@ -244,19 +244,18 @@ def fitted_labels(
     ----------
     landmarks : (N, 68, 3) float
         Crop pixels.
-    affine : (N, 3, 4) float
-        The corrected poses, model to the y-up frame; only their rotation is used.
+    rotation : (N, 3, 3) float
+        Of the corrected poses, model to the y-up frame; held, but for the calibration.
     rule : CropConvention
         Of the network that the labels are for.
     calibration : (3, 3) float, optional
         By default found from a free fit of these faces.
     """
-    _, rotations, _ = pose_maths.decompose_affine(affine)
     if calibration is None:
         some = slice(None, None, max(1, len(landmarks) // 2000))
         free = fit_landmarks(model.landmark_basis, landmarks[some], robust=True)
-        calibration = calibrating_rotation(rotations[some], free)
-    fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotations @ calibration)
+        calibration = calibrating_rotation(rotation[some], free)
+    fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation @ calibration)
     pose = pose_from_crop(fit.pose, rule)
     params = join(pose, fit.shape, fit.expression).astype(np.float32)
     spread = np.sqrt(landmarks.var(axis=1).sum(axis=1))

@@ -33,6 +33,7 @@ from facegeo.training.geometry import (
     transform_pose,
 )
 from facegeo.training.labels import FittedLabels, fitted_labels
+from facegeo.training.overshoot import overshoot_deg, turned_back
 
 #: Of the labels, as of every network that is trained here.
 RULE = convention("exact")
@@ -89,8 +90,9 @@ def relabelled(
 ) -> FittedLabels:
     """Labels between the given ones and the networks'.
 
-    What is constant between a network and the labels, a shift of all landmarks and a turn of all
-    heads, is taken out first: conventions differ by that.
+    What is constant between a network and the labels is taken out first, because conventions differ
+    by that: a shift of all landmarks, a turn of all heads, and how much further to the side one of
+    them turns those that look aside.
 
     Parameters
     ----------
@@ -110,12 +112,11 @@ def relabelled(
     for said, weight in zip(opinions, weights, strict=True):
         shift = np.median(said.landmarks - faces.landmarks, axis=(0, 1))
         turn = np.swapaxes(said.rotation, 1, 2) @ own
-        turn = pose_maths.nearest_rotation(turn.mean(axis=0)[None])[0]
+        turned = said.rotation @ pose_maths.nearest_rotation(turn.mean(axis=0)[None])[0]
         landmarks = landmarks + weight * (said.landmarks - shift)
-        rotation = rotation + weight * said.rotation @ turn
-    affine = np.zeros((len(faces), 3, 4))
-    affine[:, :, :3] = pose_maths.nearest_rotation(rotation)
-    return fitted_labels(model, landmarks, affine, RULE, calibration=np.eye(3))
+        rotation = rotation + weight * turned_back(turned, overshoot_deg(turned, own))
+    held = pose_maths.nearest_rotation(rotation)
+    return fitted_labels(model, landmarks, held, RULE, calibration=np.eye(3))
 
 
 def relabel(

@@ -20,6 +20,7 @@ from facegeo.training.labels import (
     corrected_params,
     fitted_labels,
 )
+from facegeo.training.overshoot import overshoot_deg, turned_back
 
 RULE = convention("3ddfa")
 
@@ -100,7 +101,7 @@ def test_the_rotation_is_held_times_one_calibration(model):
     turn = rotation_from_euler(np.array([[0.0, 3.0, 0.0]]))[0]
     teachers = pose.copy()
     teachers[:, :, :3] = pose[:, :, :3] @ turn.T
-    fitted = fitted_labels(model, landmarks, teachers, convention("exact"))
+    fitted = fitted_labels(model, landmarks, decompose_affine(teachers)[1], convention("exact"))
     assert np.abs(fitted.calibration - turn).max() < 0.01
     rotation = decompose_affine(split(fitted.params).pose)[1]
     expected = decompose_affine(teachers)[1] @ fitted.calibration
@@ -137,6 +138,19 @@ def test_correction_on_the_dev_photos_is_as_good_as_measured(models, dev):
     between = corrected_params(taught, teacher.rows, manual, trust=0.7)
     assert measured(between)[1] < 2.85
 
+    # The teacher turns heads too far to the side, and so does what is made of it.
+    truth = rotation_from_euler(dev.poses_deg())
+    known = (np.abs(dev.poses_deg()) <= 99).all(axis=1)
+    for params, before, after in ((taught, 5.48, 5.31), (corrected, 4.98, 4.87)):
+        rotation = decompose_affine(split(params).pose)[1]
+        turns = [mean_angle(r[known], truth[known]) for r in (rotation, turned_back(rotation, 2.5))]
+        assert turns == pytest.approx([before, after], abs=0.03)
+
+
+def mean_angle(rotation, truth) -> float:
+    cosine = (np.einsum("nij,nij->n", rotation, truth) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
+
 
 def test_the_command_labels_a_folder(models, shared, tmp_path, capsys):
     """Real crops: the fitted face model stays within 2 % of the face of the corrected points."""
@@ -169,3 +183,10 @@ def test_the_command_labels_a_folder(models, shared, tmp_path, capsys):
     extent = np.sqrt(np.ptp(faces.landmarks[..., :2], axis=1).prod(axis=1))
     distance = np.linalg.norm((coarse - faces.landmarks)[..., :2], axis=2).mean(axis=1)
     assert np.median(distance / extent) < 0.02
+
+    # Heads are turned back; the landmarks stay where they were.
+    assert main(["label", "aflw", str(tmp_path), *arguments, "--overshoot", "0"]) == 0
+    far = read_labelled(out, tmp_path / "crops.tar")
+    assert report["overshoot_deg"] == 2.5 and np.array_equal(far.landmarks, faces.landmarks)
+    rotations = [decompose_affine(split(f.params).pose)[1] for f in (far, faces)]
+    assert overshoot_deg(*rotations) == pytest.approx(2.5, abs=0.1)

@@ -17,6 +17,7 @@ from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.params import join, split
 from facegeo.training.datasets import LabelledFaces, landmarks_of, read_labelled, write_labels
+from facegeo.training.overshoot import turned_back
 from facegeo.training.relabel import RULE, Opinion, opinion, relabelled
 
 MODEL = MorphableModel.generic()
@@ -99,10 +100,11 @@ def rotations(params: np.ndarray) -> np.ndarray:
 def test_a_network_of_another_convention_changes_nothing():
     faces = labelled(np.random.default_rng(0))
     turn = pose.rotation_from_euler(np.array([[2.0, -4.0, 1.0]]))[0]
-    other = Opinion(faces.landmarks + np.array([1.0, -0.5, 3.0]), rotations(faces.params) @ turn)
+    too_far = turned_back(rotations(faces.params), -3.0)
+    other = Opinion(faces.landmarks + np.array([1.0, -0.5, 3.0]), too_far @ turn)
     made = relabelled(faces, MODEL, [other], [0.6])
     np.testing.assert_allclose(made.landmarks, faces.landmarks, atol=1e-3)
-    np.testing.assert_allclose(rotations(made.params), rotations(faces.params), atol=1e-3)
+    np.testing.assert_allclose(rotations(made.params), rotations(faces.params), atol=3e-3)
 
 
 def test_errors_on_both_sides_of_the_truth_shrink():
