@@ -305,8 +305,8 @@ def _crop_size(model: str) -> int:
 
 def _noise(model: str, count: int) -> np.ndarray:
     """Crops of the model's size that hold nothing."""
-    shape = (count, _crop_size(model), _crop_size(model), 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    size = _crop_size(model)
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
 def run_sanitizer() -> Result:

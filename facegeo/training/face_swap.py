@@ -25,7 +25,7 @@ class FaceSwap:
     Parameters
     ----------
     face : CoarseFace
-        Of that model.
+        Of the faces' model.
     """
 
     def __init__(self, face: CoarseFace) -> None:
