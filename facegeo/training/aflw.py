@@ -37,7 +37,7 @@ from facegeo.training.labels import (
     fitted_labels,
     points_21,
 )
-from facegeo.training.overshoot import turned_back
+from facegeo.training.overshoot import turned_back, with_depth_turned
 from facegeo.zoo.store import find
 
 _CHUNK = 512
@@ -134,6 +134,7 @@ def label_aflw(
     landmarks[..., 0] += drift
     _, rotation, _ = decompose_affine(split(params).pose)
     held = turned_back(rotation, overshoot_deg)
+    landmarks = with_depth_turned(landmarks, rotation, held)
     fitted = fitted_labels(model, landmarks, held, convention("exact"))
     few = data.visible.sum(axis=1) < _LEAST_POINTS
     reasons = {

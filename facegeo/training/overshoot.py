@@ -38,5 +38,33 @@ def turned_back(rotation: np.ndarray, overshoot_deg: float) -> np.ndarray:
     return np.asarray(rotation @ pose_maths.rotation_from_euler(angles))
 
 
+def with_depth_turned(
+    landmarks: np.ndarray, rotation: np.ndarray, turned: np.ndarray
+) -> np.ndarray:
+    """Landmarks of heads that turn out to look elsewhere: x and y stay, the picture shows them.
+
+    Depth is nothing but what the pose makes of it. Landmarks that keep the depth of a pose that is
+    corrected contradict it, and a network that learns both stays between them.
+
+    Parameters
+    ----------
+    landmarks : (N, K, 3) float
+        Crop pixels, y down.
+    rotation, turned : (N, 3, 3) float
+        Of the same heads before and after, model to the y-up frame.
+
+    Returns
+    -------
+    landmarks : (N, K, 3)
+        Each face turned about its own middle, for its depth alone.
+    """
+    y_down = np.array([1.0, -1.0, 1.0])
+    change = turned @ np.swapaxes(rotation, 1, 2) * y_down * y_down[:, None]
+    middle = landmarks.mean(axis=1, keepdims=True)
+    corrected = landmarks.copy()
+    corrected[..., 2:] = (landmarks - middle) @ change[:, 2, :, None] + middle[..., 2:]
+    return corrected
+
+
 def _sine_of_yaw(rotation: np.ndarray) -> np.ndarray:
     return np.asarray(np.sin(np.radians(pose_maths.euler_from_rotation(rotation)[:, 0])))

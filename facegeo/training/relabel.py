@@ -33,7 +33,7 @@ from facegeo.training.geometry import (
     transform_pose,
 )
 from facegeo.training.labels import FittedLabels, fitted_labels
-from facegeo.training.overshoot import overshoot_deg, turned_back
+from facegeo.training.overshoot import overshoot_deg, turned_back, with_depth_turned
 
 #: Of the labels, as of every network that is trained here.
 RULE = convention("exact")
@@ -110,11 +110,13 @@ def relabelled(
     own = pose_maths.decompose_affine(split(faces.params).pose)[1]
     landmarks, rotation = rest * faces.landmarks, rest * own
     for said, weight in zip(opinions, weights, strict=True):
-        shift = np.median(said.landmarks - faces.landmarks, axis=(0, 1))
         turn = np.swapaxes(said.rotation, 1, 2) @ own
         turned = said.rotation @ pose_maths.nearest_rotation(turn.mean(axis=0)[None])[0]
-        landmarks = landmarks + weight * (said.landmarks - shift)
-        rotation = rotation + weight * turned_back(turned, overshoot_deg(turned, own))
+        back = turned_back(turned, overshoot_deg(turned, own))
+        points = with_depth_turned(said.landmarks, turned, back)
+        shift = np.median(points - faces.landmarks, axis=(0, 1))
+        landmarks = landmarks + weight * (points - shift)
+        rotation = rotation + weight * back
     held = pose_maths.nearest_rotation(rotation)
     return fitted_labels(model, landmarks, held, RULE, calibration=np.eye(3))
 

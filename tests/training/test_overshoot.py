@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegeo.pose import euler_from_rotation, rotation_from_euler
-from facegeo.training.overshoot import overshoot_deg, turned_back
+from facegeo.training.overshoot import overshoot_deg, turned_back, with_depth_turned
 
 
 def test_a_profile_is_turned_back_by_all_of_it_and_a_frontal_face_by_nothing():
@@ -37,3 +37,22 @@ def test_the_overshoot_is_found_under_noise():
     assert overshoot_deg(too_far @ noise, truth) == pytest.approx(2.5, abs=0.3)
     assert overshoot_deg(truth @ noise, truth) == pytest.approx(0.0, abs=0.3)
     assert overshoot_deg(rotation_from_euler(np.zeros((3, 3))), np.tile(np.eye(3), (3, 1, 1))) == 0
+
+
+def test_landmarks_get_the_depth_of_the_turned_head_and_stay_in_the_picture():
+    rng = np.random.default_rng(1)
+    head = rng.normal(0, 40, (5, 68, 3))
+    y_down = np.array([1.0, -1.0, 1.0])
+    angles = rng.uniform((-80, -30, -40), (80, 30, 40), (5, 3))
+    rotation = rotation_from_euler(angles)
+    turned = turned_back(rotation, 5.0)
+
+    def drawn(how):
+        centred = head - head.mean(axis=1, keepdims=True)
+        return (0.6 * centred @ np.swapaxes(how, 1, 2)) * y_down + (60.0, 55.0, 7.0)
+
+    before, wanted = drawn(rotation), drawn(turned)
+    found = with_depth_turned(before, rotation, turned)
+    np.testing.assert_array_equal(found[..., :2], before[..., :2])
+    np.testing.assert_allclose(found[..., 2], wanted[..., 2], atol=1e-9)
+    assert np.abs(before[..., 2] - wanted[..., 2]).max() > 1
