@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from facegeo.networks.depthwise import DepthwiseConv2d
+
 #: Blocks after the first convolution: name, output channels at width 1, stride.
 _BLOCKS = (
     ("dw2_1", 64, 1),
@@ -28,7 +30,7 @@ class DepthwiseSeparable(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv_dw = nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False)
+        self.conv_dw = DepthwiseConv2d(inputs, 3, stride)
         self.bn_dw = nn.BatchNorm2d(inputs)
         self.conv_sep = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.bn_sep = nn.BatchNorm2d(outputs)

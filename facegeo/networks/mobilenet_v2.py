@@ -8,6 +8,8 @@ from typing import Final
 import torch
 from torch import nn
 
+from facegeo.networks.depthwise import DepthwiseConv2d
+
 #: Repetitions n of each row of table 2; and fewer, for a network of 10 blocks instead of 17.
 FULL: Final = (1, 2, 3, 4, 3, 3, 1)
 SHALLOW: Final = (1, 1, 1, 2, 2, 2, 1)
@@ -26,14 +28,12 @@ _BLOCKS = (
 State = dict[str, torch.Tensor]
 
 
-def _conv_norm_relu(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU6(inplace=True),
-    )
+def _norm_relu(conv: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True))
+
+
+def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
 class InvertedResidual(nn.Module):
@@ -42,11 +42,11 @@ class InvertedResidual(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = inputs * expansion
-        layers = [] if expansion == 1 else [_conv_norm_relu(inputs, hidden, 1)]
+        layers = [] if expansion == 1 else [_norm_relu(_pointwise(inputs, hidden))]
         self.conv = nn.Sequential(
             *layers,
-            _conv_norm_relu(hidden, hidden, 3, stride, groups=hidden),
-            nn.Conv2d(hidden, outputs, 1, bias=False),
+            _norm_relu(DepthwiseConv2d(hidden, 3, stride)),
+            _pointwise(hidden, outputs),
             nn.BatchNorm2d(outputs),
         )
         self.adds = stride == 1 and inputs == outputs
@@ -74,14 +74,14 @@ class MobileNetV2(nn.Module):
         super().__init__()
         self.num_features = 1280
         self.repetitions = tuple(repetitions)
-        layers: list[nn.Module] = [_conv_norm_relu(3, 32, 3, stride=2)]
+        layers: list[nn.Module] = [_norm_relu(nn.Conv2d(3, 32, 3, 2, 1, bias=False))]
         channels = 32
         for (expansion, outputs, first_stride), count in zip(_BLOCKS, repetitions, strict=True):
             for repetition in range(count):
                 stride = first_stride if repetition == 0 else 1
                 layers.append(InvertedResidual(channels, outputs, stride, expansion))
                 channels = outputs
-        layers.append(_conv_norm_relu(channels, self.num_features, 1))
+        layers.append(_norm_relu(_pointwise(channels, self.num_features)))
         self.features = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
