@@ -24,12 +24,10 @@ from facegeo.files import write_bytes
 from facegeo.networks.synergy_config import ABLATIONS
 from facegeo.training.config import TrainConfig, read_config
 from facegeo.training.shipping import portable, read_environment
+from facegeo.training.stages import PATHS
 
 #: Rows of the table by default: the four of the papers' Table 1.
 ROWS = ("baseline", "mafa", "inverse", "mafa+inverse")
-
-#: Settings of a run's section ``data`` that are paths.
-PATHS = ("labels", "pictures", "backgrounds", "dev")
 
 
 def main() -> None:
@@ -41,7 +39,7 @@ def main() -> None:
         list(pool.map(lambda job: _train(base, options.runs, *job), jobs))
     report = {
         "benchmark": "ablation",
-        "config": portable(base.to_dict(), PATHS),
+        "config": portable(base.to_dict(), *PATHS),
         "environment": read_environment(options.runs / _name(*jobs[0])),
         "seeds": options.seeds,
         "rows": {row: _figures(options.runs, row, options.seeds) for row in options.rows},

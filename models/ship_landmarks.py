@@ -1,13 +1,14 @@
 """A training run becomes a landmark model that ships: network into the package, record into here.
 
-python models/ship_landmarks.py NAME runs/last [--earlier runs/first --earlier runs/second]
+python models/ship_landmarks.py NAME runs/first runs/second ... [--continued]
     --dev data/aflw2000_dev --backgrounds data/backgrounds/bsds500.tar
     --calibration data/aflw_train/crops.tar
 
 NAME is that of a folder here with a card.template.md: synergy-mbv2, synergy-fast. Writes
 facegeo/assets/NAME.onnx, NAME-int8.onnx and their card, NAME.json; and into the folder card.md,
-stage-N.yaml of each run, metrics.json, curve.png and checkpoint.safetensors. Every figure is
-measured with the shipped ONNX files, by the code of ``facegeo eval``.
+stage-N.yaml of each run, metrics.json, curve.png and checkpoint.safetensors. With ``--continued``
+the runs come after the stages that the folder records. Every figure is measured with the shipped
+ONNX files, by the code of ``facegeo eval``.
 """
 
 from __future__ import annotations
@@ -42,12 +43,11 @@ from facegeo.training.shipping import (
     card,
     fill,
     largest_difference,
-    portable,
-    read_config,
     read_environment,
     read_template,
     write_record,
 )
+from facegeo.training.stages import Stages
 from facegeo.zoo.cards import Card
 from facegeo.zoo.shipped import write_shipped
 from facegeo.zoo.store import find, role_of
@@ -58,9 +58,6 @@ GENERIC = "facegeo-generic"
 #: Largest difference of ONNX from PyTorch on the dev crops, as a part of each output's range.
 TOLERANCE = 1e-4
 
-#: Settings of a run that are paths, in its section ``data`` and beside it.
-PATHS = (("labels", "pictures", "backgrounds", "dev"), ("initial", "teacher"))
-
 _log = logging.getLogger("facegeo.ship")
 
 
@@ -68,9 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Ship a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="the model's name, and its folder beside this file")
-    parser.add_argument("run", type=Path, help="folder of the run whose weights ship")
     parser.add_argument(
-        "--earlier", type=Path, action="append", default=[], help="runs before it, first to last"
+        "runs", type=Path, nargs="+", help="folders of the runs, first to last; the last one ships"
+    )
+    parser.add_argument(
+        "--continued",
+        action="store_true",
+        help="the first run started from the weights that shipped before",
     )
     parser.add_argument(
         "--dev", type=Path, required=True, help="folder of AFLW2000-3D's dev photos"
@@ -86,15 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, help="folder of the record, if another one")
     options = parser.parse_args(arguments)
-    runs = [*options.earlier, options.run]
-    out = options.out or MODELS / options.name
     ship(
         options.name,
-        runs,
+        options.runs,
         options.dev,
         options.backgrounds,
         options.calibration,
-        out,
+        options.out or MODELS / options.name,
+        continued=options.continued,
         mirrored=options.mirrored,
     )
 
@@ -107,6 +107,7 @@ def ship(
     calibration: Path,
     out: Path,
     *,
+    continued: bool = False,
     mirrored: bool = False,
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
@@ -120,6 +121,8 @@ def ship(
     calibration : Path
         Crops that the ranges of the int8 network are measured on. Training crops: dev is for
         figures only.
+    continued : bool
+        The first run went on where the network of ``out`` had ended.
     mirrored : bool
         Ship :func:`facegeo.networks.synergy.mirrored_network` of the weights.
 
@@ -133,7 +136,7 @@ def ship(
         If the network speaks another face model than the one in the package, or is to be mirrored
         and the run does not say where its labels lay.
     UnreadableFileError
-        If there is no template for the card.
+        If there is no template for the card, or no record of what is continued.
     """
     template = read_template(MODELS / name)
     network = read_weights(runs[-1] / "weights.npz", RULE)
@@ -141,12 +144,14 @@ def ship(
         raise InvalidInputError(
             f"{runs[-1]}: expected a network that speaks {GENERIC}, got {network.morphable_model!r}"
         )
-    history = read_history(runs)
-    stages = [portable(read_config(run), *PATHS) for run in runs]
+    stages = Stages.recorded(out) if continued else Stages()
+    for run in runs:
+        stages = stages.followed_by(run)
+    last = stages.configs[-1]
     if mirrored:
-        network = mirrored_network(network, MorphableModel.generic(), _offset_px(stages[-1]))
+        network = mirrored_network(network, MorphableModel.generic(), _offset_px(last))
     data = DevSet.open(dev)
-    size = crop_size(stages[-1])
+    size = crop_size(last)
     onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
     weights = to_safetensors(network)
     facts, shared = _card(name, weights, size), {"morphable": f"{GENERIC}.npz"}
@@ -159,7 +164,7 @@ def ship(
     figures = {
         "model": name,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "epochs": history[-1]["epoch"] if history else 0,
+        "epochs": stages.epochs,
         "onnx": {
             "bytes": len(onnx),
             "sha256": files.sha256(onnx),
@@ -178,12 +183,12 @@ def ship(
         "presence_roc_area": presence(predictor, data.data, backgrounds)
         if network.config.presence
         else {},
+        "history": stages.history,
         "environment": read_environment(runs[-1]),
     }
-    configs = {f"stage-{number}.yaml": stage for number, stage in enumerate(stages, 1)}
-    text = card_text(template, figures, stages, network)
-    curve = encode_photo(draw_history(history), ".png")
-    write_record(out, weights, configs, figures, curve, text)
+    text = card_text(template, figures, stages.configs, network)
+    curve = encode_photo(draw_history(stages.history), ".png")
+    write_record(out, weights, stages.named(), figures, curve, text)
     return figures
 
 
@@ -231,26 +236,12 @@ def presence(predictor: FaceGeometry, data: aflw2000.Aflw2000, backgrounds: Path
     }
 
 
-def read_history(runs: Sequence[Path]) -> list[dict[str, Any]]:
-    """Epochs of all runs that were measured on dev, numbered through, and the last epoch."""
-    history: list[dict[str, Any]] = []
-    before = 0
-    for run in runs:
-        path = run / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        epochs = [json.loads(line) for line in lines]
-        history += [entry | {"epoch": before + entry["epoch"]} for entry in epochs]
-        before += max((entry["epoch"] for entry in epochs), default=0)
-    return history
-
-
-def draw_history(history: Sequence[dict[str, Any]]) -> np.ndarray:
-    """NME on dev over the epochs of all runs."""
-    measured = [entry for entry in history if "dev" in entry]
-    epochs = np.array([entry["epoch"] for entry in measured], np.float64)
+def draw_history(history: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """NME on dev over the epochs of all stages."""
+    epochs = np.array([entry["epoch"] for entry in history], np.float64)
     curves, values = {}, [2.0, 5.0]
     for kind in ("original", "reannotated"):
-        errors = np.array([entry["dev"][f"nme_{kind}_refined"] for entry in measured], np.float64)
+        errors = np.array([entry[f"nme_{kind}_refined"] for entry in history], np.float64)
         # The first epochs are far off; they would flatten the rest.
         errors[errors > 3 * errors.min(initial=np.inf)] = np.nan
         curves[f"{kind} points"] = (epochs, errors)
@@ -276,7 +267,7 @@ def _card(name: str, weights: bytes, size: int) -> Card:
 
 
 def card_text(
-    template: str, figures: dict[str, Any], stages: Sequence[dict[str, Any]], network: SynergyNet
+    template: str, figures: dict[str, Any], stages: Sequence[Mapping[str, Any]], network: SynergyNet
 ) -> str:
     """``card.md``."""
     values = {

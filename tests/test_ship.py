@@ -25,7 +25,8 @@ from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileEr
 from facegeo.networks.regressor import network_state  # noqa: E402
 from facegeo.networks.weights_file import read_weights  # noqa: E402
 from facegeo.training.config import read_config  # noqa: E402
-from facegeo.training.shipping import fill, read_template  # noqa: E402
+from facegeo.training.shipping import fill, read_template, write_record  # noqa: E402
+from facegeo.training.stages import Stages  # noqa: E402
 from facegeo.zoo import shipped  # noqa: E402
 
 FACES = 24
@@ -123,12 +124,11 @@ def test_a_run_becomes_a_shipped_model(
     first = run_folder(tmp_path / "first", network, [9, 7, 5])
     last = run_folder(tmp_path / "last", network, [4.5, 4, 3.5, 3.4], [-0.3, -0.2])
     out = tmp_path / "model"
-    earlier = ["--earlier", str(first)]
     # Random weights magnify rounding.
     monkeypatch.setitem(publishing.TOLERANCES, "int8", publishing.Tolerance(9.0, 9.0))
     places = ["--dev", str(few), "--backgrounds", str(backgrounds), "--out", str(out)]
     places += ["--calibration", str(few / "crops.tar")]
-    script.main([name, str(last), *earlier, *places, "--mirrored"])
+    script.main([name, str(first), str(last), *places, "--mirrored"])
 
     assert {p.name for p in assets.iterdir()} == {
         "facegeo-generic.npz",
@@ -177,10 +177,25 @@ def test_a_run_becomes_a_shipped_model(
     assert all(torch.equal(v, again[name]) for name, v in network.state_dict().items())
 
 
-def test_runs_in_sequence_are_numbered_through(script, tmp_path):
+def test_stages_go_on_from_runs_and_from_the_record_of_what_shipped(tmp_path):
     network = small_network()
-    runs = [run_folder(tmp_path / name, network, [5, 4, 3]) for name in ("a", "b")]
-    assert [entry["epoch"] for entry in script.read_history(runs)] == [1, 2, 3, 4, 5, 6]
+    runs = [run_folder(tmp_path / name, network, [5, 4, 3]) for name in "abc"]
+    before = Stages().followed_by(runs[0]).followed_by(runs[1])
+    assert before.epochs == 6 and list(before.named()) == ["stage-1.yaml", "stage-2.yaml"]
+    assert [entry["epoch"] for entry in before.history] == [1, 3, 4, 6]
+    figures = {"epochs": before.epochs, "history": before.history}
+    write_record(tmp_path / "model", b"", before.named(), figures, b"", "")
+    recorded = Stages.recorded(tmp_path / "model")
+    assert recorded == before
+    after = recorded.followed_by(runs[2])
+    assert after.epochs == 9 and after.configs[-1]["run"] == "runs/c"
+    assert [entry["nme_original_refined"] for entry in after.history] == [5, 3] * 3
+
+
+def test_what_shipped_before_must_be_recorded(script, assets, tmp_path):
+    run = run_folder(tmp_path / "run", small_network(), [5])
+    with pytest.raises(UnreadableFileError, match=r"metrics\.json"):
+        script.ship("synergy-fast", [run], *[tmp_path] * 4, continued=True)
 
 
 def test_a_network_that_onnx_changes_is_refused(script, assets, few, backgrounds, tmp_path):

@@ -23,6 +23,7 @@ from facegeo.zoo.cards import Card
 AFLW_LICENCE: Final = "non-commercial research only, as AFLW, whose photos it was trained on"
 
 CHECKPOINT: Final = "checkpoint.safetensors"
+METRICS: Final = "metrics.json"
 TEMPLATE: Final = "card.template.md"
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -154,7 +155,7 @@ def write_record(
     contents = {
         CHECKPOINT: weights,
         **{n: yaml.safe_dump(dict(c), sort_keys=False).encode() for n, c in configs.items()},
-        "metrics.json": (json.dumps(figures, indent=2) + "\n").encode(),
+        METRICS: (json.dumps(figures, indent=2) + "\n").encode(),
         "curve.png": curve,
         "card.md": card_text.encode(),
     }
