@@ -23,21 +23,26 @@ def _is_ablation(report: Report) -> bool:
 
 
 def _ablation(report: Report) -> str:
-    config, environment = report["config"], report["environment"]
+    config, runs = report["config"], report["runs"]
     sizes = ", ".join(str(size) for _, size in config["sizes"])
     lines = [
         f"`ablation.py`: {config['epochs']} epochs at {sizes} px from random weights, batch "
-        f"{config['batch']}; mean and standard deviation over {report['seeds']} seeds, on the "
-        f"development photos of AFLW2000-3D at the same size. torch {environment['torch']}, commit "
-        f"{environment['commit'][:7]}.",
+        f"{config['batch']}; mean and standard deviation over seeds, on the development photos of "
+        f"AFLW2000-3D at the same size. Commits {_all(runs, 'commit', 7)}, torch "
+        f"{_all(runs, 'torch')}.",
         "",
-        "| network | " + " | ".join(FIGURES.values()) + " |",
-        "|---|" + "--:|" * len(FIGURES),
+        "| network | seeds | " + " | ".join(FIGURES.values()) + " |",
+        "|---|" + "--:|" * (1 + len(FIGURES)),
     ]
-    for row, figures in report["rows"].items():
-        cells = " | ".join(_spread(figures[key]) for key in FIGURES)
-        lines.append(f"| {row} | {cells} |")
+    for row in dict.fromkeys(run["row"] for run in runs):
+        same = [run for run in runs if run["row"] == row]
+        cells = " | ".join(_spread([run[key] for run in same]) for key in FIGURES)
+        lines.append(f"| {row} | {len(same)} | {cells} |")
     return "\n".join([*lines, ""])
+
+
+def _all(runs: Sequence[Report], name: str, length: int | None = None) -> str:
+    return ", ".join(dict.fromkeys(str(run["environment"][name])[:length] for run in runs))
 
 
 def _spread(values: Sequence[float]) -> str:

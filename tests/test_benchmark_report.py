@@ -91,21 +91,22 @@ def test_video_is_in_both_tables(report):
 
 def test_ablation_has_mean_and_spread_of_each_row(report):
     keys = report.report_ablation.FIGURES
-    rows = {
-        "baseline": {key: [4.0, 5.0, 6.0] for key in keys},
-        "mafa": {key: [4.5, 4.5, 4.5] for key in keys},
-    }
+    values = {"baseline": [4.0, 5.0, 6.0], "mafa": [4.5]}
+    runs = [
+        {"row": row, "seed": seed, "environment": {"torch": "2.13.0", "commit": f"{row:_<40}"}}
+        | dict.fromkeys(keys, value)
+        for row, column in values.items()
+        for seed, value in enumerate(column)
+    ]
     found = {
         "benchmark": "ablation",
         "config": {"sizes": [[0.0, 64]], "epochs": 20, "batch": 128},
-        "environment": {"torch": "2.13.0", "commit": "abcdef0123"},
-        "seeds": 3,
-        "rows": rows,
+        "runs": runs,
     }
     sections = report.with_sections("", {"ablation": found})
     assert "20 epochs at 64 px from random weights, batch 128" in sections
-    assert "over 3 seeds" in sections and "commit abcdef0." in sections
-    assert "| baseline | 5.000 ± 1.000 |" in sections and "| mafa | 4.500 ± 0.000 |" in sections
+    assert "Commits baselin, mafa___, torch 2.13.0." in sections
+    assert "| baseline | 3 | 5.000 ± 1.000 |" in sections and "| mafa | 1 | 4.500 |" in sections
 
 
 def test_refinement_is_a_sentence(report):
