@@ -22,6 +22,7 @@ from facegeo.evaluation.measures import points_21
 from facegeo.fitting import FitResult, fit_landmarks
 from facegeo.morphable import MorphableModel
 from facegeo.params import join, split
+from facegeo.training.datasets import landmarks_of
 from facegeo.training.geometry import inverted, similarities, transform_params
 
 #: Crops ``(N, S, S, 3)`` uint8 to parameters ``(N, 62)`` float32.
@@ -206,7 +207,8 @@ class FittedLabels:
     params : (N, 62) float32
         Of a network with the convention that was asked for.
     landmarks : (N, 68, 3) float32
-        The corrected landmarks themselves, crop pixels: what refinement learns.
+        What refinement learns, crop pixels: x and y of the corrected landmarks themselves, depth of
+        the fitted ones.
     residual : (N,) float64
         Root mean square distance of the fitted from the corrected landmarks, as a part of the face
         (the landmarks' spread).
@@ -258,6 +260,10 @@ def fitted_labels(
     fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation @ calibration)
     pose = pose_from_crop(fit.pose, rule)
     params = join(pose, fit.shape, fit.expression).astype(np.float32)
+    # No photo shows depth: it is what face model and pose make of it. Another model's would ask for
+    # another pose.
+    labels = landmarks.astype(np.float32)
+    labels[..., 2] = landmarks_of(params, model, rule)[..., 2]
     spread = np.sqrt(landmarks.var(axis=1).sum(axis=1))
     residual = np.sqrt((fit.residual.astype(np.float64) ** 2).mean(axis=1)) / spread
-    return FittedLabels(params, landmarks.astype(np.float32), residual, calibration)
+    return FittedLabels(params, labels, residual, calibration)

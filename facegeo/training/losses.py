@@ -25,6 +25,10 @@ class LossConfig:
         Equations 3, 4, 5, 6.
     coarse : float
         Equation 4 on the coarse landmarks too; not in the paper.
+    fitted : float
+        The same against the landmarks that the label's parameters have in the face model. Those of
+        ``coarse`` are where no face of the model can be, and at that distance the pose which comes
+        nearest is not the label's: heads turn too far to the side.
     presence : float
         Cross-entropy of the presence output.
     teacher_params, teacher_features : float
@@ -38,6 +42,7 @@ class LossConfig:
     inverse: float = 0.02
     consistency: float = 0.001
     coarse: float = 0.0
+    fitted: float = 0.0
     presence: float = 0.1
     teacher_params: float = 0.0
     teacher_features: float = 0.0
@@ -79,6 +84,7 @@ def total_loss(
     result: Regression,
     whitened: torch.Tensor,
     landmarks: torch.Tensor,
+    fitted: torch.Tensor,
     present: torch.Tensor,
     config: LossConfig,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -90,6 +96,8 @@ def total_loss(
         Labels, whitened.
     landmarks : (N, 68, 3) float
         Labels, crop pixels.
+    fitted : (N, 68, 3) float
+        Those that the face model has with the label's parameters.
     present : (N,) float
         1 for faces, 0 for negatives: those have no labels and count in the presence term only.
 
@@ -108,6 +116,8 @@ def total_loss(
     }
     if config.coarse:
         by_face["coarse"] = landmark_loss(result.coarse, landmarks, unit)
+    if config.fitted:
+        by_face["fitted"] = landmark_loss(result.coarse, fitted, unit)
     faces = present.sum().clamp(min=1)
     terms = {name: (value * present).sum() / faces for name, value in by_face.items()}
     terms["presence"] = presence_loss(result.presence_logit, present).mean()

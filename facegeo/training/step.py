@@ -56,9 +56,11 @@ class TrainingStep(nn.Module):
         """Total loss and its terms, for a batch of :class:`TrainingSet`."""
         network = self.network
         result = network.regress(self._features(network, batch["crop"]))
-        whitened = (batch["params"] - network.param_mean) / network.param_std
+        truth = batch["params"]
+        whitened = (truth - network.param_mean) / network.param_std
+        fitted = network.landmarks(truth)
         total, terms = total_loss(
-            result, whitened, batch["landmarks"], batch["present"], self._loss
+            result, whitened, batch["landmarks"], fitted, batch["present"], self._loss
         )
         (teacher,) = self._teacher
         if teacher is not None:

@@ -67,7 +67,7 @@ def test_the_total_weighs_as_the_paper_and_leaves_negatives_out():
     )
     present = torch.tensor([1.0, 0.0])
     config = LossConfig(landmark_unit_px=1.0, presence=0.5)
-    total, terms = total_loss(result, torch.zeros(2, 62), coarse, present, config)
+    total, terms = total_loss(result, torch.zeros(2, 62), coarse, coarse, present, config)
     expected = {
         "params": 1.0,
         "landmarks": 1.5,
@@ -78,3 +78,9 @@ def test_the_total_weighs_as_the_paper_and_leaves_negatives_out():
     assert {k: v.item() for k, v in terms.items()} == pytest.approx(expected)
     by_hand = 0.02 * 1 + 0.03 * 1.5 + 0.02 * 48 + 0.001 * 45 + 0.5 * math.log(2)
     assert total.item() == pytest.approx(by_hand)
+    # Coarse landmarks: against the corrected ones, against those of the label's parameters.
+    config = LossConfig(landmark_unit_px=1.0, coarse=0.1, fitted=0.2)
+    corrected, fitted = coarse + 0.0, coarse + 0.0
+    corrected[:, 3, 1], fitted[:, 9, 2] = 1.0, 3.0
+    _, terms = total_loss(result, torch.zeros(2, 62), corrected, fitted, present, config)
+    assert terms["coarse"].item() == 0.5 and terms["fitted"].item() == 2.5
