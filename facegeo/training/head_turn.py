@@ -70,7 +70,6 @@ class HeadTurn:
 
     def __init__(self, face: CoarseFace, pivot: np.ndarray) -> None:
         self._face = face
-        self._rule = face.rule
         self._pivot = pivot
 
     def __call__(self, sample: Sample, yaw_deg: float, pitch_deg: float = 0.0) -> Sample:
@@ -93,7 +92,8 @@ class HeadTurn:
         """
         if yaw_deg == 0 and pitch_deg == 0:
             return sample
-        affine = pose_to_crop(split(sample.params[None]).pose, self._rule)[0].astype(np.float64)
+        pose = split(sample.params[None]).pose
+        affine = pose_to_crop(pose, self._face.rule)[0].astype(np.float64)
         linear = affine[:, :3] @ _turned(yaw_deg, pitch_deg) @ np.linalg.inv(affine[:, :3])
         points = sample.landmarks.astype(np.float64)
         landmarks = points @ linear.T
@@ -106,7 +106,7 @@ class HeadTurn:
         landmarks += moved
         affine[:, 3] += moved
         params = sample.params.copy()
-        params[:NUM_POSE] = pose_from_crop(affine[None], self._rule).reshape(-1)
+        params[:NUM_POSE] = pose_from_crop(affine[None], self._face.rule).reshape(-1)
         crop = self._picture(sample, linear, moved)
         return Sample(crop, params, landmarks.astype(sample.landmarks.dtype))
 
