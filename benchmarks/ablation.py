@@ -27,7 +27,7 @@ from facegeo.errors import InvalidInputError
 from facegeo.files import write_bytes
 from facegeo.networks.synergy_config import ABLATIONS
 from facegeo.training.config import TrainConfig, read_config
-from facegeo.training.shipping import portable, read_environment
+from facegeo.training.shipping import portable, read_environment, read_epochs
 from facegeo.training.stages import PATHS
 
 #: Rows of the table by default: the four of the papers' Table 1.
@@ -73,8 +73,8 @@ class Report:
 
     def add(self, row: str, seed: int, folder: Path) -> None:
         """The figures of a run's last epoch."""
-        last = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
-        figures = {key: json.loads(last)["dev"][key] for key in FIGURES}
+        last = read_epochs(folder)[-1]["dev"]
+        figures = {key: last[key] for key in FIGURES}
         run = {"row": row, "seed": seed, **figures, "environment": read_environment(folder)}
         with self._lock:
             self._content["runs"].append(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
@@ -19,10 +19,7 @@ from facegeo.errors import InvalidInputError  # noqa: E402
 def script(monkeypatch):
     """``benchmarks/ablation.py`` as a module, whose trainings only leave figures."""
     monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
-    path = REPOSITORY / "benchmarks/ablation.py"
-    spec = importlib.util.spec_from_file_location("ablation", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module("ablation")
     module.trained = []
 
     def train(command, *, check):

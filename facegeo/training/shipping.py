@@ -116,6 +116,13 @@ def read_environment(run: Path) -> dict[str, Any]:
     return dict(json.loads((run / "environment.json").read_text(encoding="utf-8")))
 
 
+def read_epochs(run: Path) -> list[dict[str, Any]]:
+    """What a run measured after each epoch, first to last; nothing where it recorded none."""
+    path = run / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
 def read_template(folder: Path) -> str:
     """The text that a model's card is made of. Raises UnreadableFileError, naming the file."""
     path = folder / TEMPLATE

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from facegeo.errors import UnreadableFileError
 from facegeo.training.settings import read_settings
-from facegeo.training.shipping import METRICS, portable, read_config
+from facegeo.training.shipping import METRICS, portable, read_config, read_epochs
 
 #: Settings of a run that are paths, in its section ``data`` and beside it.
 PATHS: Final = (("labels", "pictures", "backgrounds", "dev"), ("initial", "teacher"))
@@ -62,9 +62,7 @@ class Stages:
 
     def followed_by(self, run: Path) -> Stages:
         """With the stage of a run's folder after them."""
-        path = run / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        epochs = [json.loads(line) for line in lines]
+        epochs = read_epochs(run)
         measured = tuple(
             {"epoch": self.epochs + entry["epoch"]} | {key: entry["dev"][key] for key in _MEASURED}
             for entry in epochs
