@@ -9,9 +9,10 @@ from torch import nn
 class DepthwiseConv2d(nn.Conv2d):
     """A filter for each channel, without bias; padded so that only the stride makes maps smaller.
 
-    Under autocast on a CPU a strided one runs in float32. oneDNN's gradient of it takes up to ten
-    times as long in bfloat16: on a processor with AMX the four of MobileNetV2 were half of a
-    training step.
+    Under autocast on a CPU it runs in float32 where oneDNN's gradient takes up to ten times as long
+    in bfloat16: if it is strided (the four of MobileNetV2 were half of a training step on a
+    processor with AMX) or the map is smaller than the kernel (a third of what was left, on crops of
+    64 pixels).
 
     Parameters
     ----------
@@ -25,7 +26,10 @@ class DepthwiseConv2d(nn.Conv2d):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.stride == (1, 1) or x.is_cuda or not torch.is_autocast_enabled("cpu"):
+        if x.is_cuda or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        slow = self.stride != (1, 1) or min(x.shape[2:]) < self.kernel_size[0]
+        if not slow:
             return super().forward(x)
         with torch.autocast("cpu", enabled=False):
             return super().forward(x.float())

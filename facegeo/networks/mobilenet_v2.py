@@ -29,7 +29,8 @@ State = dict[str, torch.Tensor]
 
 
 def _norm_relu(conv: nn.Conv2d) -> nn.Sequential:
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6(inplace=True))
+    # Not in place: PyTorch would copy what the gradient of ReLU6 needs.
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6())
 
 
 def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
