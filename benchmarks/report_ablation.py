@@ -27,9 +27,9 @@ def _ablation(report: Report) -> str:
     sizes = ", ".join(str(size) for _, size in config["sizes"])
     lines = [
         f"`ablation.py`: {config['epochs']} epochs at {sizes} px from random weights, batch "
-        f"{config['batch']}; mean and standard deviation over seeds, on the development photos of "
-        f"AFLW2000-3D at the same size. Commits {_all(runs, 'commit', 7)}, torch "
-        f"{_all(runs, 'torch')}.",
+        f"{config['batch']}, {config['precision']}; mean and standard deviation over seeds, on the "
+        f"development photos of AFLW2000-3D at the same size. Commits "
+        f"{_all(runs, 'commit', 7)}, torch {_all(runs, 'torch')}.",
         "",
         "| network | seeds | " + " | ".join(FIGURES.values()) + " |",
         "|---|" + "--:|" * (1 + len(FIGURES)),

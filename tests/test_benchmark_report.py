@@ -100,11 +100,11 @@ def test_ablation_has_mean_and_spread_of_each_row(report):
     ]
     found = {
         "benchmark": "ablation",
-        "config": {"sizes": [[0.0, 64]], "epochs": 20, "batch": 128},
+        "config": {"sizes": [[0.0, 64]], "epochs": 20, "batch": 128, "precision": "bf16"},
         "runs": runs,
     }
     sections = report.with_sections("", {"ablation": found})
-    assert "20 epochs at 64 px from random weights, batch 128" in sections
+    assert "20 epochs at 64 px from random weights, batch 128, bf16; mean" in sections
     assert "Commits baselin, mafa___, torch 2.13.0." in sections
     assert "| baseline | 3 | 5.000 ± 1.000 |" in sections and "| mafa | 1 | 4.500 |" in sections
 
