@@ -1,13 +1,14 @@
 """A training run becomes a landmark model that ships: network into the package, record into here.
 
-python models/ship_landmarks.py NAME runs/first runs/second ... [--continued]
+python models/ship_landmarks.py NAME runs/first runs/second ... [--continued] [--averaged]
     --dev data/aflw2000_dev --backgrounds data/backgrounds/bsds500.tar
     --calibration data/aflw_train/crops.tar
 
 NAME is that of a folder here with a card.template.md: synergy-mbv2, synergy-fast. Writes
 facegeo/assets/NAME.onnx, NAME-int8.onnx and their card, NAME.json; and into the folder card.md,
 stage-N.yaml of each run, metrics.json, curve.png and checkpoint.safetensors. With ``--continued``
-the runs come after the stages that the folder records. Every figure is measured with the shipped
+the runs come after the stages that the folder records; with ``--averaged`` too, what ships is the
+mean of the last run's weights and those of the folder. Every figure is measured with the shipped
 ONNX files, by the code of ``facegeo eval``.
 """
 
@@ -40,9 +41,11 @@ from facegeo.training.measure import DevSet
 from facegeo.training.sampling import RULE
 from facegeo.training.shipping import (
     AFLW_LICENCE,
+    CHECKPOINT,
     card,
     fill,
     largest_difference,
+    mean_weights,
     read_environment,
     read_template,
     write_record,
@@ -74,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="the first run started from the weights that shipped before",
     )
     parser.add_argument(
+        "--averaged",
+        action="store_true",
+        help="ship the mean of the last run's weights and of those that shipped before",
+    )
+    parser.add_argument(
         "--dev", type=Path, required=True, help="folder of AFLW2000-3D's dev photos"
     )
     parser.add_argument("--backgrounds", type=Path, required=True, help="photos without faces")
@@ -95,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.calibration,
         options.out or MODELS / options.name,
         continued=options.continued,
+        averaged=options.averaged,
         mirrored=options.mirrored,
     )
 
@@ -108,6 +117,7 @@ def ship(
     out: Path,
     *,
     continued: bool = False,
+    averaged: bool = False,
     mirrored: bool = False,
 ) -> dict[str, Any]:
     """Export, prove, measure and write; the figures of ``metrics.json``.
@@ -123,6 +133,8 @@ def ship(
         figures only.
     continued : bool
         The first run went on where the network of ``out`` had ended.
+    averaged : bool
+        Ship the mean of the last run's weights and those of ``out``.
     mirrored : bool
         Ship :func:`facegeo.networks.synergy.mirrored_network` of the weights.
 
@@ -133,8 +145,9 @@ def ship(
         If the int8 network differs by more than :data:`facegeo.publishing.TOLERANCES` allow; then
         the package has the float32 network only.
     InvalidInputError
-        If the network speaks another face model than the one in the package, or is to be mirrored
-        and the run does not say where its labels lay.
+        If the network speaks another face model than the one in the package, is to be mirrored and
+        the run does not say where its labels lay, or is to be averaged with what it did not go on
+        from.
     UnreadableFileError
         If there is no template for the card, or no record of what is continued.
     """
@@ -144,12 +157,17 @@ def ship(
         raise InvalidInputError(
             f"{runs[-1]}: expected a network that speaks {GENERIC}, got {network.morphable_model!r}"
         )
+    if averaged and not continued:
+        raise InvalidInputError("averaged: expected runs that are continued too")
     stages = Stages.recorded(out) if continued else Stages()
+    stages_before = len(stages.configs)
     for run in runs:
         stages = stages.followed_by(run)
     last = stages.configs[-1]
     if mirrored:
         network = mirrored_network(network, MorphableModel.generic(), _offset_px(last))
+    if averaged:
+        mean_weights(network, read_weights(out / CHECKPOINT, RULE))
     data = DevSet.open(dev)
     size = crop_size(last)
     onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
@@ -165,6 +183,7 @@ def ship(
         "model": name,
         "parameters": sum(p.numel() for p in network.parameters()),
         "epochs": stages.epochs,
+        "averaged_with_stage": stages_before if averaged else None,
         "onnx": {
             "bytes": len(onnx),
             "sha256": files.sha256(onnx),
@@ -281,15 +300,22 @@ def card_text(
         "epochs": str(figures["epochs"]),
         "size": str(crop_size(stages[-1])),
         "seed": str(stages[-1].get("seed")),
-        "stages": "one stage"
-        if len(stages) == 1
-        else f"{len(stages)} stages, each from the weights of the one before",
+        "stages": _stages_text(len(stages), figures.get("averaged_with_stage")),
         "nme": _nme_table(figures["aflw2000_3d_dev"]),
         "orientation": _orientation_table(figures["aflw2000_3d_dev"]),
         "presence": _presence_table(figures["presence_roc_area"]),
         "licence": AFLW_LICENCE,
     }
     return fill(template, values)
+
+
+def _stages_text(count: int, averaged_with: int | None) -> str:
+    if count == 1:
+        return "one stage"
+    text = f"{count} stages, each from the weights of the one before"
+    if averaged_with is None:
+        return text
+    return f"{text}; what ships is the mean of the weights after stages {averaged_with} and {count}"
 
 
 def _nme_table(reports: dict[str, Any]) -> str:

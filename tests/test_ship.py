@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import json
@@ -25,7 +26,7 @@ from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileEr
 from facegeo.networks.regressor import network_state  # noqa: E402
 from facegeo.networks.weights_file import read_weights  # noqa: E402
 from facegeo.training.config import read_config  # noqa: E402
-from facegeo.training.shipping import fill, read_template, write_record  # noqa: E402
+from facegeo.training.shipping import fill, mean_weights, read_template, write_record  # noqa: E402
 from facegeo.training.stages import Stages  # noqa: E402
 from facegeo.zoo import shipped  # noqa: E402
 
@@ -190,6 +191,35 @@ def test_stages_go_on_from_runs_and_from_the_record_of_what_shipped(tmp_path):
     after = recorded.followed_by(runs[2])
     assert after.epochs == 9 and after.configs[-1]["run"] == "runs/c"
     assert [entry["nme_original_refined"] for entry in after.history] == [5, 3] * 3
+
+
+def test_the_mean_of_what_ships_and_of_what_shipped_before(
+    script, assets, few, backgrounds, tmp_path, monkeypatch
+):
+    name, out = "synergy-fast", tmp_path / "model"
+    monkeypatch.setitem(publishing.TOLERANCES, "int8", publishing.Tolerance(9.0, 9.0))
+    places = [few, backgrounds, few / "crops.tar", out]
+    first = small_network()
+    last = copy.deepcopy(first)
+    with torch.no_grad():
+        last.heads["pose"].bias += 0.5
+    script.ship(name, [run_folder(tmp_path / "first", first, [5])], *places)
+    runs = [run_folder(tmp_path / "last", last, [4])]
+    figures = script.ship(name, runs, *places, continued=True, averaged=True)
+
+    shipped = read_weights(out / "checkpoint.safetensors", RULE).state_dict()
+    bias = "heads.pose.bias"
+    torch.testing.assert_close(shipped[bias], first.state_dict()[bias] + 0.25)
+    assert figures["averaged_with_stage"] == 1 and figures["epochs"] == 2
+    text = " ".join((out / "card.md").read_text().split())
+    assert "2 stages, each from the weights of the one before; what ships is the mean" in text
+    with pytest.raises(InvalidInputError, match="averaged"):
+        script.ship(name, runs, *places, averaged=True)
+
+
+def test_only_networks_of_the_same_layers_have_a_mean():
+    with pytest.raises(InvalidInputError, match="same layers"):
+        mean_weights(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
 
 
 def test_what_shipped_before_must_be_recorded(script, assets, tmp_path):

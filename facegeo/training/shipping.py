@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import nn
 
 from facegeo import files
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
@@ -104,6 +105,25 @@ def in_data(path: str) -> str:
     parts = Path(path).parts
     last = max((k for k, part in enumerate(parts[:-1]) if part == "data"), default=len(parts) - 2)
     return "/".join(("data", *parts[last + 1 :]))
+
+
+def mean_weights(network: nn.Module, other: nn.Module) -> None:
+    """Give a network the mean of its weights and batch-norm statistics and those of another.
+
+    Of a network and the one that it was trained on from, the mean keeps what the last stage gained
+    without what it forgot (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+
+    Raises
+    ------
+    InvalidInputError
+        If they are not of the same layers.
+    """
+    before, state = other.state_dict(), network.state_dict()
+    if {n: v.shape for n, v in before.items()} != {n: v.shape for n, v in state.items()}:
+        raise InvalidInputError("mean of weights: expected two networks of the same layers")
+    for name, value in state.items():
+        if value.is_floating_point():
+            value.lerp_(before[name], 0.5)
 
 
 def read_config(run: Path) -> dict[str, Any]:
