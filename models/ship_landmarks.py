@@ -160,7 +160,6 @@ def ship(
     if averaged and not continued:
         raise InvalidInputError("averaged: expected runs that are continued too")
     stages = Stages.recorded(out) if continued else Stages()
-    stages_before = len(stages.configs)
     for run in runs:
         stages = stages.followed_by(run)
     last = stages.configs[-1]
@@ -183,7 +182,7 @@ def ship(
         "model": name,
         "parameters": sum(p.numel() for p in network.parameters()),
         "epochs": stages.epochs,
-        "averaged_with_stage": stages_before if averaged else None,
+        "averaged_with_stage": len(stages.configs) - len(runs) if averaged else None,
         "onnx": {
             "bytes": len(onnx),
             "sha256": files.sha256(onnx),

@@ -26,10 +26,10 @@ class DepthwiseConv2d(nn.Conv2d):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if x.is_cuda or not torch.is_autocast_enabled("cpu"):
-            return super().forward(x)
-        slow = self.stride != (1, 1) or min(x.shape[2:]) < self.kernel_size[0]
-        if not slow:
+        if x.is_cuda or not torch.is_autocast_enabled("cpu") or not self._slow_in_bfloat16(x):
             return super().forward(x)
         with torch.autocast("cpu", enabled=False):
             return super().forward(x.float())
+
+    def _slow_in_bfloat16(self, x: torch.Tensor) -> bool:
+        return self.stride != (1, 1) or min(x.shape[2:]) < self.kernel_size[0]

@@ -31,8 +31,11 @@ class SharedLayers(nn.Sequential):
     def __init__(self, channels: Sequence[int]) -> None:
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(channels):
-            layers.append(nn.Conv1d(inputs, outputs, 1))
-            layers += [nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv1d(inputs, outputs, 1),
+                nn.BatchNorm1d(outputs),
+                nn.ReLU(inplace=True),
+            ]
         super().__init__(*layers)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
