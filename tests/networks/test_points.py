@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from facegeo.networks.points import SharedLayers  # noqa: E402
+from facegeo.networks.points import PointEncoder, SharedLayers  # noqa: E402
 
 
 def test_training_on_rows_of_points_computes_what_the_exported_layers_do():
@@ -27,3 +27,20 @@ def test_training_on_rows_of_points_computes_what_the_exported_layers_do():
         torch.testing.assert_close(one.grad, other.grad)
     torch.testing.assert_close(layers.state_dict(), plain.state_dict())
     torch.testing.assert_close(layers.eval()(points), plain.eval()(points))
+
+
+def test_training_and_export_pool_the_same_points():
+    torch.manual_seed(0)
+    encoder = PointEncoder().double()
+    for layer in encoder.modules():
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.momentum = None  # the running statistics are those of the one batch
+    points = torch.randn(4, 3, 68, dtype=torch.float64)
+
+    low, face = encoder.train()(points)
+    other_low, other_face = encoder.eval()(points)
+
+    assert face.shape == (4, 1024)
+    # Running variances are divided by one less than there are points.
+    torch.testing.assert_close(low, other_low, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(face, other_face, rtol=0.02, atol=0.02)
