@@ -26,7 +26,7 @@ from report_ablation import FIGURES
 from facegeo.errors import InvalidInputError
 from facegeo.files import write_bytes
 from facegeo.networks.synergy_config import ABLATIONS
-from facegeo.training.config import TrainConfig, read_config
+from facegeo.training.config import TrainConfig, config_from, read_config
 from facegeo.training.shipping import portable, read_environment, read_epochs
 from facegeo.training.stages import PATHS
 
@@ -61,7 +61,8 @@ class Report:
         self._content: dict[str, Any] = {"benchmark": "ablation", "config": config, "runs": []}
         if path.is_file():
             self._content = json.loads(path.read_text(encoding="utf-8"))
-        if self._content["config"] != config:
+        # Settings that the report is older than had their defaults.
+        if config_from(self._content["config"]).to_dict() != config:
             raise InvalidInputError(
                 f"{path}: holds runs of another configuration; expected that of this command; name "
                 "another --out"

@@ -62,6 +62,14 @@ def test_what_the_report_holds_is_not_trained_again(script, monkeypatch, tmp_pat
     }
 
 
+def test_a_report_grows_that_is_older_than_a_setting(script, monkeypatch, tmp_path):
+    older = run(script, monkeypatch, tmp_path, "--rows", "mafa", "--seeds", "1")
+    del older["config"]["fresh"]
+    (tmp_path / "out.json").write_text(json.dumps(older))
+    both = run(script, monkeypatch, tmp_path, "--rows", "mafa", "baseline", "--seeds", "1")
+    assert script.trained == ["baseline-0"] and len(both["runs"]) == 2
+
+
 def test_runs_of_another_budget_are_not_mixed(script, monkeypatch, tmp_path):
     run(script, monkeypatch, tmp_path, "--rows", "mafa", "--seeds", "1")
     with pytest.raises(InvalidInputError, match="another configuration"):

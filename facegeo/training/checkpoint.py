@@ -13,6 +13,7 @@ from torch import nn
 
 from facegeo import files
 from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.training.settings import build_settings, plain_settings
 
 Tensors = dict[str, torch.Tensor]
 
@@ -109,12 +110,20 @@ class Checkpoint:
     scaler: dict[str, Any]
     extra: Tensors = field(default_factory=dict)
 
-    def check_settings(
-        self, ours: Mapping[str, Any], may_change: Collection[str], folder: Path
-    ) -> None:
-        """Refuse to go on with other settings, ``may_change`` aside. Raises InvalidInputError."""
+    def check_settings(self, settings: Any, may_change: Collection[str], folder: Path) -> None:
+        """Refuse to go on with other settings, ``may_change`` aside.
+
+        Settings that did not exist when the run began are taken to have had their defaults.
+
+        Raises
+        ------
+        InvalidInputError
+            If they are others, or the run's have no meaning any more.
+        """
+        ours = plain_settings(settings)
+        theirs = plain_settings(build_settings(type(settings), self.config))
         different = sorted(
-            name for name in ours if name not in may_change and ours[name] != self.config.get(name)
+            name for name in ours if name not in may_change and ours[name] != theirs[name]
         )
         if different:
             raise InvalidInputError(

@@ -14,6 +14,9 @@ from facegeo.training.augment import AugmentConfig
 from facegeo.training.losses import LossConfig
 from facegeo.training.settings import build_settings, plain_settings, read_settings
 
+#: Of a network, as ``fresh`` names them: attributes of ``SynergyNet``.
+_PARTS = ("backbone", "heads", "refinement", "inverse", "presence")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -109,6 +112,9 @@ class TrainConfig:
         Epochs between measurements on ``data.dev``.
     initial : str
         Weights to start from (``.npz`` of an earlier run, or ``.safetensors``); empty: random ones.
+    fresh : tuple of str
+        Parts of the network that start from random weights although ``initial`` has them:
+        ``backbone``, ``heads``, ``refinement``, ``inverse``, ``presence``.
     teacher : str
         Weights of a network to distil from; empty: none.
     """
@@ -130,11 +136,15 @@ class TrainConfig:
     checkpoint_steps: int = 200
     evaluate_epochs: int = 1
     initial: str = ""
+    fresh: tuple[str, ...] = ()
     teacher: str = ""
 
     def __post_init__(self) -> None:
         sizes = tuple((float(part), int(size)) for part, size in self.sizes)
         object.__setattr__(self, "sizes", sizes)
+        object.__setattr__(self, "fresh", tuple(self.fresh))
+        if not set(self.fresh) <= set(_PARTS):
+            raise InvalidInputError(f"fresh: expected parts of {_PARTS}, got {self.fresh}")
         choices = {
             "precision": (self.precision, ("fp32", "bf16", "fp16")),
             "optimiser.name": (self.optimiser.name, ("sgd", "adamw", "muon")),

@@ -246,7 +246,7 @@ class Trainer:
         if not self.folder.checkpoint.is_file():
             return
         found = checkpoint.load(self.folder.checkpoint)
-        found.check_settings(self.config.to_dict(), _MAY_CHANGE, self.folder.path)
+        found.check_settings(self.config, _MAY_CHANGE, self.folder.path)
         found.restore(self.step, self.ema, self.optimiser)
         if found.scaler:
             self.scaler.load_state_dict(found.scaler)
@@ -264,7 +264,13 @@ def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -
     network.speak(model, *faces.statistics(), faces.offset_px)
     if config.initial:
         own, given = network.state_dict(), _state_for(network, read_weights(config.initial, RULE))
-        fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+        fitting = {
+            name: value
+            for name, value in given.items()
+            if name.split(".")[0] not in config.fresh
+            and name in own
+            and own[name].shape == value.shape
+        }
         network.load_state_dict(own | fitting)
         _log.info("%d of %d weights taken from %s", len(fitting), len(own), config.initial)
     return network

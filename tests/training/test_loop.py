@@ -18,6 +18,7 @@ from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy_config import SynergyConfig
 from facegeo.networks.weights_file import read_weights
 from facegeo.pictures import FolderPictures
+from facegeo.training import checkpoint
 from facegeo.training.augment import AugmentConfig
 from facegeo.training.config import (
     DataConfig,
@@ -27,7 +28,7 @@ from facegeo.training.config import (
     read_config,
 )
 from facegeo.training.datasets import landmarks_of
-from facegeo.training.loop import Trainer, _training_set, train
+from facegeo.training.loop import Trainer, _network, _training_set, train
 from facegeo.training.losses import LossConfig
 from facegeo.training.sampling import EpochBatches, Key, Negatives, TrainingSet, yaw_weights
 from facegeo.training.step import rate_factor
@@ -150,6 +151,30 @@ def test_weights_can_be_trained_on(tmp_path, faces):
     weights = train(config_of(tmp_path / "first", epochs=8), faces)
     train(config_of(tmp_path / "second", epochs=1, initial=str(weights)), faces)
     assert losses_of(tmp_path / "second")[0] < losses_of(tmp_path / "first")[0]
+
+
+def test_parts_of_it_can_start_anew(tmp_path, faces):
+    weights = train(config_of(tmp_path / "first", epochs=1), faces)
+    given = read_weights(weights, RULE).state_dict()
+    config = config_of(tmp_path / "second", initial=str(weights), fresh=("refinement",))
+    network = _network(config, MorphableModel.generic(), faces)
+    own = network.state_dict()
+    same = {name: torch.equal(value, given[name]) for name, value in own.items()}
+    assert all(same[name] for name in own if not name.startswith("refinement."))
+    assert not same["refinement.encoder.low.0.weight"]
+    assert not own["refinement.last.weight"].any() and given["refinement.last.weight"].any()
+    with pytest.raises(InvalidInputError, match="fresh"):
+        config_of(tmp_path / "third", fresh=("hair",))
+
+
+def test_a_run_goes_on_that_is_older_than_a_setting(tmp_path, faces):
+    config = config_of(tmp_path, epochs=1)
+    train(config, faces)
+    found = checkpoint.load(tmp_path / "checkpoint.safetensors")
+    older = {name: value for name, value in found.config.items() if name != "fresh"}
+    dataclasses.replace(found, config=older).check_settings(config, (), tmp_path)
+    with pytest.raises(InvalidInputError, match="fresh"):
+        found.check_settings(dataclasses.replace(config, fresh=("heads",)), (), tmp_path)
 
 
 def test_bfloat16_stays_near_float32(tmp_path, faces):

@@ -171,7 +171,7 @@ class Trainer:
             self.folder.forget_after(0)
             return
         found = checkpoint.load(self.folder.checkpoint)
-        found.check_settings(self.config.to_dict(), _MAY_CHANGE, self.folder.path)
+        found.check_settings(self.config, _MAY_CHANGE, self.folder.path)
         found.restore(self.network, self.ema, self.optimiser)
         self.progress = found.progress
         self._composer.negatives = HardNegatives.from_tensors(found.extra)
