@@ -26,10 +26,12 @@ def _ablation(report: Report) -> str:
     config, runs = report["config"], report["runs"]
     sizes = ", ".join(str(size) for _, size in config["sizes"])
     lines = [
-        f"`ablation.py`: {config['epochs']} epochs at {sizes} px from random weights, batch "
+        f"`ablation.py`: {config['epochs']} epochs at {sizes} px from {_start(config)}, batch "
         f"{config['batch']}, {config['precision']}; mean and standard deviation over seeds, on the "
         f"development photos of AFLW2000-3D at the same size. Commits "
         f"{_all(runs, 'commit', 7)}, torch {_all(runs, 'torch')}.",
+        "`baseline` regresses the coarse landmarks only, `mafa` refines them, `inverse` goes the way "
+        "back from landmarks to the 3DMM in training.",
         "",
         "| network | seeds | " + " | ".join(FIGURES.values()) + " |",
         "|---|" + "--:|" * (1 + len(FIGURES)),
@@ -39,6 +41,12 @@ def _ablation(report: Report) -> str:
         cells = " | ".join(_spread([run[key] for run in same]) for key in FIGURES)
         lines.append(f"| {row} | {len(same)} | {cells} |")
     return "\n".join([*lines, ""])
+
+
+def _start(config: Report) -> str:
+    if not config.get("initial"):
+        return "random weights"
+    return f"`{config['initial']}`, its {' and '.join(config['fresh'])} from random weights"
 
 
 def _all(runs: Sequence[Report], name: str, length: int | None = None) -> str:

@@ -107,6 +107,10 @@ def test_ablation_has_mean_and_spread_of_each_row(report):
     assert "20 epochs at 64 px from random weights, batch 128, bf16; mean" in sections
     assert "Commits baselin, mafa___, torch 2.13.0." in sections
     assert "| baseline | 3 | 5.000 ± 1.000 |" in sections and "| mafa | 1 | 4.500 |" in sections
+    found["config"] |= {"initial": "models/m/checkpoint.safetensors", "fresh": ["refinement"]}
+    sections = report.with_sections("", {"ablation": found})
+    start = "from `models/m/checkpoint.safetensors`, its refinement from random weights, batch"
+    assert start in sections
 
 
 def test_refinement_is_a_sentence(report):
