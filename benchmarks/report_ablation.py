@@ -17,6 +17,16 @@ FIGURES = {
     "pose_mae_deg_exact": "orientation, degrees",
 }
 
+#: Rows of the table whose names do not say what they are.
+ROWS = {
+    "baseline": "without both",
+    "mafa": "refinement",
+    "inverse": "landmark-to-3DMM",
+    "mafa+inverse": "both",
+    "adapted": "both, adaptation layers of 1280, 40, 10",
+    "adapted-narrow": "both, adaptation layers of 256, 40, 10",
+}
+
 
 def _is_ablation(report: Report) -> bool:
     return report.get("benchmark") == "ablation"
@@ -30,8 +40,6 @@ def _ablation(report: Report) -> str:
         f"{config['batch']}, {config['precision']}; mean and standard deviation over seeds, on the "
         f"development photos of AFLW2000-3D at the same size. Commits "
         f"{_all(runs, 'commit', 7)}, torch {_all(runs, 'torch')}.",
-        "`baseline` regresses the coarse landmarks only, `mafa` refines them, `inverse` goes the way "
-        "back from landmarks to the 3DMM in training.",
         "",
         "| network | seeds | " + " | ".join(FIGURES.values()) + " |",
         "|---|" + "--:|" * (1 + len(FIGURES)),
@@ -39,7 +47,7 @@ def _ablation(report: Report) -> str:
     for row in dict.fromkeys(run["row"] for run in runs):
         same = [run for run in runs if run["row"] == row]
         cells = " | ".join(_spread([run[key] for run in same]) for key in FIGURES)
-        lines.append(f"| {row} | {len(same)} | {cells} |")
+        lines.append(f"| {_named(row)} | {len(same)} | {cells} |")
     return "\n".join([*lines, ""])
 
 
@@ -47,6 +55,10 @@ def _start(config: Report) -> str:
     if not config.get("initial"):
         return "random weights"
     return f"`{config['initial']}`, its {' and '.join(config['fresh'])} from random weights"
+
+
+def _named(row: str) -> str:
+    return f"{ROWS[row]} (`{row}`)" if row in ROWS else f"`{row}`"
 
 
 def _all(runs: Sequence[Report], name: str, length: int | None = None) -> str:

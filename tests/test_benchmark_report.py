@@ -91,7 +91,7 @@ def test_video_is_in_both_tables(report):
 
 def test_ablation_has_mean_and_spread_of_each_row(report):
     keys = report.report_ablation.FIGURES
-    values = {"baseline": [4.0, 5.0, 6.0], "mafa": [4.5]}
+    values = {"baseline": [4.0, 5.0, 6.0], "mafa": [4.5], "larger": [4.7]}
     runs = [
         {"row": row, "seed": seed, "environment": {"torch": "2.13.0", "commit": f"{row:_<40}"}}
         | dict.fromkeys(keys, value)
@@ -105,8 +105,11 @@ def test_ablation_has_mean_and_spread_of_each_row(report):
     }
     sections = report.with_sections("", {"ablation": found})
     assert "20 epochs at 64 px from random weights, batch 128, bf16; mean" in sections
-    assert "Commits baselin, mafa___, torch 2.13.0." in sections
-    assert "| baseline | 3 | 5.000 ± 1.000 |" in sections and "| mafa | 1 | 4.500 |" in sections
+    assert "Commits baselin, mafa___, larger_, torch 2.13.0." in sections
+    assert "| without both (`baseline`) | 3 | 5.000 ± 1.000 |" in sections
+    assert (
+        "| refinement (`mafa`) | 1 | 4.500 |" in sections and "| `larger` | 1 | 4.700 |" in sections
+    )
     found["config"] |= {"initial": "models/m/checkpoint.safetensors", "fresh": ["refinement"]}
     sections = report.with_sections("", {"ablation": found})
     start = "from `models/m/checkpoint.safetensors`, its refinement from random weights, batch"
