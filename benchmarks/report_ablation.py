@@ -54,7 +54,8 @@ def _ablation(report: Report) -> str:
 def _start(config: Report) -> str:
     if not config.get("initial"):
         return "random weights"
-    return f"`{config['initial']}`, its {' and '.join(config['fresh'])} from random weights"
+    fresh = " and ".join(config["fresh"])
+    return f"`{config['initial']}`" + (f", its {fresh} from random weights" if fresh else "")
 
 
 def _named(row: str) -> str:
