@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from facegeo.networks.synergy_config import ABLATIONS
+
 Report = Mapping[str, Any]
 
 #: Figures of a run's last epoch that the table shows: key of the report, heading.
@@ -23,8 +25,6 @@ ROWS = {
     "mafa": "refinement",
     "inverse": "landmark-to-3DMM",
     "mafa+inverse": "both",
-    "adapted": "both, adaptation layers of 1280, 40, 10",
-    "adapted-narrow": "both, adaptation layers of 256, 40, 10",
 }
 
 
@@ -54,12 +54,19 @@ def _ablation(report: Report) -> str:
 def _start(config: Report) -> str:
     if not config.get("initial"):
         return "random weights"
-    fresh = " and ".join(config["fresh"])
-    return f"`{config['initial']}`" + (f", its {fresh} from random weights" if fresh else "")
+    parts = {
+        "from random weights": config.get("fresh", ()),
+        "frozen": config.get("frozen", ()),
+    }
+    told = [f", {' and '.join(names)} {how}" for how, names in parts.items() if names]
+    return f"`{config['initial']}`" + "".join(told)
 
 
 def _named(row: str) -> str:
-    return f"{ROWS[row]} (`{row}`)" if row in ROWS else f"`{row}`"
+    words = ROWS.get(row, "")
+    if row in ABLATIONS and (widths := ABLATIONS[row].adaptation):
+        words = "both, adaptation layers of " + ", ".join(map(str, widths))
+    return f"{words} (`{row}`)" if words else f"`{row}`"
 
 
 def _all(runs: Sequence[Report], name: str, length: int | None = None) -> str:

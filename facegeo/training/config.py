@@ -14,7 +14,7 @@ from facegeo.training.augment import AugmentConfig
 from facegeo.training.losses import LossConfig
 from facegeo.training.settings import build_settings, plain_settings, read_settings
 
-#: Of a network, as ``fresh`` names them: attributes of ``SynergyNet``.
+#: Of a network, as ``fresh`` and ``frozen`` name them: attributes of ``SynergyNet``.
 _PARTS = ("backbone", "heads", "refinement", "inverse", "presence")
 
 
@@ -115,6 +115,8 @@ class TrainConfig:
     fresh : tuple of str
         Parts of the network that start from random weights although ``initial`` has them:
         ``backbone``, ``heads``, ``refinement``, ``inverse``, ``presence``.
+    frozen : tuple of str
+        Parts that stay as they start, statistics of their batch norms too.
     teacher : str
         Weights of a network to distil from; empty: none.
     """
@@ -137,14 +139,19 @@ class TrainConfig:
     evaluate_epochs: int = 1
     initial: str = ""
     fresh: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
     teacher: str = ""
 
     def __post_init__(self) -> None:
         sizes = tuple((float(part), int(size)) for part, size in self.sizes)
         object.__setattr__(self, "sizes", sizes)
-        object.__setattr__(self, "fresh", tuple(self.fresh))
-        if not set(self.fresh) <= set(_PARTS):
-            raise InvalidInputError(f"fresh: expected parts of {_PARTS}, got {self.fresh}")
+        for name in ("fresh", "frozen"):
+            parts = tuple(getattr(self, name))
+            object.__setattr__(self, name, parts)
+            if not set(parts) <= set(_PARTS):
+                raise InvalidInputError(f"{name}: expected parts of {_PARTS}, got {parts}")
+        if set(self.frozen) == set(_PARTS):
+            raise InvalidInputError("frozen: expected a part that is trained, got all of them")
         choices = {
             "precision": (self.precision, ("fp32", "bf16", "fp16")),
             "optimiser.name": (self.optimiser.name, ("sgd", "adamw", "muon")),

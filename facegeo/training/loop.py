@@ -126,7 +126,7 @@ class Trainer:
             desc=f"epoch {progress.epoch + 1}/{config.epochs}",
             disable=None if self.process.rank == 0 else True,
         )
-        self.module.train()
+        self._training_mode()
         while progress.batch < total:
             batch = {k: v.to(self.device, non_blocking=True) for k, v in next(batches).items()}
             self._batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
@@ -136,6 +136,11 @@ class Trainer:
                 self._save()
         bar.close()
         self._finish_epoch(total)
+
+    def _training_mode(self) -> None:
+        self.module.train()
+        for part in _parts(self.network, self.config.frozen):
+            part.eval()
 
     def _batch(self, batch: Batch, done: float) -> None:
         config, progress = self.config, self.progress
@@ -273,7 +278,15 @@ def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -
         }
         network.load_state_dict(own | fitting)
         _log.info("%d of %d weights taken from %s", len(fitting), len(own), config.initial)
+    for part in _parts(network, config.frozen):
+        part.requires_grad_(False)
     return network
+
+
+def _parts(network: SynergyNet, names: tuple[str, ...]) -> list[nn.Module]:
+    """Those parts of a configuration's that the network has."""
+    parts = [getattr(network, name) for name in names]
+    return [part for part in parts if part is not None]
 
 
 def _state_for(network: SynergyNet, earlier: SynergyNet) -> dict[str, torch.Tensor]:

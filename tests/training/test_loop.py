@@ -167,11 +167,25 @@ def test_parts_of_it_can_start_anew(tmp_path, faces):
         config_of(tmp_path / "third", fresh=("hair",))
 
 
+def test_parts_of_it_stay_as_they_are(tmp_path, faces):
+    weights = train(config_of(tmp_path / "first", epochs=1), faces)
+    given = read_weights(weights, RULE).state_dict()
+    frozen = ("backbone", "heads", "presence")
+    config = config_of(tmp_path / "second", epochs=1, initial=str(weights), frozen=frozen)
+    own = read_weights(train(config, faces), RULE).state_dict()
+    same = {name: torch.equal(value, given[name]) for name, value in own.items()}
+    assert all(same[name] for name in own if name.split(".")[0] in frozen)
+    assert not same["refinement.encoder.low.0.weight"] and not same["inverse.heads.pose.weight"]
+    for parts, message in ((("hair",), "hair"), ((*frozen, "refinement", "inverse"), "all")):
+        with pytest.raises(InvalidInputError, match=f"frozen.*{message}"):
+            config_of(tmp_path / "third", frozen=parts)
+
+
 def test_a_run_goes_on_that_is_older_than_a_setting(tmp_path, faces):
     config = config_of(tmp_path, epochs=1)
     train(config, faces)
     found = checkpoint.load(tmp_path / "checkpoint.safetensors")
-    older = {name: value for name, value in found.config.items() if name != "fresh"}
+    older = {name: value for name, value in found.config.items() if name not in ("fresh", "frozen")}
     dataclasses.replace(found, config=older).check_settings(config, (), tmp_path)
     with pytest.raises(InvalidInputError, match="fresh"):
         found.check_settings(dataclasses.replace(config, fresh=("heads",)), (), tmp_path)
