@@ -58,8 +58,12 @@ def _start(config: Report) -> str:
         "from random weights": config.get("fresh", ()),
         "frozen": config.get("frozen", ()),
     }
-    told = [f", {' and '.join(names)} {how}" for how, names in parts.items() if names]
+    told = [f", {_listed(names)} {how}" for how, names in parts.items() if names]
     return f"`{config['initial']}`" + "".join(told)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _named(row: str) -> str:

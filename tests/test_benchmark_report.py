@@ -111,10 +111,10 @@ def test_ablation_has_mean_and_spread_of_each_row(report):
         "| refinement (`mafa`) | 1 | 4.500 |" in sections and "| `larger` | 1 | 4.700 |" in sections
     )
     found["config"] |= {"initial": "models/m/checkpoint.safetensors", "fresh": ["refinement"]}
-    found["config"]["frozen"] = ["backbone", "heads"]
+    found["config"]["frozen"] = ["backbone", "heads", "presence"]
     found["runs"] = [runs[0] | {"row": "adapted-narrow"}]
     sections = report.with_sections("", {"ablation": found})
-    start = "refinement from random weights, backbone and heads frozen, batch 128"
+    start = "refinement from random weights, backbone, heads and presence frozen, batch 128"
     assert f"from `models/m/checkpoint.safetensors`, {start}" in sections
     assert "| both, adaptation layers of 256, 40, 10 (`adapted-narrow`) | 1 |" in sections
 
