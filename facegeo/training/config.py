@@ -150,8 +150,11 @@ class TrainConfig:
             object.__setattr__(self, name, parts)
             if not set(parts) <= set(_PARTS):
                 raise InvalidInputError(f"{name}: expected parts of {_PARTS}, got {parts}")
-        if set(self.frozen) == set(_PARTS):
-            raise InvalidInputError("frozen: expected a part that is trained, got all of them")
+        if _parts_of(self.network) <= set(self.frozen):
+            raise InvalidInputError(
+                "frozen: expected to leave a part that is trained, got all that the network has: "
+                f"{self.frozen}"
+            )
         choices = {
             "precision": (self.precision, ("fp32", "bf16", "fp16")),
             "optimiser.name": (self.optimiser.name, ("sgd", "adamw", "muon")),
@@ -193,3 +196,12 @@ def read_config(path: str | Path) -> TrainConfig:
 def config_from(content: Mapping[str, Any]) -> TrainConfig:
     """A configuration from plain values. Raises InvalidInputError."""
     return build_settings(TrainConfig, content)
+
+
+def _parts_of(network: SynergyConfig) -> set[str]:
+    has = {
+        "refinement": network.refinement != "none",
+        "inverse": bool(network.inverse),
+        "presence": network.presence,
+    }
+    return {part for part in _PARTS if has.get(part, True)}

@@ -176,9 +176,12 @@ def test_parts_of_it_stay_as_they_are(tmp_path, faces):
     same = {name: torch.equal(value, given[name]) for name, value in own.items()}
     assert all(same[name] for name in own if name.split(".")[0] in frozen)
     assert not same["refinement.encoder.low.0.weight"] and not same["inverse.heads.pose.weight"]
-    for parts, message in ((("hair",), "hair"), ((*frozen, "refinement", "inverse"), "all")):
-        with pytest.raises(InvalidInputError, match=f"frozen.*{message}"):
-            config_of(tmp_path / "third", frozen=parts)
+    with pytest.raises(InvalidInputError, match=r"frozen.*hair"):
+        config_of(tmp_path / "third", frozen=("hair",))
+    for network in (SynergyConfig(), SynergyConfig(refinement="none", inverse=())):
+        parts = frozen if network.refinement == "none" else (*frozen, "refinement", "inverse")
+        with pytest.raises(InvalidInputError, match=r"frozen.*all"):
+            config_of(tmp_path / "third", network=network, frozen=parts)
 
 
 def test_a_run_goes_on_that_is_older_than_a_setting(tmp_path, faces):
