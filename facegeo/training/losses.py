@@ -118,8 +118,44 @@ def total_loss(
         by_face["coarse"] = landmark_loss(result.coarse, landmarks, unit)
     if config.fitted:
         by_face["fitted"] = landmark_loss(result.coarse, fitted, unit)
-    faces = present.sum().clamp(min=1)
-    terms = {name: (value * present).sum() / faces for name, value in by_face.items()}
+    terms = _over_faces(by_face, present)
     terms["presence"] = presence_loss(result.presence_logit, present).mean()
     total = torch.stack([getattr(config, name) * value for name, value in terms.items()]).sum()
     return total, terms
+
+
+def distillation_terms(
+    whitened: torch.Tensor,
+    teacher_whitened: torch.Tensor,
+    features: torch.Tensor | None,
+    teacher_features: torch.Tensor,
+    present: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """How far a network is from its teacher: its whitened parameters, and its features.
+
+    Parameters
+    ----------
+    whitened, teacher_whitened : (N, 62) float
+        Parameters, both whitened by the network's statistics.
+    features : (N, C) float, or None
+        In the teacher's space; None leaves their term out.
+    teacher_features : (N, C) float
+    present : (N,) float
+        1 for faces, 0 for negatives, which count in no term.
+
+    Returns
+    -------
+    terms : dict of str to scalar
+        Unweighted means over the faces. Of features the mean square, as networks differ in width.
+    """
+    by_face = {"teacher_params": parameter_loss(whitened, teacher_whitened)}
+    if features is not None:
+        by_face["teacher_features"] = (features - teacher_features).square().mean(dim=1)
+    return _over_faces(by_face, present)
+
+
+def _over_faces(
+    by_face: Mapping[str, torch.Tensor], present: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    faces = present.sum().clamp(min=1)
+    return {name: (value * present).sum() / faces for name, value in by_face.items()}

@@ -11,7 +11,7 @@ from torch import nn
 from facegeo.errors import InvalidInputError
 from facegeo.networks.synergy import SynergyNet
 from facegeo.training.config import OptimiserConfig
-from facegeo.training.losses import LossConfig, parameter_loss, total_loss
+from facegeo.training.losses import LossConfig, distillation_terms, total_loss
 from facegeo.training.muon import MuonAdamW
 
 Batch = dict[str, torch.Tensor]
@@ -83,15 +83,8 @@ class TrainingStep(nn.Module):
         with torch.no_grad():
             theirs = teacher.regress(self._features(teacher, batch["crop"]))
         target = (theirs.params - self.network.param_mean) / self.network.param_std
-        present = batch["present"]
-        faces = present.sum().clamp(min=1)
-        terms = {
-            "teacher_params": (parameter_loss(whitened, target) * present).sum() / faces,
-        }
-        if self.to_teacher is not None:
-            distance = (self.to_teacher(features) - theirs.features).square().mean(dim=1)
-            terms["teacher_features"] = (distance * present).sum() / faces
-        return terms
+        own = None if self.to_teacher is None else self.to_teacher(features)
+        return distillation_terms(whitened, target, own, theirs.features, batch["present"])
 
 
 def build_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:

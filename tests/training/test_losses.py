@@ -10,6 +10,7 @@ import torch
 from facegeo.networks.synergy import Regression
 from facegeo.training.losses import (
     LossConfig,
+    distillation_terms,
     inverse_loss,
     landmark_loss,
     parameter_loss,
@@ -56,6 +57,8 @@ def test_the_total_weighs_as_the_paper_and_leaves_negatives_out():
     coarse = torch.zeros(2, 68, 3)
     landmarks = coarse.clone()
     landmarks[:, 0, 0] = 2.0
+    # A negative, whose numbers mean nothing.
+    one[1], landmarks[1] = 7.0, 9.0
     result = Regression(
         features=torch.zeros(2, 4),
         whitened=one,
@@ -84,3 +87,17 @@ def test_the_total_weighs_as_the_paper_and_leaves_negatives_out():
     corrected[:, 3, 1], fitted[:, 9, 2] = 1.0, 3.0
     _, terms = total_loss(result, torch.zeros(2, 62), corrected, fitted, present, config)
     assert terms["coarse"].item() == 0.5 and terms["fitted"].item() == 2.5
+
+
+def test_a_teacher_counts_by_its_parameters_and_the_mean_square_of_its_features():
+    own, theirs = torch.zeros(3, 62), torch.zeros(3, 62)
+    own[0, :2], theirs[1, 5] = 3.0, 2.0
+    features, target = torch.zeros(3, 4), torch.zeros(3, 4)
+    features[0, 0], target[1, 1:3] = 4.0, 2.0
+    # A negative, far from its teacher.
+    own[2], features[2] = 9.0, 9.0
+    present = torch.tensor([1.0, 1.0, 0.0])
+    terms = distillation_terms(own, theirs, features, target, present)
+    expected = {"teacher_params": (18 + 4) / 2, "teacher_features": (16 / 4 + 8 / 4) / 2}
+    assert {k: v.item() for k, v in terms.items()} == pytest.approx(expected)
+    assert [*distillation_terms(own, theirs, None, target, present)] == ["teacher_params"]
