@@ -31,7 +31,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Programs that the test starts can be interrupted.
+    """The test can be interrupted, and so can programs that it starts.
 
     Shells start what runs in the background with SIGINT ignored, and programs inherit that.
     """

@@ -129,7 +129,7 @@ def test_an_interrupt_ends_the_stream(monkeypatch):
     assert readers() == 0
 
 
-def test_a_signal_in_the_middle_ends_the_stream():
+def test_a_signal_in_the_middle_ends_the_stream(interruptible):
     with pytest.raises(KeyboardInterrupt), stream(endless()) as frames:
         for frame in frames:
             if frame.index == 3:
