@@ -23,12 +23,11 @@ from typing import Any
 import yaml
 from report_ablation import FIGURES
 
+from facegeo.base.files import write_bytes
 from facegeo.errors import InvalidInputError
-from facegeo.files import write_bytes
-from facegeo.networks.synergy_config import ABLATIONS
-from facegeo.training.config import TrainConfig, config_from, read_config
-from facegeo.training.shipping import portable, read_environment, read_epochs
-from facegeo.training.stages import PATHS
+from facegeo.networks.synergy.config import ABLATIONS
+from facegeo.training.core.run_folder import portable, read_environment, read_epochs
+from facegeo.training.landmarks.config import PATHS, TrainConfig, config_from, read_config
 
 #: Rows of the table by default: the four of the papers' Table 1.
 ROWS = ("baseline", "mafa", "inverse", "mafa+inverse")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from facegeo import files
+from facegeo.base import files
 from facegeo.bench.mesh import random_faces, random_model
 from facegeo.bench.timing import machine, wall_times
 from facegeo.errors import FacegeoError
@@ -215,7 +215,7 @@ def device_seconds(jobs: Mapping[str, Callable[[], object]], rounds: int = 20) -
 
 def export_half(model: str) -> Result:
     """The model's graph in half precision, which TensorRT needs, where it has none yet."""
-    from facegeo.publishing import compared_graph, sample_crops
+    from facegeo.export.publishing import compared_graph, sample_crops
     from facegeo.zoo.store import add_files, find, role_of
 
     installed = find(model)
@@ -228,7 +228,7 @@ def export_half(model: str) -> Result:
 
 def time_landmarks(model: str, backend: str, precision: str) -> Result:
     """Host crops to host results at one batch size, on the wall's clock, and how right they are."""
-    from facegeo.publishing import difference, sample_crops
+    from facegeo.export.publishing import difference, sample_crops
 
     network = open_on_gpu(model, backend, precision)
     size = _crop_size(model)
@@ -251,7 +251,7 @@ def time_dense(model: str) -> Result:
     """Host crops through the network and the mesh kernel; the meshes stay on the device."""
     import torch
 
-    from facegeo import crop
+    from facegeo.geometry import crop
     from facegeo.morphable import MorphableModel
     from facegeo.ops.cuda import CudaMeshKernel
 

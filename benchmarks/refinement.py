@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.backends.onnxrt import OnnxRuntimeBackend
+from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend
+from facegeo.base.files import write_bytes
 from facegeo.bench.timing import in_turns, machine, summary
-from facegeo.exporting import regressor_onnx
-from facegeo.files import write_bytes
+from facegeo.export.to_onnx import regressor_onnx
 from facegeo.morphable import MorphableModel
-from facegeo.networks.synergy import SynergyNet
-from facegeo.networks.synergy_config import SynergyConfig
-from facegeo.networks.weights_file import read_weights
-from facegeo.training.sampling import RULE
+from facegeo.networks.synergy.config import SynergyConfig
+from facegeo.networks.synergy.network import SynergyNet
+from facegeo.networks.synergy.weights import read_weights
+from facegeo.training.data.sampling import RULE
 from facegeo.zoo.store import find
 
 MODELS = Path(__file__).resolve().parents[1] / "models"

@@ -14,7 +14,7 @@ import report_ablation
 import report_accuracy
 import report_video
 
-from facegeo.files import write_bytes
+from facegeo.base.files import write_bytes
 
 _HERE = Path(__file__).resolve().parent
 _FRONT = _HERE.parent / "README.md"

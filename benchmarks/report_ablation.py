@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facegeo.networks.synergy_config import ABLATIONS
+from facegeo.networks.synergy.config import ABLATIONS
 
 Report = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from facegeo import bench
+from facegeo.base.files import write_bytes
 from facegeo.bench.timing import as_text
-from facegeo.files import write_bytes
 
 #: Benchmark -> options.
 BENCHMARKS = {

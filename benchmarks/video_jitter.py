@@ -23,12 +23,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facegeo import Face, FaceGeometry, crop
+from facegeo import Face, FaceGeometry
+from facegeo.base.files import write_bytes
 from facegeo.bench.timing import machine
-from facegeo.files import write_bytes
+from facegeo.geometry import crop
+from facegeo.geometry.axes import flip_y
+from facegeo.geometry.pose import euler_from_rotation, rotation_from_euler
 from facegeo.images import PHOTO_SUFFIXES, encode_photo, load_photo
-from facegeo.pose import euler_from_rotation, rotation_from_euler
-from facegeo.sample import sample_photo
+from facegeo.images.demo import sample_photo
 from facegeo.track.rotations import rotation_difference
 from facegeo.track.smoothing import Smoothing, landmark_filter, rotation_filter
 from facegeo.video.sources import open_source
@@ -126,12 +128,11 @@ def turning(still: Still, deg_per_s: float, fps: float) -> tuple[Still, np.ndarr
     span = min(30.0 / deg_per_s, (frames - 3 * rest) / fps)
     angle = np.clip((np.arange(frames) - rest) / fps, 0, span) * deg_per_s
     turn = rotation_from_euler(np.stack([angle, 0 * angle, 0 * angle], axis=1))
-    flip = np.array([1.0, -1.0, 1.0])
-    points = still.landmarks * flip
+    points = flip_y(still.landmarks)
     # The head turns about its middle, which lies behind the face.
     centre = points.mean(axis=0).mean(axis=0) - [0, 0, 0.3 * still.size]
     moved = np.einsum("fij,fkj->fki", turn, points - centre) + centre
-    return Still(moved * flip, turn @ still.rotations), angle
+    return Still(flip_y(moved), turn @ still.rotations), angle
 
 
 def blinking(still: Still, fps: float, at: int = 100) -> tuple[np.ndarray, np.ndarray]:

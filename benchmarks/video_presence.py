@@ -22,14 +22,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facegeo import FaceGeometry, crop
+from facegeo import FaceGeometry
+from facegeo.base.files import write_bytes
 from facegeo.bench.timing import machine
 from facegeo.evaluation.aflw2000 import Aflw2000
 from facegeo.evaluation.presence import Backgrounds
-from facegeo.files import write_bytes
-from facegeo.images import encode_photo
-from facegeo.negatives import held_back_backgrounds
-from facegeo.pictures import Pictures, decode
+from facegeo.geometry import crop
+from facegeo.images import decode_photo, encode_photo
+from facegeo.images.collections import Pictures
+from facegeo.synthetic.negatives import held_back_backgrounds
 from facegeo.track import TrackerOptions
 from facegeo.track.boxes import landmark_boxes
 from facegeo.track.tracker import DETECT_EVERY
@@ -289,7 +290,7 @@ def _measured(predictor: FaceGeometry, photo: np.ndarray, roi: np.ndarray) -> An
 
 def _patch(pictures: Pictures, rng: np.random.Generator) -> np.ndarray:
     index = int(rng.integers(len(pictures.names)))
-    photo = decode(pictures.read(index), pictures.names[index])
+    photo = decode_photo(pictures.read(index), pictures.names[index])
     side = min(photo.shape[:2]) // 2
     y, x = (int(rng.integers(0, extent - side)) for extent in photo.shape[:2])
     return photo[y : y + side, x : x + side]

@@ -11,12 +11,12 @@ import numpy as np
 from tools import convention_pictures, training_pictures
 
 from facegeo import FaceGeometry
-from facegeo.dense import dense_faces
-from facegeo.draw import annotate
-from facegeo.files import write_bytes
+from facegeo.base.files import write_bytes
 from facegeo.images import encode_photo
-from facegeo.raster import draw_mesh
-from facegeo.sample import sample_photo
+from facegeo.images.demo import sample_photo
+from facegeo.render import draw_mesh
+from facegeo.render.annotate import annotate
+from facegeo.surface.dense import dense_faces
 
 _IMAGES = Path(__file__).parent / "images"
 

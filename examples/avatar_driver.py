@@ -18,9 +18,9 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 from facegeo import FaceGeometry, MorphableModel
-from facegeo.dense import dense_faces
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.results import Face
+from facegeo.surface.dense import dense_faces
 from facegeo.zoo.face_models import load_face_model
 
 #: A weight of one is held back like this displacement of one landmark. Without it blendshapes that

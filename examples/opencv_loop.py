@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from facegeo import FaceGeometry
-from facegeo.draw import annotate
 from facegeo.errors import FacegeoError, UnreadableFileError
+from facegeo.render.annotate import annotate
 
 
 def frames(capture: cv2.VideoCapture, live: bool) -> Iterator[tuple[float, np.ndarray]]:

@@ -21,9 +21,9 @@ import av
 import numpy as np
 
 from facegeo import FaceGeometry
-from facegeo.draw import annotate
+from facegeo.base.files import replacing
 from facegeo.errors import FacegeoError, InvalidInputError
-from facegeo.files import replacing
+from facegeo.render.annotate import annotate
 
 #: Ticks a second of the written timestamps.
 CLOCK = 90_000

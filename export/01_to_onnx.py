@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from facegeo.base.precisions import PRECISIONS
 from facegeo.errors import FacegeoError
-from facegeo.precision import PRECISIONS
-from facegeo.publishing import publish, read_crops
+from facegeo.export.publishing import publish, read_crops
 from facegeo.zoo.store import find
 
 

@@ -14,12 +14,12 @@ import sys
 from pathlib import Path
 
 from facegeo.backends.base import network_file
-from facegeo.backends.trt import DEFAULT_MAX_BATCH, open_onnx
-from facegeo.backends.trt_build import Profile
-from facegeo.backends.trt_cache import EngineCache
+from facegeo.backends.trt.backend import DEFAULT_MAX_BATCH, open_onnx
+from facegeo.backends.trt.build import Profile
+from facegeo.backends.trt.cache import EngineCache
+from facegeo.base.precisions import PRECISIONS
 from facegeo.errors import FacegeoError
 from facegeo.gpu.device import open_gpu
-from facegeo.precision import PRECISIONS
 from facegeo.zoo.store import find
 
 

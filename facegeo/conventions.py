@@ -10,7 +10,7 @@ Photo pixels
 
 Crop pixels
     The same axes in a square crop of side S. How crop pixels map to photo pixels belongs to each
-    model (``exact`` or ``3ddfa``, see :mod:`facegeo.crop`) and is written in its card.
+    model (``exact`` or ``3ddfa``, see :mod:`facegeo.geometry.crop`) and is written in its card.
 
 Model frame
     Right-handed: x to the right in the picture of a face that looks at the viewer, y up, z to the
@@ -23,7 +23,7 @@ Parameters
 
 Angles
     In degrees at the surface. ``R = Rx(pitch) Ry(yaw) Rz(roll)`` with the elementary matrices of
-    :func:`facegeo.pose.rotation_from_euler`, which are those of 3DDFA and of AFLW2000-3D's
+    :func:`facegeo.geometry.pose.rotation_from_euler`, which are those of 3DDFA and of AFLW2000-3D's
     ``Pose_Para``.
 
     - yaw   > 0: the face turns towards the picture's left (the person looks to their own right);

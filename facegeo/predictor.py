@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from facegeo import checks, crop, images
 from facegeo.backends import AUTO, open_network
+from facegeo.base import arrays
 from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
 from facegeo.detect import (
     Detections,
@@ -20,10 +20,11 @@ from facegeo.detect import (
     open_detector,
 )
 from facegeo.errors import BatchError, FacegeoError, InvalidInputError
-from facegeo.images import Color
-from facegeo.meshing import ModelMesh
-from facegeo.params import split
+from facegeo.geometry import crop
+from facegeo.geometry.params import split
+from facegeo.images import Color, load_photo
 from facegeo.results import Face, FaceBatch, PhotoResult
+from facegeo.zoo.mesh_source import ModelMesh
 from facegeo.zoo.store import find
 
 if TYPE_CHECKING:
@@ -221,8 +222,8 @@ class FaceGeometry:
         Parameters
         ----------
         crops : (N, S, S, 3) uint8
-            BGR, as :func:`facegeo.crop.crop_faces` cuts them with ``crop_size``: 120 unless the
-            model says otherwise.
+            BGR, as :func:`facegeo.geometry.crop.crop_faces` cuts them with ``crop_size``: 120
+            unless the model says otherwise.
         rois : (N, 4) float
             ``xyxy`` of each crop in its photo.
 
@@ -273,11 +274,11 @@ class FaceGeometry:
         MissingBasisError
             If the model has no dense bases; the message names the missing file.
         """
-        params = checks.array_of("params", params, ("N", NUM_PARAMS))
+        params = arrays.array_of("params", params, ("N", NUM_PARAMS))
         if rois is None:
             affine = crop.pose_to_crop(split(params).pose, self._rule)
         else:
-            rois = checks.array_of("rois", rois, (len(params), 4))
+            rois = arrays.array_of("rois", rois, (len(params), 4))
             affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
         return self.mesh_source.vertices(params, affine, out=out)
 
@@ -373,7 +374,7 @@ class FaceGeometry:
 
     def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:
         try:
-            photo = images.load_photo(source, color)
+            photo = load_photo(source, color)
             found, rois = self._locate(photo, known)
             crops = crop.crop_faces(photo, rois, self.crop_size)
             return _Prepared(index, source, photo, found, rois, crops, None)
@@ -390,7 +391,7 @@ class FaceGeometry:
             boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
         elif known.boxes is not None:
-            boxes = checks.boxes_xyxy(known.boxes)
+            boxes = arrays.boxes_xyxy(known.boxes)
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
             rois = crop.rois_from_boxes(boxes)
         else:
@@ -420,10 +421,10 @@ class FaceGeometry:
         size = self.crop_size
         wish = f"crops: expected uint8 of shape (N, {size}, {size}, 3)"
         if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8:
-            raise InvalidInputError(f"{wish}, got {checks.describe(crops)}")
+            raise InvalidInputError(f"{wish}, got {arrays.describe(crops)}")
         if crops.shape[1:] != (size, size, 3):
-            raise InvalidInputError(f"{wish}, got {checks.describe(crops)}")
-        return np.ascontiguousarray(crops), checks.array_of("rois", rois, (len(crops), 4))
+            raise InvalidInputError(f"{wish}, got {arrays.describe(crops)}")
+        return np.ascontiguousarray(crops), arrays.array_of("rois", rois, (len(crops), 4))
 
     def _infer(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """The network's outputs by name, points in crop pixels, batch after batch."""
@@ -472,4 +473,4 @@ def _check_landmarks(landmarks: Any) -> np.ndarray:
     if points.ndim == 2:
         points = points[None]
     last = 3 if points.shape[-1:] == (3,) else 2
-    return checks.array_of("landmarks", points, ("N", NUM_LANDMARKS, last))[:, :, :2]
+    return arrays.array_of("landmarks", points, ("N", NUM_LANDMARKS, last))[:, :, :2]

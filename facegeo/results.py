@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from facegeo import params as parameters
-from facegeo import pose as pose_maths
-from facegeo.crop import CropConvention, pose_to_photo
 from facegeo.errors import FacegeoError
+from facegeo.geometry import params as parameters
+from facegeo.geometry import pose as pose_maths
+from facegeo.geometry.axes import flip_rows, flip_y
+from facegeo.geometry.crop import CropConvention, pose_to_photo
 
 if TYPE_CHECKING:
-    from facegeo.metric import MetricPose
+    from facegeo.geometry.camera import MetricPose
     from facegeo.morphable import MorphableModel
 
 
@@ -90,7 +91,8 @@ class Pose:
         """The head in millimetres in the camera's frame (a batch of one).
 
         A photo shows no absolute size: the head is taken to be as large as the fitted face, the
-        photo to be undistorted, and more that :mod:`facegeo.metric` states with what it costs.
+        photo to be undistorted, and more that :mod:`facegeo.geometry.camera` states with what it
+        costs.
 
         Parameters
         ----------
@@ -102,7 +104,7 @@ class Pose:
         InvalidInputError
             If it is no camera matrix.
         """
-        from facegeo.metric import to_metric
+        from facegeo.geometry.camera import to_metric
 
         return to_metric(
             np.array([self.scale]),
@@ -231,7 +233,7 @@ class FaceBatch:
 
         The rotation is in the y-up camera frame, scale and translation are photo pixels (y down).
         """
-        scale, rotation, _ = pose_maths.decompose_affine(self.affine * _Y_UP)
+        scale, rotation, _ = pose_maths.decompose_affine(flip_rows(self.affine))
         return scale, rotation, self.affine[:, :, 3].astype(np.float64)
 
     @cached_property
@@ -254,7 +256,7 @@ class FaceBatch:
         scale, rotation, translation = self.similarity
         angles: list[tuple[float, float, float]] = [tuple(row) for row in self.angles_deg.tolist()]
         # From photo pixels back to the model: x = R^T diag(1, -1, 1) (p - t) / s
-        middle = (self.coarse_landmarks.mean(axis=1) - translation) * _Y_UP[:, 0]
+        middle = flip_y(self.coarse_landmarks.mean(axis=1) - translation)
         anchors = np.einsum("nji,nj->ni", rotation, middle) / scale[:, None]
         return [
             Face(
@@ -307,7 +309,3 @@ class PhotoResult:
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-#: Photo pixels have y down; rotations are in a frame with y up.
-_Y_UP = np.array([1, -1, 1], np.float32)[:, None]

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import type_check
-from shared_material import shared_folder
+from helpers.shared_material import REPOSITORY, shared_folder
 
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    type_check.start(session)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    type_check.stop(config)
+# Scripts of the repository that tests import, behind whatever facegeo is installed.
+sys.path.append(str(REPOSITORY))
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +47,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def installed_cache(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with ``mb05`` and ``faceboxes``, imported from the released weights."""
     pytest.importorskip("torch", reason="importing releases needs PyTorch")
-    from facegeo.zoo.upstream import import_3ddfa_v2, import_faceboxes
+    from facegeo.importing.upstream import import_3ddfa_v2, import_faceboxes
 
     folder = tmp_path_factory.mktemp("cache")
     upstream = shared / "upstream"
@@ -84,7 +79,7 @@ def predictor(installed_cache: Path):
 def installed_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with a small random SynergyNet; copy it to add to it."""
     pytest.importorskip("torch", reason="exporting a network needs PyTorch")
-    from tiny_model import install_tiny
+    from helpers.tiny_model import install_tiny
 
     folder = tmp_path_factory.mktemp("tiny")
     with pytest.MonkeyPatch.context() as patch:
@@ -110,9 +105,9 @@ def dev_photos(dev) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="session")
 def sample_photo() -> np.ndarray:
     """The demo photo, one face, BGR."""
-    from facegeo import sample
+    from facegeo.images import demo
 
-    return sample.sample_photo()
+    return demo.sample_photo()
 
 
 @pytest.fixture(scope="session")
@@ -123,8 +118,8 @@ def random_detector():
     """
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
+    from facegeo.export.detector import detector_to_onnx
     from facegeo.networks.one_stage import OneStageDetector
-    from facegeo.networks.one_stage_file import detector_to_onnx
 
     torch.manual_seed(0)
     network = OneStageDetector().eval()

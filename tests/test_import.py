@@ -41,7 +41,7 @@ class Absent(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Absent())
 import facegeo
-needs_torch = ("facegeo.networks", "facegeo.training")
+needs_torch = ("facegeo.networks", "facegeo.training", "facegeo.export.detector")
 for module in pkgutil.walk_packages(facegeo.__path__, "facegeo."):
     if not module.name.startswith(needs_torch) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
@@ -51,7 +51,8 @@ for module in pkgutil.walk_packages(facegeo.__path__, "facegeo."):
 
 def test_every_module_imports_with_the_base_dependencies_only():
     imported = python(_WITHOUT.format(absent=OPTIONAL)).split()
-    assert {"facegeo.predictor", "facegeo.cli.doctor", "facegeo.backends.pytorch"} <= set(imported)
+    engines = {"facegeo.backends.pytorch.backend", "facegeo.backends.trt.backend"}
+    assert {"facegeo.predictor", "facegeo.cli.doctor", *engines} <= set(imported)
 
 
 def test_public_names_are_what_the_documentation_says():

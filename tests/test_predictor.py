@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from facegeo import FaceGeometry, crop, safe_pickle
+from facegeo import FaceGeometry
+from facegeo.base import pickles
 from facegeo.errors import (
     BatchError,
     CorruptFileError,
@@ -19,6 +20,7 @@ from facegeo.errors import (
     ModelNotFoundError,
     UnreadableFileError,
 )
+from facegeo.geometry import crop
 
 #: Dev photos by what a person sees in them: which way, in the picture, the head turns or leans.
 SEEN = {
@@ -53,7 +55,7 @@ def test_landmarks_equal_upstream_on_the_reference_photos(predictor, paths, shar
 @pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
 def test_parameters_and_landmarks_equal_upstream_on_the_dev_crops(models, dev, shared, backend):
     reference = np.load(shared / "reference/mb05_aflw2000_dev.npz")
-    statistics = safe_pickle.load(shared / "upstream/3ddfa_v2/param_mean_std_62d_120x120.pkl")
+    statistics = pickles.load(shared / "upstream/3ddfa_v2/param_mean_std_62d_120x120.pkl")
     batch = FaceGeometry("mb05", backend=backend).predict_crops(dev.crops(), dev.rois)
     difference = np.abs(batch.params - reference["params62"]) / statistics["std"]
     assert difference.max() < 1e-3

@@ -6,8 +6,7 @@ import sys
 import tomllib
 
 import pytest
-import type_check
-from shared_material import REPOSITORY
+from helpers.shared_material import REPOSITORY
 
 
 def run(*command: str) -> subprocess.CompletedProcess:
@@ -21,12 +20,11 @@ def test_ruff(command):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_types(request):
-    """It was started when the tests were."""
+def test_types():
     pytest.importorskip("mypy")
     pytest.importorskip("torch", reason="its types are checked against")
-    code, said = type_check.finished(request.config)
-    assert code == 0, said
+    result = run(sys.executable, "-m", "mypy")
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_documentation_speaks_of_commands_that_exist():

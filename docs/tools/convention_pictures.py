@@ -10,8 +10,8 @@ import numpy as np
 
 from facegeo import MorphableModel
 from facegeo.conventions import CLOSED_REGIONS, LANDMARK_REGIONS
-from facegeo.pose import rotation_from_euler
-from facegeo.raster import draw_mesh
+from facegeo.geometry.pose import rotation_from_euler
+from facegeo.render import draw_mesh
 
 ANGLES = ("yaw", "pitch", "roll")
 #: BGR of the x, y and z axes.

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from facegeo.backends import BACKENDS
 from facegeo.bench import build_parser as bench_parser
 from facegeo.cli import build_parser
-from facegeo.draw import ANNOTATORS
-from facegeo.readers import LAYOUTS
+from facegeo.morphable.readers import LAYOUTS
+from facegeo.render.annotate import ANNOTATORS
 from facegeo.zoo.releases import DEFAULTS, RELEASES
 from facegeo.zoo.store import find_any, list_models
 
@@ -52,7 +52,7 @@ def engines() -> str:
 
 
 def styles() -> str:
-    """The names of ``facegeo.draw``."""
+    """The names of ``facegeo.render.annotate``."""
     return ", ".join(f"`{name}`" for name in ANNOTATORS)
 
 

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 
 from facegeo import FaceGeometry, MorphableModel
-from facegeo.crop import convention, crop_faces, resized_crops, rois_from_landmarks
-from facegeo.sample import sample_photo
-from facegeo.training.augment import Sample
-from facegeo.training.coarse_face import CoarseFace
-from facegeo.training.head_turn import HeadTurn
+from facegeo.geometry.crop import convention, crop_faces, resized_crops, rois_from_landmarks
+from facegeo.images.demo import sample_photo
+from facegeo.training.data.augment import Sample
+from facegeo.training.data.coarse_face import CoarseFace
+from facegeo.training.data.head_turn import HeadTurn
 
 _ANGLES_DEG = (0.0, -20.0, -40.0, -60.0)
 _ZOOM = 2

@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from facegeo import MorphableModel, crop, files
+from facegeo import MorphableModel
+from facegeo.base import files
+from facegeo.base.cache import cache_dir
 from facegeo.conventions import CLOSED_REGIONS, LANDMARK_REGIONS
 from facegeo.detect import DetectorOptions, faceboxes
 from facegeo.errors import (
@@ -32,11 +34,12 @@ from facegeo.errors import (
     MissingBasisError,
     UnreadableFileError,
 )
-from facegeo.fitting import LANDMARK_NOISE_MM
-from facegeo.meshing import ModelMesh
-from facegeo.raster import coarse_mesh
+from facegeo.geometry import crop
+from facegeo.morphable.fitting import LANDMARK_NOISE_MM
+from facegeo.render import coarse_mesh
 from facegeo.track import TrackerOptions, tracker
-from facegeo.zoo.store import InstalledModel, cache_dir, find
+from facegeo.zoo.mesh_source import ModelMesh
+from facegeo.zoo.store import InstalledModel, find
 
 PAGE = ("index.html", "style.css", *(f"{name}.js" for name in ("app", "draw", "sources")))
 PAGE_WORKER = tuple(

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import Final
 
 from facegeo.backends.base import Backend
+from facegeo.base.cpu import runs_int8_exactly
 from facegeo.errors import BackendUnavailableError
-from facegeo.processor import runs_int8_exactly
 from facegeo.zoo.store import InstalledModel, role_of
 
 __all__ = ["AUTO", "BACKENDS", "Backend", "open_network"]
@@ -21,10 +21,10 @@ AUTO: Final = "auto"
 
 #: Backend name -> module with a function ``open_network(model, device, precision)``.
 BACKENDS: Final = {
-    "onnxruntime": "facegeo.backends.onnxrt",
+    "onnxruntime": "facegeo.backends.onnxrt.backend",
     "openvino": "facegeo.backends.openvino",
-    "pytorch": "facegeo.backends.pytorch",
-    "tensorrt": "facegeo.backends.trt",
+    "pytorch": "facegeo.backends.pytorch.backend",
+    "tensorrt": "facegeo.backends.trt.backend",
 }
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
 
+from facegeo.base.precisions import PRECISIONS
 from facegeo.errors import BackendUnavailableError
-from facegeo.precision import PRECISIONS
 from facegeo.zoo.store import InstalledModel, role_of
 
 
@@ -48,38 +46,6 @@ class Backend(ABC):
         outputs : dict of str to array
             By output name; the caller owns them.
         """
-
-
-def check_process(started_in: int | None, what: str = "CUDA") -> None:
-    """Refuse to use in a fork what lives in the process that it was forked from.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If ``started_in``, where not None, is another process.
-    """
-    if started_in not in (None, os.getpid()):
-        raise BackendUnavailableError(
-            f"{what} was started in process {started_in}, this is its fork {os.getpid()}, where it "
-            "cannot be used: start workers by multiprocessing.get_context('spawn') (or "
-            "'forkserver'), and make the predictor in the worker"
-        )
-
-
-def cuda_index(device: str) -> int | None:
-    """The number in ``cuda`` or ``cuda:N``; None for ``cpu``.
-
-    Raises
-    ------
-    BackendUnavailableError
-        For any other text.
-    """
-    if device == "cpu":
-        return None
-    match = re.fullmatch(r"cuda(?::(\d+))?", device)
-    if match is None:
-        raise BackendUnavailableError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}")
-    return int(match[1] or 0)
 
 
 def check_precision(precision: str, backend: str, supported: tuple[str, ...] = ("fp32",)) -> str:

@@ -10,9 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from facegeo.base.files import write_bytes
 from facegeo.bench.timing import as_text, machine
 from facegeo.errors import FacegeoError
-from facegeo.files import write_bytes
 
 #: Benchmark -> module, its functions that run it and add its options, help. Modules are imported
 #: when they are asked for.

@@ -12,7 +12,7 @@ import numpy as np
 from facegeo.bench.timing import Job, calls_in_turns, summary
 from facegeo.detect import Detector, open_detector
 from facegeo.errors import BackendUnavailableError, CorruptFileError, ModelNotFoundError
-from facegeo.sample import sample_photo
+from facegeo.images.demo import sample_photo
 
 #: Width and height of the photos.
 SIZES = ((640, 480), (1280, 720))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from facegeo.backends import BACKENDS
+from facegeo.base.precisions import PRECISIONS
 from facegeo.errors import FacegeoError, ModelNotFoundError
-from facegeo.precision import PRECISIONS
 from facegeo.predictor import FaceGeometry
 
 #: What everything is compared with: always there, and there without further packages.

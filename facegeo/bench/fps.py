@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from facegeo.base.files import write_bytes
 from facegeo.bench.baseline import plain_predictors
 from facegeo.bench.engines import BASELINE, Key, add_engine_choice, open_engines
 from facegeo.bench.plot import draw_rates
@@ -28,9 +29,8 @@ from facegeo.errors import (
     MissingBasisError,
     UnreadableFileError,
 )
-from facegeo.files import write_bytes
+from facegeo.export.publishing import sample_crops
 from facegeo.predictor import FaceGeometry
-from facegeo.publishing import sample_crops
 
 TASKS = ("landmarks", "dense", "photos")
 DEFAULT_BATCHES = (1, 8, 64, 256, 1024)

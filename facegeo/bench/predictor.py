@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from facegeo import crop
 from facegeo.bench.detectors import scene
 from facegeo.bench.timing import Job, calls_in_turns, in_turns, summary
 from facegeo.bench.upstream import VERTICES as UPSTREAM_VERTICES
 from facegeo.bench.upstream import upstream_work
-from facegeo.dense import dense_faces
 from facegeo.errors import DependencyMissingError, ModelNotFoundError
+from facegeo.geometry import crop
 from facegeo.predictor import FaceGeometry
+from facegeo.surface.dense import dense_faces
 from facegeo.zoo.store import find
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from facegeo.bench.timing import medians
-from facegeo.raster import draw_mesh, draw_wireframe, pncc_image, rasterize, visible_vertices
+from facegeo.render import draw_mesh, draw_wireframe, pncc_image, rasterize, visible_vertices
 
 # Semi-axes of a head in parts of the photo's height.
 _HEAD = np.array([0.3, 0.42, 0.36])

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.distributions import installed_version
-from facegeo.processor import cpu_fact, cpu_flags
+from facegeo.base.cpu import cpu_fact, cpu_flags
+from facegeo.base.versions import installed_version
 
 Job = Callable[[], object]
 

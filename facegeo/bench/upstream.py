@@ -15,12 +15,12 @@ from functools import partial
 import cv2
 import numpy as np
 
-from facegeo import crop
-from facegeo.backends.onnxrt import OnnxRuntimeBackend
+from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend
 from facegeo.bench.mesh import numpy_baseline, random_faces, random_model
 from facegeo.bench.timing import Job
 from facegeo.detect.faceboxes import FaceBoxesDetector
 from facegeo.errors import InvalidInputError
+from facegeo.geometry import crop
 from facegeo.zoo.store import find
 
 #: Vertices of 3DDFA_V2's face model without neck and ears.
@@ -83,10 +83,11 @@ def upstream_work(photo: np.ndarray) -> Upstream:
 
 
 def _mobilenet() -> bytes:
-    from facegeo.exporting import regressor_onnx, require_torch
+    from facegeo.base.optional import require_torch
+    from facegeo.export.to_onnx import regressor_onnx
 
     require_torch("the comparison with upstream's network")
-    from facegeo.networks.mobilenet_v1 import MobileNetV1
+    from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
     from facegeo.networks.regressor import ParameterRegressor
 
     network = ParameterRegressor(MobileNetV1(1.0, 62), crop.convention("3ddfa"))

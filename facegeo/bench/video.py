@@ -125,7 +125,7 @@ def _speed(
     predictor: FaceGeometry, clip: Path, out: Path | None = None, draw: str = ""
 ) -> dict[str, Any]:
     """Frames a second from file to faces, or to an annotated file."""
-    from facegeo.cli.video import AnnotatedVideo
+    from facegeo.video.annotated import AnnotatedVideo
 
     faces, start, frames = 0, (0.0, 0.0), 0
     with ExitStack() as stack:

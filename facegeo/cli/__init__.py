@@ -20,7 +20,6 @@ _COMMANDS = (
     "webcam",
     "demo",
     "models",
-    "face_model",
     "label",
     "train",
     "evaluate",
@@ -52,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     _log_to_stderr(logging.INFO if options.verbose else logging.WARNING)
     if options.version:
-        import facegeo
+        from facegeo.base.versions import installed_version
 
-        print(facegeo.__version__)
+        print(installed_version("facegeo"))
         return 0
     if not hasattr(options, "run"):
         parser.print_help(sys.stderr)

@@ -21,11 +21,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the annotated sample photo and say where."""
-    from facegeo.draw import annotate
-    from facegeo.files import write_bytes
+    from facegeo.base.files import write_bytes
     from facegeo.images import encode_photo
+    from facegeo.images.demo import sample_photo
     from facegeo.predictor import FaceGeometry
-    from facegeo.sample import sample_photo
+    from facegeo.render.annotate import annotate
 
     photo = sample_photo()
     faces = FaceGeometry(**engine_options(options))(photo)

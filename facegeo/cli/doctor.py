@@ -7,10 +7,11 @@ import os
 import platform
 from typing import Any
 
+from facegeo.base.cache import cache_dir
+from facegeo.base.versions import installed_version
 from facegeo.cli.common import add_json_option, print_json
-from facegeo.distributions import installed_version
 from facegeo.errors import FacegeoError
-from facegeo.zoo.store import InstalledModel, cache_dir, find_any, list_models
+from facegeo.zoo.store import InstalledModel, find_any, list_models
 
 _PACKAGES = (
     "facegeo",

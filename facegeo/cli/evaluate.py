@@ -260,8 +260,8 @@ def _finish(
     markdown: str,
 ) -> int:
     """Print the report, and write what was asked for."""
+    from facegeo.base.files import write_bytes
     from facegeo.evaluation.report import curve_png
-    from facegeo.files import write_bytes
 
     markdown = f"{heading}\n\n{markdown}"
     if options.markdown is not None:

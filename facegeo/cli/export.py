@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facegeo.base.precisions import PRECISIONS
 from facegeo.cli.common import add_json_option, number, print_json
-from facegeo.precision import PRECISIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,12 +47,7 @@ def add_parser(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export."""
     from facegeo.errors import InvalidInputError
-    from facegeo.publishing import (
-        TOLERANCES,
-        Tolerance,
-        install_precision,
-        publish,
-    )
+    from facegeo.export.publishing import TOLERANCES, Tolerance, install_precision, publish
     from facegeo.zoo.store import find
 
     if options.precision == "int8" and options.calibration is None:
@@ -78,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _crops(calibration: Path | None, size: int) -> np.ndarray:
-    from facegeo.publishing import read_crops, sample_crops
+    from facegeo.export.publishing import read_crops, sample_crops
 
     if calibration is None:
         return sample_crops(size=size)

@@ -67,7 +67,7 @@ def add_parser(subparsers: Any) -> None:
 def run_aflw(options: argparse.Namespace) -> int:
     """Label AFLW's crops; the report goes to standard output."""
     from facegeo.morphable import MorphableModel
-    from facegeo.training.aflw import Teacher, label_aflw
+    from facegeo.training.labels.aflw import Teacher, label_aflw
 
     teacher = Teacher.open(options.teacher, device=options.device)
     model = MorphableModel.generic()
@@ -84,8 +84,8 @@ def run_again(options: argparse.Namespace) -> int:
     """Make labels anew; the report goes to standard output."""
     from facegeo.morphable import MorphableModel
     from facegeo.predictor import FaceGeometry
-    from facegeo.training.datasets import read_labelled
-    from facegeo.training.relabel import relabel
+    from facegeo.training.data.datasets import read_labelled
+    from facegeo.training.labels.relabel import relabel
 
     faces = read_labelled(options.labels, options.pictures)
     networks = [

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from facegeo.base.cache import cache_dir
 from facegeo.cli.common import add_json_option, number, print_json
 from facegeo.zoo.cards import Card
 from facegeo.zoo.releases import RELEASES
-from facegeo.zoo.store import InstalledModel, cache_dir, find_any, list_models
+from facegeo.zoo.store import InstalledModel, find_any, list_models
 
 
 def add_parser(subparsers: Any) -> None:
@@ -52,7 +53,7 @@ def _add_import(subparsers: Any) -> None:
 
 
 def _add_import_face_model(kinds: Any) -> None:
-    from facegeo.readers import LAYOUTS
+    from facegeo.morphable.readers import LAYOUTS
 
     known = "; ".join(f"{name}: {layout.description}" for name, layout in LAYOUTS.items())
     parser = kinds.add_parser(
@@ -82,7 +83,7 @@ def run_import_face_model(options: argparse.Namespace) -> int:
 
 def run_import_3ddfa_v2(options: argparse.Namespace) -> int:
     """Import a 3DDFA_V2 release."""
-    from facegeo.zoo.upstream import import_3ddfa_v2
+    from facegeo.importing.upstream import import_3ddfa_v2
 
     return _report(
         import_3ddfa_v2(
@@ -96,21 +97,21 @@ def run_import_3ddfa_v2(options: argparse.Namespace) -> int:
 
 def run_import_synergynet(options: argparse.Namespace) -> int:
     """Import the weights that SynergyNet's authors released."""
-    from facegeo.zoo.upstream_synergynet import import_synergynet
+    from facegeo.importing.synergynet import import_synergynet
 
     return _report(import_synergynet(options.folder, options.name))
 
 
 def run_import_faceboxes(options: argparse.Namespace) -> int:
     """Import FaceBoxes."""
-    from facegeo.zoo.upstream import import_faceboxes
+    from facegeo.importing.upstream import import_faceboxes
 
     return _report(import_faceboxes(options.file, options.name))
 
 
 def run_fetch(options: argparse.Namespace) -> int:
     """Download and install a release."""
-    from facegeo.zoo.download import fetch
+    from facegeo.importing.download import fetch
 
     return _report(fetch(options.release))
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.draw import ANNOTATORS, annotate
-from facegeo.files import write_bytes
+from facegeo.base.files import write_bytes
 from facegeo.images import encode_photo
+from facegeo.render.annotate import ANNOTATORS, PICTURES, annotate
 from facegeo.results import Face
 
-#: Drawn onto the photo, from the dense mesh.
-OVERLAYS = ("mesh", "wireframe")
-#: Pictures of their own.
-PICTURES = ("depth", "pncc", "uv")
-STYLES = (*ANNOTATORS, *OVERLAYS, *PICTURES)
+#: A picture of its own for each face.
+_TEXTURE = "uv"
+STYLES = (*ANNOTATORS, *PICTURES, _TEXTURE)
+#: Styles that need the dense mesh.
+_DENSE = {name for name, one in ANNOTATORS.items() if one.surfaces} | {*PICTURES, _TEXTURE}
 FORMATS = ("obj", "ply", "glb")
 
 #: Formats that an annotated photo is written back in; others become JPEG.
@@ -45,7 +45,7 @@ class Wanted:
     @property
     def dense(self) -> bool:
         """Whether a dense mesh is needed."""
-        return bool({*OVERLAYS, *PICTURES} & set(self.styles)) or bool(self.formats)
+        return bool(_DENSE & set(self.styles)) or bool(self.formats)
 
 
 class PhotoOutputs:
@@ -70,22 +70,14 @@ class PhotoOutputs:
     @cached_property
     def dense(self) -> Any:
         """The faces as surfaces; computed once for all outputs."""
-        from facegeo.dense import dense_faces
+        from facegeo.surface.dense import dense_faces
 
         return dense_faces(self._faces, self._face_model)
 
     def annotated(self) -> np.ndarray:
         """The photo with everything drawn on it that is drawn on photos."""
-        from facegeo.raster import draw_mesh, draw_wireframe
-
-        canvas = self._photo
-        if "mesh" in self._wanted.styles and self._faces:
-            canvas = draw_mesh(canvas, self.dense.vertices, self.dense.model.triangles)
-        if "wireframe" in self._wanted.styles and self._faces:
-            rows, triangles = self.dense.coarse
-            canvas = draw_wireframe(canvas, self.dense.vertices[:, rows], triangles)
-        flat = [style for style in self._wanted.styles if style in ANNOTATORS]
-        return annotate(canvas, self._faces, flat)
+        drawn = [style for style in self._wanted.styles if style in ANNOTATORS]
+        return annotate(self._photo, self._faces, drawn, lambda: self.dense)
 
     def record(self) -> dict[str, Any]:
         """What the JSON says of the dense surfaces: model, coefficients, placement."""
@@ -121,28 +113,19 @@ class PhotoOutputs:
         return picture
 
     def _write_pictures(self, target: Path) -> None:
-        from facegeo.raster import depth_image, pncc_image
-
-        wanted = [style for style in PICTURES if style in self._wanted.styles]
-        if not wanted:
-            return
-        model = self.dense.model
-        raster = self.dense.raster(*self._photo.shape[:2])
-        if "depth" in wanted:
-            write_bytes(_named(target, ".depth.png"), encode_photo(depth_image(raster), ".png"))
-        if "pncc" in wanted:
-            code = pncc_image(raster, model.triangles, model.mean)
-            picture = (255 * code[:, :, ::-1]).round().astype(np.uint8)
-            write_bytes(_named(target, ".pncc.png"), encode_photo(picture, ".png"))
-        if "uv" in wanted:
+        for name, draw in PICTURES.items():
+            if name in self._wanted.styles:
+                picture = encode_photo(draw(self._photo, self.dense), ".png")
+                write_bytes(_named(target, f".{name}.png"), picture)
+        if _TEXTURE in self._wanted.styles:
             for index in range(len(self._faces)):
                 texture = self.dense.texture(index, self._photo)
                 if texture is not None:
-                    name = _named(target, f".{index}.uv.png")
-                    write_bytes(name, encode_photo(texture.image, ".png"))
+                    place = _named(target, f".{index}.{_TEXTURE}.png")
+                    write_bytes(place, encode_photo(texture.image, ".png"))
 
     def _write_meshes(self, target: Path) -> None:
-        from facegeo.mesh_io import write_mesh
+        from facegeo.surface.mesh_files import write_mesh
 
         for kind in self._wanted.formats:
             for index in range(len(self._faces)):

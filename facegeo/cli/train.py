@@ -32,7 +32,7 @@ def run_train(options: argparse.Namespace) -> int:
         raise DependencyMissingError(
             f'training needs {error.name}; install it with: pip install "facegeo[train]"'
         ) from error
-    from facegeo.training.memory import keep_freed_memory
+    from facegeo.training.core.memory import keep_freed_memory
     from facegeo.training.tasks import train_from
 
     keep_freed_memory()

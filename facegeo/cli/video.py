@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,17 +20,13 @@ from facegeo.cli.common import (
     number,
     some_of,
 )
-from facegeo.cli.outputs import OVERLAYS, PhotoOutputs, Wanted
-from facegeo.draw import ANNOTATORS
 from facegeo.errors import OutputError
+from facegeo.render.annotate import ANNOTATORS
 
 if TYPE_CHECKING:
     from facegeo.video import StreamFrame
 
 _DEFAULT_OUT = Path("facegeo-out")
-
-#: What can be drawn on frames.
-VIDEO_STYLES = (*ANNOTATORS, *OVERLAYS)
 
 #: Decimals of photo pixels in JSON, and the fields that are such.
 _DECIMALS = 3
@@ -63,10 +59,10 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     """What ``video`` and ``webcam`` share."""
     parser.add_argument(
         "--draw",
-        type=some_of(VIDEO_STYLES),
+        type=some_of(tuple(ANNOTATORS)),
         default=("landmarks", "pose"),
         metavar="STYLES",
-        help=f"comma-separated: {', '.join(VIDEO_STYLES)} (default: landmarks,pose)",
+        help=f"comma-separated: {', '.join(ANNOTATORS)} (default: landmarks,pose)",
     )
     parser.add_argument(
         "--no-smooth", action="store_true", help="what the network says, unfiltered"
@@ -142,28 +138,11 @@ def _open_sinks(options: argparse.Namespace, stream: Any, stack: ExitStack) -> l
         _write_line(table, _CSV_HEADER)
         sinks.append(lambda frame: _write_rows(table, frame))
     if options.out:
+        from facegeo.video.annotated import AnnotatedVideo
+
         video = AnnotatedVideo(options.out, stream.fps or 30.0, options.draw)
         sinks.append(stack.enter_context(closing(video)))
     return sinks
-
-
-class AnnotatedVideo:
-    """A file of frames with their faces drawn on them; a sink that has to be closed."""
-
-    def __init__(self, path: Path, fps: float, styles: Sequence[str]) -> None:
-        from facegeo.video.writer import VideoWriter
-
-        self._wanted = Wanted(styles)
-        self._writer = VideoWriter(path, fps)
-
-    def __call__(self, frame: StreamFrame) -> None:
-        """Draw and write."""
-        drawn = PhotoOutputs(frame.image, frame.faces, self._wanted).annotated()
-        self._writer.write(drawn, frame.timestamp_s)
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._writer.close()
 
 
 def frame_record(frame: StreamFrame) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
-from facegeo.cli.outputs import PhotoOutputs, Wanted
-from facegeo.cli.video import VIDEO_STYLES, add_stream_options, open_stream, parse_source
-from facegeo.draw import draw_text
+from facegeo.cli.video import add_stream_options, open_stream, parse_source
 from facegeo.errors import BackendUnavailableError
+from facegeo.render.annotate import ANNOTATORS, draw_text
 
 if TYPE_CHECKING:
     from facegeo.video import StreamFrame
@@ -94,12 +93,14 @@ class CvWindow:
 
 def show(frames: Iterable[StreamFrame], window: Window, styles: Iterable[str]) -> None:
     """Draw and show frames until they end or ``q`` is pressed; keys switch the drawings."""
+    from facegeo.video.annotated import draw_frame
+
     wanted = set(styles)
     meter = Meter()
     helping = False
     for frame in frames:
-        drawn = [style for style in VIDEO_STYLES if style in wanted]
-        image = PhotoOutputs(frame.image, frame.faces, Wanted(drawn)).annotated()
+        drawn = [style for style in ANNOTATORS if style in wanted]
+        image = draw_frame(frame, drawn)
         meter.add(time.perf_counter(), frame.latency_s)
         draw_text(image, meter.text(len(frame.faces), frame.dropped), (10, 30), 0.6)
         if helping:

@@ -73,7 +73,7 @@ class OneStageFaces:
         device: str = "cpu",
     ) -> OneStageFaces:
         """From an ONNX file. Raises UnreadableFileError."""
-        from facegeo.backends.onnxrt import OnnxRuntimeBackend
+        from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend
 
         path = Path(path)
         try:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from facegeo.crop import CROP_SIZE, resized_crops
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import (
@@ -28,7 +27,9 @@ from facegeo.evaluation.measures import (
     visible_error,
 )
 from facegeo.evaluation.report import error_curves, published_rows, table
-from facegeo.pictures import FolderPictures, Pictures, Skipped, TarPictures, decode
+from facegeo.geometry.crop import CROP_SIZE, resized_crops
+from facegeo.images import decode_photo
+from facegeo.images.collections import FolderPictures, Pictures, Skipped, TarPictures
 from facegeo.predictor import FaceGeometry
 
 #: Faces that are read together; bounds memory, not results.
@@ -258,7 +259,7 @@ def _face(data: AflwCrops, index: int) -> np.ndarray:
         raise CorruptFileError(f"{name}: its ROI box is empty")
     if data.sizes is not None and not 0 < data.sizes[index] < np.inf:
         raise CorruptFileError(f"{name}: the box around its 68 points is empty")
-    crop = decode(data.pictures.read(index), name)
+    crop = decode_photo(data.pictures.read(index), name)
     if crop.shape[:2] != (CROP_SIZE, CROP_SIZE):
         raise CorruptFileError(f"{name}: expected a crop of side {CROP_SIZE}, got {crop.shape[:2]}")
     return crop

@@ -14,14 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from facegeo import crop, pose
+from facegeo.base.matlab import load_matlab
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import YAW_BINS, by_yaw, normalised_mean_error, pose_errors
 from facegeo.evaluation.report import error_curves, published_rows, table
-from facegeo.matlab_file import load_matlab
-from facegeo.params import split
-from facegeo.pictures import Skipped, TarPictures, decoded
+from facegeo.geometry import crop, pose
+from facegeo.geometry.params import split
+from facegeo.images.collections import Skipped, TarPictures, decoded
 from facegeo.predictor import FaceGeometry
 from facegeo.results import FaceBatch
 

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from facegeo import pose
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import pose_errors
 from facegeo.evaluation.report import error_curves, part_used, published_rows, table
-from facegeo.params import split
-from facegeo.pictures import Skipped
+from facegeo.geometry import pose
+from facegeo.geometry.params import split
+from facegeo.images.collections import Skipped
 from facegeo.predictor import FaceGeometry
 from facegeo.results import Face
 

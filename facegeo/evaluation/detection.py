@@ -20,8 +20,8 @@ from facegeo.errors import CorruptFileError, UnreadableFileError
 from facegeo.evaluation.aflw2000 import Aflw2000
 from facegeo.evaluation.measures import YAW_BINS, in_range
 from facegeo.evaluation.report import table
-from facegeo.negatives import HELD_BACK_EVERY, held_back_backgrounds
-from facegeo.pictures import decoded
+from facegeo.images.collections import decoded
+from facegeo.synthetic.negatives import HELD_BACK_EVERY, held_back_backgrounds
 from facegeo.track.boxes import overlaps
 
 #: IoU from which a box has found a face.

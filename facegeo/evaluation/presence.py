@@ -15,20 +15,21 @@ from zlib import crc32
 
 import numpy as np
 
-from facegeo import crop
 from facegeo.errors import CorruptFileError, FacegeoError, InvalidInputError
 from facegeo.evaluation.aflw2000 import Aflw2000, InputKind
 from facegeo.evaluation.measures import roc_area
 from facegeo.evaluation.report import table
-from facegeo.negatives import (
+from facegeo.geometry import crop
+from facegeo.images import decode_photo
+from facegeo.images.collections import Skipped, open_pictures
+from facegeo.predictor import FaceGeometry
+from facegeo.synthetic.negatives import (
     HELD_BACK_EVERY,
     background_crop,
     half_a_face,
     shifted_crops,
     split_backgrounds,
 )
-from facegeo.pictures import Skipped, decode, open_pictures
-from facegeo.predictor import FaceGeometry
 
 #: Squares of each background photo.
 _SQUARES = 5
@@ -74,7 +75,7 @@ class Backgrounds:
         for index in chosen:
             name = pictures.names[index]
             try:
-                photo = decode(pictures.read(index), name)
+                photo = decode_photo(pictures.read(index), name)
             except FacegeoError as error:
                 skipped.add(error)
                 continue

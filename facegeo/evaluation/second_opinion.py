@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from facegeo import crop
 from facegeo.detect import Detections, Detector, SecondOpinion
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation.detection import (
@@ -24,9 +23,10 @@ from facegeo.evaluation.detection import (
     unexplained,
 )
 from facegeo.evaluation.report import table
-from facegeo.negatives import held_back_backgrounds
-from facegeo.pictures import decoded
+from facegeo.geometry import crop
+from facegeo.images.collections import decoded
 from facegeo.predictor import FaceGeometry
+from facegeo.synthetic.negatives import held_back_backgrounds
 
 #: Scores from which boxes are reported, and presences from which they are kept, that are tried.
 SCORES = (0.3, 0.4, 0.5, 0.6)

@@ -23,7 +23,7 @@ from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation.detection import overlaps
 from facegeo.evaluation.measures import box_size
 from facegeo.evaluation.report import error_curves, part_used, table
-from facegeo.pictures import Skipped
+from facegeo.images.collections import Skipped
 from facegeo.predictor import FaceGeometry
 from facegeo.results import PhotoResult
 

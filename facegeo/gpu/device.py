@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facegeo.backends.base import check_process, cuda_index
+from facegeo.base.devices import check_process, cuda_index
 from facegeo.errors import BackendUnavailableError, DependencyMissingError, OutOfMemoryError
 from facegeo.gpu import libcuda
 

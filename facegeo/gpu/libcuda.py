@@ -74,13 +74,6 @@ def call(function: str, *arguments: Any) -> None:
         raise DriverError(f"{function}: the driver answers {_describe(library, code)}", code)
 
 
-def driver_cuda_version() -> int:
-    """Newest CUDA version that the driver supports: 13000 is 13.0."""
-    version = ctypes.c_int()
-    call("cuDriverGetVersion", ctypes.byref(version))
-    return version.value
-
-
 class Module:
     """Kernels loaded into the current context.
 

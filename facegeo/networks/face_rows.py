@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from facegeo.conventions import NUM_EXPRESSION, NUM_LANDMARKS, NUM_PARAMS, NUM_POSE, NUM_SHAPE
-from facegeo.crop import CropConvention, crop_from_pose_frame
 from facegeo.errors import InvalidInputError
+from facegeo.geometry.crop import CropConvention, crop_from_pose_frame
 
 if TYPE_CHECKING:
     from facegeo.morphable import MorphableModel

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from facegeo.conventions import NUM_PARAMS
-from facegeo.crop import CROP_SIZE, CropConvention
 from facegeo.errors import InvalidInputError
+from facegeo.geometry.crop import CROP_SIZE, CropConvention
+from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
 from facegeo.networks.face_rows import FaceRows
-from facegeo.networks.mobilenet_v1 import MobileNetV1
-from facegeo.networks.synergy import SynergyNet
-from facegeo.networks.synergy_config import SynergyConfig
-from facegeo.networks.synergy_released import ReleasedSynergyNet
+from facegeo.networks.synergy.config import SynergyConfig
+from facegeo.networks.synergy.network import SynergyNet
+from facegeo.networks.synergy.released import ReleasedSynergyNet
 
 #: Architecture of a :class:`SynergyNet` in a model's card; its configuration is in the weights.
 SYNERGY: Final = "synergynet"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
-from facegeo.checks import array_of, describe
-from facegeo.crop import CROP_SIZE, CropConvention
+from facegeo.base.arrays import array_of, describe
 from facegeo.errors import BackendUnavailableError, InvalidInputError, OutOfMemoryError
+from facegeo.geometry.crop import CROP_SIZE, CropConvention
 from facegeo.gpu import libcuda
 from facegeo.gpu.device import Gpu, open_gpu
 from facegeo.gpu.split import BatchSplitter

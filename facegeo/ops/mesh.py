@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from facegeo.checks import array_of, describe
+from facegeo.base.arrays import array_of, describe
 from facegeo.errors import InvalidInputError
 from facegeo.ops.engines import Engine, choose_engine
 from facegeo.ops.threads import default_threads

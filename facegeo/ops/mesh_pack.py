@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from facegeo.crop import CROP_SIZE, CropConvention
+from facegeo.geometry.crop import CROP_SIZE, CropConvention
 
 # The constants of facegeo/ops/csrc/mesh_core.h.
 TILE_VERTICES: Final = 16

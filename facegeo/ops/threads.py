@@ -18,6 +18,9 @@ from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
+#: More pieces than threads even out cores of different speed.
+_PIECES_A_THREAD = 4
+
 #: More threads than this gain nothing: the loops are limited by memory by then.
 MAX_THREADS = 8
 
@@ -130,6 +133,15 @@ def run_parallel(
     for error in errors:
         if error is not None:
             raise error
+
+
+def run_over_rows(
+    function: Callable[..., object], arguments: tuple[Any, ...], length: int, step: int = 1
+) -> None:
+    """``function(*arguments, first, last)`` over pieces of ``range(length)`` on all cores."""
+    threads = default_threads()
+    pieces = split_range(length, _PIECES_A_THREAD * threads if threads > 1 else 1, step)
+    run_parallel(function, [(*arguments, *piece) for piece in pieces], threads)
 
 
 def split_range(length: int, parts: int, step: int = 1) -> list[tuple[int, int]]:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from facegeo import params as parameters
-from facegeo.crop import CropConvention, pose_from_photo
 from facegeo.errors import MissingBasisError
-from facegeo.pose import euler_from_rotation, nearest_rotation
+from facegeo.geometry import params as parameters
+from facegeo.geometry.axes import flip_rows
+from facegeo.geometry.crop import CropConvention, pose_from_photo
+from facegeo.geometry.pose import euler_from_rotation, nearest_rotation
 from facegeo.results import Face, MeshSource, Pose
 from facegeo.track.filters import OneEuro, OneEuroSettings, RunningMean
 from facegeo.track.rotations import rotated, rotation_difference
@@ -122,7 +123,7 @@ class FaceSmoother:
 
     def _placed(self, face: Face, passed: float, size: float) -> tuple[np.ndarray, Pose]:
         """Model to photo: rotation, stretch (A = R P) and position are filtered apart."""
-        matrix = _Y_UP[:, None] * face.affine[:, :3].astype(np.float64)
+        matrix = flip_rows(face.affine[:, :3].astype(np.float64))
         rotation = nearest_rotation(matrix[None])[0]
         stretch = rotation.T @ matrix
         # The middle of the face, not the model's origin: no lever turns rotation into position.
@@ -133,7 +134,7 @@ class FaceSmoother:
         middle = self._place(middle[None], passed, size, gain)[0][0]
         scale = float(np.trace(stretch)) / 3
         stretch = self._stretch(stretch, passed, scale, gain)[0]
-        linear = _Y_UP[:, None] * (rotation @ stretch)
+        linear = flip_rows(rotation @ stretch)
         translation = middle - linear @ anchor
         affine = np.column_stack([linear, translation]).astype(np.float32)
         yaw, pitch, roll = euler_from_rotation(rotation[None])[0].tolist()
@@ -162,7 +163,3 @@ def _coarse(
     _, shape, expression = parameters.split(coefficients[None])
     points: np.ndarray = model.landmarks(shape, expression, affine[None])[0]
     return points
-
-
-#: Photo pixels have y down; rotations are in a frame with y up.
-_Y_UP = np.array([1.0, -1.0, 1.0])

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facegeo import crop
 from facegeo.detect import Detections
 from facegeo.errors import InvalidInputError
+from facegeo.geometry import crop
 from facegeo.results import FaceBatch
 from facegeo.track import boxes as box_maths
 

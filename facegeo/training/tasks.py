@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facegeo.errors import InvalidInputError
-from facegeo.training.settings import read_settings
+from facegeo.training.core.settings import read_settings
 
 
 def train_from(path: str | Path) -> Path:
@@ -34,8 +34,8 @@ def train_from(path: str | Path) -> Path:
 
 
 def _landmarks(content: Mapping[str, Any]) -> Path:
-    from facegeo.training.config import config_from
-    from facegeo.training.loop import train
+    from facegeo.training.landmarks.config import config_from
+    from facegeo.training.landmarks.loop import train
 
     return train(config_from(content))
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from facegeo.checks import describe
+from facegeo.base.arrays import describe
 from facegeo.errors import (
     CorruptFileError,
     InvalidInputError,

@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from facegeo.video.reader import FrameReader
 from facegeo.video.sources import open_source
 
 if TYPE_CHECKING:
-    from facegeo.predictor import FaceGeometry
+    from facegeo.detect import Detector
+    from facegeo.results import FaceBatch, MeshSource
 
 #: Filters of a person who has left are kept for this many others, in case of a return.
 _MOST_SMOOTHERS = 64
@@ -64,6 +65,23 @@ class StreamFrame:
         }
 
 
+class FramePredictor(Protocol):
+    """Of :class:`facegeo.FaceGeometry`, what a stream needs."""
+
+    crop_size: int
+
+    @property
+    def mesh_source(self) -> MeshSource: ...
+
+    @property
+    def max_faces(self) -> int | None: ...
+
+    @property
+    def detector(self) -> Detector: ...
+
+    def predict_crops(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch: ...
+
+
 class FaceStream(Closing, Iterator[StreamFrame]):
     """Frames of one source with their faces; made by :meth:`FaceGeometry.stream`.
 
@@ -72,7 +90,11 @@ class FaceStream(Closing, Iterator[StreamFrame]):
     """
 
     def __init__(
-        self, predictor: FaceGeometry, reader: FrameReader, tracker: Tracker, how: Smoothing | None
+        self,
+        predictor: FramePredictor,
+        reader: FrameReader,
+        tracker: Tracker,
+        how: Smoothing | None,
     ) -> None:
         self._predictor = predictor
         self._reader = reader
@@ -151,7 +173,7 @@ class FaceStream(Closing, Iterator[StreamFrame]):
 
 
 def open_stream(
-    predictor: FaceGeometry,
+    predictor: FramePredictor,
     source: Any,
     *,
     mode: str,

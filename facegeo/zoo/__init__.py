@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from facegeo.base.cache import cache_dir
 from facegeo.zoo.cards import Card
-from facegeo.zoo.store import InstalledModel, cache_dir, find, list_models
+from facegeo.zoo.store import InstalledModel, find, list_models
 
 __all__ = ["Card", "InstalledModel", "cache_dir", "find", "list_models"]

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from facegeo import files
+from facegeo.base import files
 from facegeo.morphable import MorphableModel
-from facegeo.readers import detect_layout, read_upstream_model
+from facegeo.morphable.readers import detect_layout, read_upstream_model
 from facegeo.zoo.cards import Card, check_name
 from facegeo.zoo.store import InstalledModel, find, install
 
@@ -38,11 +38,11 @@ def import_face_model(
     Parameters
     ----------
     path : path
-        File or folder, as :data:`facegeo.readers.LAYOUTS` describes.
+        File or folder, as :data:`facegeo.morphable.readers.LAYOUTS` describes.
     name : str
         Name of the installed model.
     layout : str, optional
-        A key of :data:`facegeo.readers.LAYOUTS`; recognised by the files' names without it.
+        A key of :data:`facegeo.morphable.readers.LAYOUTS`; without it the files' names tell.
     modes : (int, int), optional
         Keep this many shape and expression modes.
 

@@ -6,13 +6,13 @@ Files are verified against the card whenever they are read.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from facegeo import files
+from facegeo.base import files
+from facegeo.base.cache import cache_dir
 from facegeo.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
 from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card, FileEntry, check_name, read_card
@@ -24,16 +24,6 @@ _NETWORK = "network"
 
 #: Ending of the file of each role.
 _SUFFIX = {_NETWORK: ".onnx", "weights": ".npz", "morphable": ".npz"}
-
-
-def cache_dir() -> Path:
-    """Where facegeo keeps its files: ``$FACEGEO_CACHE_DIR``, else the system's cache folder."""
-    chosen = os.environ.get("FACEGEO_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("facegeo", appauthor=False))
 
 
 @dataclass(frozen=True)

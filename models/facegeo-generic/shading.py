@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegeo.raster import interpolate, rasterize, vertex_normals
+from facegeo.render import interpolate, rasterize, vertex_normals
 
 #: Directions towards the lights in camera axes (x right, y up, z to the viewer), and their colours.
 LIGHTS = (

@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 
 from facegeo import FaceGeometry
-from facegeo.backends import BACKENDS, onnxrt, open_network
+from facegeo.backends import BACKENDS, open_network
+from facegeo.backends.onnxrt import backend as onnxrt
 from facegeo.errors import BackendUnavailableError, CorruptFileError, DependencyMissingError
 from facegeo.zoo import find
 

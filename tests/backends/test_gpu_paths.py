@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from facegeo.backends import onnxrt_cuda, open_network
-from facegeo.backends.onnxrt_cuda import BoundSession
+from facegeo.backends import open_network
+from facegeo.backends.onnxrt import cuda as onnxrt_cuda
+from facegeo.backends.onnxrt.cuda import BoundSession
 from facegeo.backends.recorded import RecordedSizes
 from facegeo.errors import BackendUnavailableError, OutOfMemoryError
 from facegeo.gpu.split import BatchSplitter
@@ -150,8 +151,8 @@ def test_threads_that_share_a_bound_session_get_their_own_results(session):
 
 def regressor():
     torch = pytest.importorskip("torch")
-    from facegeo.crop import convention
-    from facegeo.networks.mobilenet_v1 import MobileNetV1
+    from facegeo.geometry.crop import convention
+    from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
     from facegeo.networks.regressor import ParameterRegressor
 
     torch.manual_seed(0)
@@ -167,7 +168,7 @@ def regressor():
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_geometry_stays_float32_in_half_precision(precision):
     torch = pytest.importorskip("torch")
-    from facegeo.backends.torch_cuda import in_precision
+    from facegeo.backends.pytorch.cuda import in_precision
 
     crops = torch.from_numpy(CROPS[:2])
     with torch.inference_mode():
@@ -186,7 +187,7 @@ def test_geometry_stays_float32_in_half_precision(precision):
 def cuda_of_cpu(monkeypatch):
     """``torch.cuda`` whose only device is the CPU and whose graphs compute again."""
     torch = pytest.importorskip("torch")
-    from facegeo.backends import torch_cuda
+    from facegeo.backends.pytorch import cuda as torch_cuda
 
     class Graph:
         made, current = 0, None
@@ -223,7 +224,7 @@ def cuda_of_cpu(monkeypatch):
 
 def test_a_torch_network_is_recorded_and_replayed(cuda_of_cpu):
     torch = pytest.importorskip("torch")
-    from facegeo.backends.torch_cuda import CudaCall
+    from facegeo.backends.pytorch.cuda import CudaCall
 
     call = CudaCall(regressor(), "cpu", "fp32")
     cuda_of_cpu.call = staticmethod(call._call)
@@ -241,7 +242,7 @@ def test_a_torch_network_is_recorded_and_replayed(cuda_of_cpu):
 
 def test_a_torch_network_splits_what_does_not_fit(cuda_of_cpu, caplog):
     torch = pytest.importorskip("torch")
-    from facegeo.backends.torch_cuda import CudaCall
+    from facegeo.backends.pytorch.cuda import CudaCall
 
     call = CudaCall(regressor(), "cpu", "fp32")
     whole = call(CROPS)
@@ -265,7 +266,7 @@ def test_a_torch_network_splits_what_does_not_fit(cuda_of_cpu, caplog):
 
 def test_results_on_another_device_are_an_error(cuda_of_cpu):
     torch = pytest.importorskip("torch")
-    from facegeo.backends.torch_cuda import CudaCall
+    from facegeo.backends.pytorch.cuda import CudaCall
 
     call = CudaCall(regressor(), "cpu", "fp32")
     call._call = lambda crops: (torch.zeros(1, device="meta"),)
@@ -281,7 +282,7 @@ def test_half_precision_on_the_cpu_is_not_offered(models, precision):
 
 
 def test_the_gpu_path_of_onnx_runtime_is_bound(models, monkeypatch):
-    from facegeo.backends import onnxrt
+    from facegeo.backends.onnxrt import backend as onnxrt
 
     real = onnxruntime.InferenceSession
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import trt_surface
-from shared_material import REPOSITORY
+from helpers.shared_material import REPOSITORY
 
 BACKENDS = REPOSITORY / "facegeo" / "backends"
-MODULES = [BACKENDS / name for name in ("trt.py", "trt_build.py", "trt_slots.py")]
+MODULES = [BACKENDS / name for name in ("trt/backend.py", "trt/build.py", "trt/slots.py")]
 
 
 def all_uses() -> list[dict]:

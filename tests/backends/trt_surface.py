@@ -27,7 +27,7 @@ HOLDERS = {
     "cache": "ITimingCache",
 }
 #: In these files ``cache`` is our own folder of engines.
-_OWN_CACHE = ("trt.py",)
+_OWN_CACHE = ("backend.py",)
 
 
 def uses(path: Path) -> list[dict]:

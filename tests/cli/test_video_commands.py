@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from video_data import World, WorldPredictor
+from helpers.video_data import World, WorldPredictor
 
 from facegeo import cli
 from facegeo.cli import video, webcam

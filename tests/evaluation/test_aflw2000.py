@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 
 from facegeo import FaceGeometry
-from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.errors import CorruptFileError, InvalidImageError, UnreadableFileError
 from facegeo.evaluation.aflw2000 import Aflw2000, evaluate, to_markdown
 
 
@@ -34,9 +34,9 @@ def test_figures_from_photos_cropped_afresh(predictor, dev):
 
 def test_undoing_the_resize_exactly_lowers_the_error_of_the_released_weights(predictor, dev):
     """What the crop convention is about: half a pixel of the crop."""
-    from facegeo.crop import CONVENTIONS, crop_to_photo, photo_to_crop
     from facegeo.evaluation.aflw2000 import predict
     from facegeo.evaluation.measures import by_yaw, normalised_mean_error
+    from facegeo.geometry.crop import CONVENTIONS, crop_to_photo, photo_to_crop
 
     batch = predict(predictor, dev, "photos")
     in_crop = photo_to_crop(batch.landmarks, dev.rois, CONVENTIONS["3ddfa"])
@@ -77,7 +77,7 @@ def test_missing_and_damaged_archives_are_named(tmp_path):
         member = tarfile.TarInfo("a.jpg")
         member.size = 4
         archive.addfile(member, io.BytesIO(b"text"))
-    with pytest.raises(CorruptFileError, match=r"a\.jpg"):
+    with pytest.raises(InvalidImageError, match=r"a\.jpg"):
         data.crops()
 
 

@@ -11,7 +11,7 @@ from facegeo import FaceGeometry
 from facegeo.cli import main
 from facegeo.errors import CorruptFileError, UnreadableFileError
 from facegeo.evaluation import biwi
-from facegeo.pictures import Skipped
+from facegeo.images.collections import Skipped
 
 CALIBRATION = """500 0 {cx}
 0 500 {cy}

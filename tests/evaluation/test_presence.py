@@ -126,7 +126,7 @@ def test_squares_are_the_same_each_time_and_bad_photos_are_counted(backgrounds, 
     (backgrounds / "05.png").write_bytes(b"no picture")
     found = Backgrounds.open(backgrounds)
     assert found.names == ("00.png", "10.png") and found.left_out == 1
-    assert "05.png: cannot be decoded" in caplog.text
+    assert "05.png: not an image that can be decoded" in caplog.text
     for name in ("00.png", "10.png"):
         (backgrounds / name).write_bytes(b"")
     with pytest.raises(CorruptFileError, match="none of 3 held-back"):
@@ -147,7 +147,7 @@ def test_the_command_says_that_the_released_model_has_none(models, faces, backgr
 
 def test_training_leaves_the_held_back_photos_out(backgrounds):
     pytest.importorskip("torch")
-    from facegeo.negatives import held_back_backgrounds, training_backgrounds
+    from facegeo.synthetic.negatives import held_back_backgrounds, training_backgrounds
     from facegeo.training.detector.sources import read_backgrounds
 
     held_back = {"00.png", "05.png", "10.png"}

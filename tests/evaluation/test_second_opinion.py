@@ -16,6 +16,7 @@ from facegeo.detect import Detections, SecondOpinion
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation import second_opinion
 from facegeo.evaluation.detection import Sample
+from models.release.package import write_shipped
 
 
 def test_only_doubtful_boxes_without_presence_are_dropped():
@@ -142,7 +143,7 @@ def predictor_of(tmp_path, monkeypatch, cache):
     monkeypatch.setattr(shipped, "ASSETS", tmp_path)
     monkeypatch.setattr(predictor, "open_network", lambda *_: Network())
     card = Card("tiny", "landmarks", "synergynet", "a test", "MIT", {}, crop_convention="exact")
-    shipped.write_shipped(card, b"onnx", {"morphable": "facegeo-generic.npz"})
+    write_shipped(card, b"onnx", {"morphable": "facegeo-generic.npz"})
 
     def make(**options):
         made = FaceGeometry("tiny", **options)

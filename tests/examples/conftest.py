@@ -11,7 +11,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
-from shared_material import REPOSITORY
+from helpers.shared_material import REPOSITORY
 
 EXAMPLES = REPOSITORY / "examples"
 

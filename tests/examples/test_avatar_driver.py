@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from facegeo.crop import convention
 from facegeo.errors import InvalidInputError
+from facegeo.geometry.crop import convention
+from facegeo.geometry.pose import rotation_from_euler
 from facegeo.morphable import MorphableModel
-from facegeo.pose import rotation_from_euler
-from facegeo.readers import read_upstream_model
+from facegeo.morphable.readers import read_upstream_model
 from facegeo.results import FaceBatch
 
 

@@ -20,10 +20,10 @@ pytest.importorskip("av", reason="video needs the extra [video]")
 pytest.importorskip("websockets", reason="driving a browser needs websockets: the extra [dev]")
 
 from facegeo import FaceGeometry
-from facegeo.crop import crop_faces
-from facegeo.dense import dense_faces
 from facegeo.errors import CorruptFileError, InvalidInputError
-from facegeo.raster import coarse_mesh
+from facegeo.geometry.crop import crop_faces
+from facegeo.render import coarse_mesh
+from facegeo.surface.dense import dense_faces
 from facegeo.zoo.store import find, install
 
 #: Photo pixels: what the page and Python may differ by on the same pixels.

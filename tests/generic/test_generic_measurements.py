@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from generic_archive import shipped
-
-from facegeo.generic.measurements import MEASUREMENTS, measure, point_rows
+from generic_build.measurements import MEASUREMENTS, measure, point_rows
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-
-from facegeo.generic.subdivision import loop_matrix, mirror_of_edges
+from generic_build.subdivision import loop_matrix, mirror_of_edges
 
 
 def hexagon() -> tuple[np.ndarray, np.ndarray]:

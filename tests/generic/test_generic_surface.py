@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
-from facegeo.generic.controls import average_controls
-from facegeo.generic.surface import fit_surface
+from generic_build.controls import average_controls
+from generic_build.surface import fit_surface
 
 
 def test_passes_through_controls_of_no_softness() -> None:

@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from fake_gpu import Context
-from mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
+from helpers.mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
 
-from facegeo import crop
 from facegeo.errors import (
     BackendUnavailableError,
     DependencyMissingError,
     InvalidInputError,
     OutOfMemoryError,
 )
+from facegeo.geometry import crop
 from facegeo.gpu import device, libcuda
 from facegeo.ops import fatbin, mesh_pack
 from facegeo.ops.cuda import CudaMeshKernel

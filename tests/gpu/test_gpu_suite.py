@@ -4,10 +4,10 @@ import json
 import runpy
 import sys
 
-import mesh_problems
 import numpy as np
 import pytest
-from shared_material import REPOSITORY
+from helpers import mesh_problems
+from helpers.shared_material import REPOSITORY
 
 from facegeo.errors import BackendUnavailableError
 

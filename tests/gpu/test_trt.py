@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 from fake_gpu import Context
 from fake_tensorrt import FakeTensorRt, layer
-from shared_material import REPOSITORY
+from helpers.shared_material import REPOSITORY
 
-from facegeo.backends import trt_build, trt_slots
-from facegeo.backends.trt import open_engine, open_network, open_onnx
-from facegeo.backends.trt_build import Profile, check_version
-from facegeo.backends.trt_cache import EngineCache, EngineKey, differences, sidecar
-from facegeo.backends.trt_inspect import check_engine_precision, layer_precisions
-from facegeo.backends.trt_slots import plan_pieces
+from facegeo.backends.trt import build as trt_build
+from facegeo.backends.trt import slots as trt_slots
+from facegeo.backends.trt.backend import open_engine, open_network, open_onnx
+from facegeo.backends.trt.build import Profile, check_version
+from facegeo.backends.trt.cache import EngineCache, EngineKey, differences, sidecar
+from facegeo.backends.trt.inspect import check_engine_precision, layer_precisions
+from facegeo.backends.trt.slots import plan_pieces
 from facegeo.errors import (
     BackendUnavailableError,
     CorruptFileError,
@@ -34,7 +35,7 @@ from facegeo.gpu.device import open_gpu
 
 onnx = pytest.importorskip("onnx")
 
-from facegeo.backends.trt_graph import cast_bytes_first, input_names  # noqa: E402
+from facegeo.backends.trt.graph import cast_bytes_first, input_names  # noqa: E402
 
 KEY = EngineKey("a" * 64, "11.4.0.106", "NVIDIA H200", "9.0", 1, 64, 256, "fp16")
 

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from facegeo.networks.depthwise import DepthwiseConv2d  # noqa: E402
-from facegeo.networks.mobilenet_v2 import MobileNetV2  # noqa: E402
+from facegeo.networks.backbones.depthwise import DepthwiseConv2d  # noqa: E402
+from facegeo.networks.backbones.mobilenet_v2 import MobileNetV2  # noqa: E402
 
 
 @pytest.mark.parametrize(

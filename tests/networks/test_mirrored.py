@@ -9,19 +9,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synergy_networks import RULE, exported, settle_norms, small_network  # noqa: E402
+from helpers.synergy_networks import RULE, exported, settle_norms, small_network  # noqa: E402
 
-from facegeo.backends.onnxrt import OnnxRuntimeBackend  # noqa: E402
+from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend  # noqa: E402
 from facegeo.errors import InvalidInputError  # noqa: E402
-from facegeo.mirror import mirror_params  # noqa: E402
 from facegeo.morphable import MorphableModel  # noqa: E402
+from facegeo.morphable.mirror import mirror_params  # noqa: E402
 from facegeo.networks.regressor import (  # noqa: E402
     SYNERGY,
     build_regressor,
     input_example,
     network_state,
 )
-from facegeo.networks.synergy import mirrored_network  # noqa: E402
+from facegeo.networks.synergy.network import mirrored_network  # noqa: E402
 
 OFFSET_PX = (-0.5, 0.25)
 

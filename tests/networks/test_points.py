@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from facegeo.networks.points import PointEncoder, SharedLayers  # noqa: E402
+from facegeo.networks.synergy.points import PointEncoder, SharedLayers  # noqa: E402
 
 
 def test_training_on_rows_of_points_computes_what_the_exported_layers_do():

@@ -9,22 +9,22 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from synergy_networks import RULE, exported, small_network  # noqa: E402
+from helpers.synergy_networks import RULE, exported, small_network  # noqa: E402
 
-from facegeo.crop import CROP_SIZE  # noqa: E402
 from facegeo.errors import InvalidInputError  # noqa: E402
+from facegeo.geometry.crop import CROP_SIZE  # noqa: E402
 from facegeo.morphable import MorphableModel  # noqa: E402
-from facegeo.networks.backbones import BACKBONES, build_backbone  # noqa: E402
-from facegeo.networks.mobilenet_v2 import SHALLOW, MobileNetV2, shortened  # noqa: E402
-from facegeo.networks.points import Refinement  # noqa: E402
+from facegeo.networks.backbones.mobilenet_v2 import SHALLOW, MobileNetV2, shortened  # noqa: E402
+from facegeo.networks.backbones.table import BACKBONES, build_backbone  # noqa: E402
 from facegeo.networks.regressor import (  # noqa: E402
     SYNERGY,
     build_regressor,
     input_example,
     network_state,
 )
-from facegeo.networks.synergy import SynergyNet  # noqa: E402
-from facegeo.networks.synergy_config import ABLATIONS, SynergyConfig  # noqa: E402
+from facegeo.networks.synergy.config import ABLATIONS, SynergyConfig  # noqa: E402
+from facegeo.networks.synergy.network import SynergyNet  # noqa: E402
+from facegeo.networks.synergy.points import Refinement  # noqa: E402
 
 
 def size_of(module) -> int:
@@ -92,6 +92,13 @@ def test_adaptation_layers_come_on_top():
     assert adapted - plain == layers + 512 * ((256 + 64 + 32) - (1280 + 40 + 10))
 
 
+def as_the_paper_draws_it(module, points, attributes):
+    """The reference: the face's vector repeated for every point."""
+    low, face = module._features(points, attributes)
+    repeated = face[:, :, None].expand(-1, -1, low.shape[2])
+    return module._decode(module.first(torch.cat([low, repeated], dim=1)))
+
+
 @pytest.mark.parametrize("adaptation", [None, (32, 16, 8)])
 def test_the_split_first_layer_computes_what_the_naive_one_does(adaptation):
     torch.manual_seed(1)
@@ -101,7 +108,7 @@ def test_the_split_first_layer_computes_what_the_naive_one_does(adaptation):
     attributes = [torch.randn(5, n, dtype=torch.float64) for n in (24, 40, 10)]
     for training in (True, False):
         module.train(training)
-        split, naive = module(points, attributes), module.forward_naive(points, attributes)
+        split, naive = module(points, attributes), as_the_paper_draws_it(module, points, attributes)
         assert torch.abs(split - naive).max() < 1e-10
 
 
@@ -136,7 +143,7 @@ def test_coarse_landmarks_are_rows_of_the_mesh():
 def test_weights_make_the_round_trip_and_onnx_agrees():
     import onnx as onnx_package
 
-    from facegeo.exporting import to_onnx
+    from facegeo.export.to_onnx import to_onnx
 
     network = small_network(adaptation=(64, 16, 8))
     again = build_regressor(SYNERGY, RULE, network_state(network))
@@ -183,10 +190,10 @@ def test_a_wrong_configuration_is_refused(settings):
 @pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
 def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_photo):
     from facegeo import FaceGeometry
+    from facegeo.importing.release_files import npz_bytes
     from facegeo.zoo.cards import Card
     from facegeo.zoo.face_models import model_bytes
     from facegeo.zoo.store import install
-    from facegeo.zoo.upstream_files import npz_bytes
 
     network = small_network()
     onnx = exported(network)

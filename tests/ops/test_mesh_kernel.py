@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
+from helpers.mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
 
 from facegeo.errors import BackendUnavailableError, InvalidInputError
 from facegeo.ops import engines
@@ -249,7 +249,7 @@ def test_without_numba_it_warns_once_and_gives_the_same(monkeypatch, caplog):
 
 def test_importing_costs_no_numba():
     program = (
-        "import sys, facegeo, facegeo.ops.mesh, facegeo.raster, facegeo.bench.raster\n"
+        "import sys, facegeo, facegeo.ops.mesh, facegeo.render, facegeo.bench.raster\n"
         "print('numba' in sys.modules or 'llvmlite' in sys.modules)"
     )
     run = subprocess.run(

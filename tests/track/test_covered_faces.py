@@ -6,8 +6,8 @@ import importlib
 
 import numpy as np
 import pytest
-from shared_material import REPOSITORY
-from video_data import World
+from helpers.shared_material import REPOSITORY
+from helpers.video_data import World
 
 from facegeo.track import Tracker, TrackerOptions
 from facegeo.track.tracker import DETECT_EVERY

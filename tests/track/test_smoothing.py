@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from video_data import NoMesh
+from helpers.video_data import NoMesh
 
 from facegeo import MorphableModel
 from facegeo.conventions import LANDMARK_REGIONS
-from facegeo.crop import convention, pose_from_photo, pose_to_photo
-from facegeo.params import join, split
-from facegeo.pose import euler_from_rotation, rotation_from_euler
+from facegeo.geometry.crop import convention, pose_from_photo, pose_to_photo
+from facegeo.geometry.params import join, split
+from facegeo.geometry.pose import euler_from_rotation, rotation_from_euler
 from facegeo.results import FaceBatch
 from facegeo.track import FaceSmoother, Smoothing
 from facegeo.track.smoothing import REGIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from video_data import World
+from helpers.video_data import World
 
 from facegeo.errors import InvalidInputError
 from facegeo.track import Tracker, TrackerOptions

@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs PyTorch")
 
-from training_data import write_faces
+from helpers.training_data import write_faces
 
 from facegeo.morphable import MorphableModel
-from facegeo.training.datasets import LabelledFaces
+from facegeo.training.data.datasets import LabelledFaces
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from video_data import picture
+from helpers.video_data import picture
 
 from facegeo.errors import StreamError
 from facegeo.video.reader import FrameReader

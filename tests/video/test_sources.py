@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from video_data import noisy_picture, number_of, picture, write_changing_clip, write_clip
+from helpers.video_data import noisy_picture, number_of, picture, write_changing_clip, write_clip
 
 from facegeo.errors import (
     CorruptFileError,

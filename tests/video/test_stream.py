@@ -10,7 +10,7 @@ import weakref
 import cv2
 import numpy as np
 import pytest
-from video_data import World, WorldPredictor, write_changing_clip, write_clip
+from helpers.video_data import World, WorldPredictor, write_changing_clip, write_clip
 
 from facegeo.errors import CorruptFileError, InvalidInputError, StreamError
 from facegeo.video.stream import open_stream

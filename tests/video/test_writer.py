@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.video_data import picture
 from test_sources import numbers, read
 from test_stream import endless, stream
 from tqdm import tqdm
-from video_data import picture
 
 from facegeo import cli
 from facegeo.cli import video
-from facegeo.cli.outputs import PhotoOutputs
 from facegeo.errors import InvalidInputError, OutputError
+from facegeo.video import annotated
 from facegeo.video.writer import VideoWriter
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -84,7 +84,7 @@ def test_an_interrupt_leaves_good_files(tmp_path, interruptible):
     program = """
         import sys, time
         import numpy as np
-        from video_data import World, WorldPredictor
+        from helpers.video_data import World, WorldPredictor
         from facegeo import cli
         from facegeo.cli import video
         from facegeo.video.stream import open_stream
@@ -131,14 +131,14 @@ def test_an_interrupt_leaves_good_files(tmp_path, interruptible):
 def test_a_drawing_that_fails_ends_everything_and_leaves_a_good_file(tmp_path, monkeypatch):
     drawn = itertools.count()
 
-    def failing(outputs):
+    def failing(image, *_):
         if next(drawn) == 5:
             raise RuntimeError("no more ink")
-        return outputs._photo
+        return image
 
     monkeypatch.setattr(tqdm, "monitor_interval", 0)  # a thread that stays, not ours
     monkeypatch.setattr(video, "open_stream", lambda *_: stream(endless()))
-    monkeypatch.setattr(PhotoOutputs, "annotated", failing)
+    monkeypatch.setattr(annotated, "annotate", failing)
     out, lines = tmp_path / "a.mp4", tmp_path / "a.jsonl"
     with pytest.raises(RuntimeError, match="no more ink"):
         cli.main(["video", "x", "--out", str(out), "--json", str(lines)])

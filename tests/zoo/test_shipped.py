@@ -14,16 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shared_material import REPOSITORY
+from helpers.shared_material import REPOSITORY
 
 import facegeo
-from facegeo import FaceGeometry, files
+from facegeo import FaceGeometry
+from facegeo.base import files
 from facegeo.cli import main
 from facegeo.detect import open_detector
 from facegeo.errors import BackendUnavailableError, CorruptFileError, InvalidInputError
 from facegeo.zoo import Card, cache_dir, find, list_models, releases, shipped
 from facegeo.zoo.cards import read_card
 from facegeo.zoo.store import add_files, install
+from models.release.package import write_shipped
 
 GENERIC = "facegeo-generic.npz"
 
@@ -62,7 +64,7 @@ def is_default(monkeypatch: pytest.MonkeyPatch, task: str, name: str) -> None:
 def network_bytes() -> bytes:
     """A small SynergyNet of the generic face model, exported."""
     pytest.importorskip("torch")
-    from synergy_networks import exported, small_network
+    from helpers.synergy_networks import exported, small_network
 
     return exported(small_network())
 
@@ -70,15 +72,15 @@ def network_bytes() -> bytes:
 @pytest.fixture
 def tiny(assets: Path, network_bytes: bytes) -> Card:
     card = tiny_card(missing={"weights": "they are in the repository"})
-    return shipped.write_shipped(card, network_bytes, {"morphable": GENERIC})
+    return write_shipped(card, network_bytes, {"morphable": GENERIC})
 
 
 @pytest.mark.parametrize("name", ["tiny", "default"])
 def test_a_shipped_network_gives_landmarks_and_its_own_mesh(
     tiny, detector, name, monkeypatch, sample_photo
 ):
-    from facegeo.dense import dense_faces
     from facegeo.morphable import MorphableModel
+    from facegeo.surface.dense import dense_faces
 
     is_default(monkeypatch, "landmarks", "tiny")
     predictor = FaceGeometry(name, backend="onnxruntime")
@@ -117,14 +119,14 @@ def test_an_8_bit_network_in_the_package_is_what_auto_takes(
     """The wheel brings the fast path: no export, no cache, no choice."""
     pytest.importorskip("onnx")
     from facegeo import backends
-    from facegeo.precision import to_int8
-    from facegeo.publishing import sample_crops
+    from facegeo.export.precision import to_int8
+    from facegeo.export.publishing import sample_crops
 
     crops = sample_crops(8)
     small = to_int8(network_bytes, crops)
     assert len(small) < 0.45 * len(network_bytes)
     shared = {"morphable": GENERIC}
-    shipped.write_shipped(tiny_card(), network_bytes, shared, {"network-int8": small})
+    write_shipped(tiny_card(), network_bytes, shared, {"network-int8": small})
     assert (assets / "tiny-int8.onnx").read_bytes() == small and list_models("landmarks") == [
         "tiny"
     ]
@@ -155,7 +157,7 @@ def test_a_precision_is_added_to_a_shipped_model_and_forgotten_with_it(
     assert caplog.text == ""
 
     newer = network_bytes + b"\x72\x00"  # an empty metadata entry: the same network, other bytes
-    shipped.write_shipped(tiny_card(), newer, {"morphable": GENERIC})
+    write_shipped(tiny_card(), newer, {"morphable": GENERIC})
     assert "network-fp16" not in find("tiny").card.files
     assert "facegeo export tiny --install" in caplog.text
 
@@ -186,16 +188,16 @@ def test_pytorch_says_that_the_wheel_has_no_weights(tiny):
 
 def test_a_network_that_would_swell_the_wheel_is_refused(assets):
     with pytest.raises(InvalidInputError, match="4000001 bytes"):
-        shipped.write_shipped(tiny_card("detector", "detection"), bytes(4_000_001))
+        write_shipped(tiny_card("detector", "detection"), bytes(4_000_001))
     others = {"network-int8": bytes(6_600_001)}
     with pytest.raises(InvalidInputError, match="network-int8 has 6600001 bytes, at most 6600000"):
-        shipped.write_shipped(tiny_card(), b"onnx", others=others)
+        write_shipped(tiny_card(), b"onnx", others=others)
     assert list_models() == [] and len(list(assets.iterdir())) == 1
 
 
 def test_a_shipped_detector_is_opened(assets, monkeypatch, sample_photo, random_detector):
     _, onnx = random_detector
-    shipped.write_shipped(tiny_card("detector", "detection", architecture="one-stage"), onnx)
+    write_shipped(tiny_card("detector", "detection", architecture="one-stage"), onnx)
     is_default(monkeypatch, "detection", "detector")
     for name in ("detector", "default", "auto"):
         assert open_detector(name).name == "detector"
@@ -203,7 +205,7 @@ def test_a_shipped_detector_is_opened(assets, monkeypatch, sample_photo, random_
 
 
 def test_a_detector_of_an_unknown_kind_is_refused(assets):
-    shipped.write_shipped(tiny_card("detector", "detection", architecture="crystal-ball"), b"onnx")
+    write_shipped(tiny_card("detector", "detection", architecture="crystal-ball"), b"onnx")
     with pytest.raises(InvalidInputError, match="crystal-ball"):
         open_detector("detector")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from facegeo.errors import InvalidInputError
 from facegeo.networks.one_stage import STRIDES
-from facegeo.training.config import OptimiserConfig
-from facegeo.training.settings import build_settings, plain_settings
+from facegeo.training.core.optimiser import OptimiserConfig
+from facegeo.training.core.settings import build_settings, plain_settings
 
 
 @dataclass(frozen=True)

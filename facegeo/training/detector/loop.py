@@ -14,9 +14,12 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from facegeo.networks.one_stage import OneStageDetector, cells
-from facegeo.networks.one_stage_file import read_detector
-from facegeo.training import checkpoint
-from facegeo.training.checkpoint import Checkpoint, Ema, Progress
+from facegeo.networks.one_stage_weights import read_detector
+from facegeo.training.core import checkpoint
+from facegeo.training.core.checkpoint import Checkpoint, Ema, Progress
+from facegeo.training.core.optimiser import build_optimiser, rate_factor
+from facegeo.training.core.process import Process, device_of
+from facegeo.training.core.run_folder import RunFolder
 from facegeo.training.detector.batches import Batch, Scenes
 from facegeo.training.detector.config import DetectorConfig
 from facegeo.training.detector.matching import assign, detection_loss
@@ -24,9 +27,6 @@ from facegeo.training.detector.mining import mine
 from facegeo.training.detector.prepare import prepare
 from facegeo.training.detector.scenes import Composer, HardNegatives
 from facegeo.training.detector.sources import Backgrounds, Faces
-from facegeo.training.process import Process, device_of
-from facegeo.training.run_folder import RunFolder
-from facegeo.training.step import build_optimiser, rate_factor
 
 _log = logging.getLogger(__name__)
 

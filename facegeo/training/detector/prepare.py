@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from facegeo.base.files import replacing
 from facegeo.detect import DetectorOptions, open_detector
 from facegeo.errors import CorruptFileError
 from facegeo.evaluation.aflw import AflwCrops
-from facegeo.files import replacing
-from facegeo.pictures import decoded
+from facegeo.images.collections import decoded
 from facegeo.training.detector.config import DetectorData
 from facegeo.training.detector.sources import (
     Backgrounds,

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import torch
 
-from facegeo.crop import CROP_SIZE
 from facegeo.errors import CorruptFileError
+from facegeo.geometry.crop import CROP_SIZE
 from facegeo.training.detector.lettering import draw_lettering
 from facegeo.training.detector.sources import Backgrounds, Faces
 

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from facegeo.crop import CROP_SIZE
 from facegeo.detect.base import Detector
 from facegeo.evaluation.aflw import AflwCrops
-from facegeo.negatives import training_backgrounds
-from facegeo.pictures import decoded
+from facegeo.geometry.crop import CROP_SIZE
+from facegeo.images.collections import decoded
+from facegeo.synthetic.negatives import training_backgrounds
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""PyTorch, on CPU and CUDA. Needs the extra ``[torch]``."""

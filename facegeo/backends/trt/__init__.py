@@ -1,0 +1,1 @@
+"""TensorRT: engines built, cached, inspected and run. Needs the extra ``[gpu]``."""

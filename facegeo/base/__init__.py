@@ -1,0 +1,1 @@
+"""Arrays, files, devices, versions, caches: nothing here knows of faces."""

@@ -1,0 +1,133 @@
+"""Pictures of a data set: encoded files in a folder or in a tar archive, decoded when asked for."""
+
+from __future__ import annotations
+
+import logging
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.images.decode import PHOTO_SUFFIXES, decode_photo
+
+_log = logging.getLogger(__name__)
+
+#: Bad samples that are named one by one; the rest are only counted.
+_NAMED = 20
+
+
+class Pictures(Protocol):
+    """A numbered collection of encoded pictures."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What messages call them."""
+
+    def read(self, index: int) -> bytes:
+        """The encoded bytes. Raises UnreadableFileError, CorruptFileError."""
+
+
+class FolderPictures:
+    """Files below a folder."""
+
+    def __init__(self, folder: str | Path, names: Sequence[str]) -> None:
+        self.folder = Path(folder)
+        self.names = list(names)
+
+    @classmethod
+    def scan(cls, folder: str | Path) -> FolderPictures:
+        """All pictures below a folder, in the order of their names."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UnreadableFileError(f"{folder}: no such folder")
+        found = (p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
+        return cls(folder, sorted(p.relative_to(folder).as_posix() for p in found))
+
+    def read(self, index: int) -> bytes:
+        path = self.folder / self.names[index]
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+class TarPictures:
+    """Members of an uncompressed tar archive, read by position without unpacking it.
+
+    Only positions are kept, so copies in worker processes cost nothing.
+    """
+
+    def __init__(self, path: str | Path, names: Sequence[str] | None = None) -> None:
+        self.path = Path(path)
+        self._at = _positions(self.path)
+        self.names = list(self._at if names is None else names)
+
+    def read(self, index: int) -> bytes:
+        name = self.names[index]
+        if name not in self._at:
+            raise UnreadableFileError(f"{self.path}: holds no {name}")
+        start, size = self._at[name]
+        try:
+            with self.path.open("rb") as file:
+                file.seek(start)
+                return file.read(size)
+        except OSError as error:
+            raise UnreadableFileError(f"{self.path}: cannot be read ({error.strerror})") from error
+
+
+class Chosen:
+    """Some of a collection of pictures."""
+
+    def __init__(self, pictures: Pictures, indices: Iterable[int]) -> None:
+        self._pictures = pictures
+        self._indices = list(indices)
+        self.names = [pictures.names[index] for index in self._indices]
+
+    def read(self, index: int) -> bytes:
+        return self._pictures.read(self._indices[index])
+
+
+def open_pictures(path: str | Path, names: Sequence[str] | None = None) -> Pictures:
+    """Pictures of a tar archive or of a folder."""
+    path = Path(path)
+    if path.suffix == ".tar":
+        return TarPictures(path, names)
+    return FolderPictures.scan(path) if names is None else FolderPictures(path, names)
+
+
+def decoded(pictures: Pictures, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+    """The pictures at these numbers."""
+    for index in indices:
+        yield decode_photo(pictures.read(int(index)), pictures.names[int(index)])
+
+
+class Skipped:
+    """Names bad samples as they come, and counts them."""
+
+    def __init__(self, what: str) -> None:
+        self.count = 0
+        self._what = what
+
+    def add(self, error: Exception) -> None:
+        """Leave one out."""
+        self.count += 1
+        if self.count <= _NAMED:
+            _log.warning("%s: left out: %s", self._what, error)
+
+    def report(self, kept: int) -> None:
+        """Say at the end how many there were."""
+        if self.count:
+            _log.warning("%s: %d samples left out, %d kept", self._what, self.count, kept)
+
+
+def _positions(path: Path) -> dict[str, tuple[int, int]]:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            return {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error})") from error
+    except tarfile.TarError as error:
+        raise CorruptFileError(f"{path}: not an uncompressed tar archive ({error})") from error

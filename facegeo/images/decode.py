@@ -1,0 +1,198 @@
+"""Whatever a caller calls a photo -> ``(H, W, 3)`` uint8 BGR, upright."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from facegeo.base.arrays import describe
+from facegeo.errors import InvalidImageError, UnreadableFileError
+
+Color = Literal["bgr", "rgb"]
+
+#: Endings that a folder is searched for.
+PHOTO_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".avif"}
+)
+
+#: Below this no face can be told from noise, and detectors' strides leave nothing.
+SMALLEST_SIDE = 16
+
+
+def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
+    """A photo as the pipeline wants it.
+
+    Parameters
+    ----------
+    source : path, PIL image, or array
+        Arrays are uint8: ``(H, W)`` grey, ``(H, W, 1)`` grey, ``(H, W, 3)``, ``(H, W, 4)`` with
+        alpha, which is dropped. A path's EXIF orientation is honoured, as is a PIL image's.
+    color : {"bgr", "rgb"}
+        Channel order of *arrays*; files and PIL images know their own.
+
+    Returns
+    -------
+    photo : (H, W, 3) uint8
+        BGR, C-contiguous. The caller's own array where it already is that.
+
+    Raises
+    ------
+    InvalidImageError
+        If it is no photo: wrong type, dtype, rank, NaN, damaged file, a side under 16 pixels.
+    UnreadableFileError
+        If the file is missing or may not be read.
+    """
+    if color not in ("bgr", "rgb"):
+        raise InvalidImageError(f"color: expected 'bgr' or 'rgb', got {color!r}")
+    if isinstance(source, str | os.PathLike):
+        return _large_enough(read_photo(source), os.fspath(source))
+    if isinstance(source, np.ndarray):
+        return _large_enough(_from_array(source, color), "photo")
+    if _is_pil(source):
+        return _large_enough(_from_pil(source), "photo")
+    raise InvalidImageError(
+        f"photo: expected a path, a uint8 array or a PIL image, got {describe(source)}"
+    )
+
+
+def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
+    """Decode an image file to upright BGR; errors as in :func:`load_photo`."""
+    path = Path(path)
+    try:
+        data = np.fromfile(path, np.uint8)  # unlike cv2.imread, this takes any file name
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+    return decode_photo(data, str(path))
+
+
+def decode_photo(data: np.ndarray | bytes, name: str = "photo") -> np.ndarray:
+    """The bytes of an image file, or ``(N,)`` uint8, to upright BGR; ``name`` is for messages.
+
+    Raises
+    ------
+    InvalidImageError
+        If they are no image, or a damaged one.
+    """
+    data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
+    photo = _decode(data)
+    if photo is None:
+        raise InvalidImageError(f"{name}: not an image that can be decoded, or damaged")
+    if _is_cut_jpeg(data):
+        raise InvalidImageError(f"{name}: the JPEG file is cut short; copy or download it again")
+    return photo
+
+
+def check_photo(photo: Any) -> np.ndarray:
+    """A photo as it is, or the error that it is none."""
+    if (
+        not isinstance(photo, np.ndarray)
+        or photo.dtype != np.uint8
+        or photo.ndim != 3
+        or photo.shape[2] != 3
+        or 0 in photo.shape
+    ):
+        raise InvalidImageError(f"photo: expected a (H, W, 3) uint8 array, got {describe(photo)}")
+    return photo
+
+
+def encode_photo(photo: np.ndarray, suffix: str) -> bytes:
+    """A BGR photo as the bytes of an image file; the suffix names the format, as ``.jpg``."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix.lower() in (".jpg", ".jpeg") else []
+    done, data = cv2.imencode(suffix, photo, options)
+    if not done:
+        raise InvalidImageError(f"a photo {photo.shape} could not be encoded as {suffix}")
+    return data.tobytes()
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """Image files under a folder, by ending, in the order of their names; hidden ones are left."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def _decode(data: np.ndarray) -> np.ndarray | None:
+    if data.size == 0:
+        return None
+    try:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)  # applies the EXIF orientation
+    except cv2.error:  # beyond the decoder's pixel limit, for instance
+        return None
+
+
+def _is_cut_jpeg(data: np.ndarray) -> bool:
+    """Whether a JPEG file lacks its end marker; decoders fill the rest with grey and go on.
+
+    The search starts behind the header's segments, whose thumbnail has an end marker of its own.
+    """
+    stream = data.tobytes()
+    if not stream.startswith(b"\xff\xd8"):
+        return False
+    position = 2
+    while position + 4 <= len(stream) and stream[position] == 0xFF:
+        marker = stream[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        if marker == 0xDA:  # start of scan: compressed data follow
+            break
+        position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+    return stream.find(b"\xff\xd9", position) < 0
+
+
+def _from_array(array: np.ndarray, color: Color) -> np.ndarray:
+    wish = "photo: expected a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+    if array.dtype != np.uint8:
+        hint = ""
+        if array.dtype.kind == "f":
+            bad = " and holds NaN" if np.isnan(array).any() else ""
+            hint = f"{bad}; convert with (x * 255).round().astype(np.uint8) if it is in 0..1"
+        raise InvalidImageError(f"{wish}, got {describe(array)}{hint}")
+    if array.size == 0 or array.ndim not in (2, 3):
+        raise InvalidImageError(f"{wish}, got {describe(array)}")
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if channels not in (1, 3, 4):
+        raise InvalidImageError(f"{wish}, got {describe(array)}")
+    if channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_GRAY2BGR)
+    if channels == 4:
+        code = cv2.COLOR_BGRA2BGR if color == "bgr" else cv2.COLOR_RGBA2BGR
+        return cv2.cvtColor(np.ascontiguousarray(array), code)
+    if color == "rgb":
+        return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_RGB2BGR)
+    return np.ascontiguousarray(array)
+
+
+def _is_pil(source: Any) -> bool:
+    # Nobody can hold a PIL image without having imported PIL, so it need not be imported here.
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(source, pil.Image)
+
+
+def _from_pil(image: Any) -> np.ndarray:
+    from PIL import ImageOps
+
+    try:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:  # lazily decoded files fail only here
+        raise InvalidImageError(f"photo: the PIL image cannot be decoded ({error})") from error
+    return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
+
+
+def _large_enough(photo: np.ndarray, name: str) -> np.ndarray:
+    height, width = photo.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise InvalidImageError(
+            f"{name}: expected a photo of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, "
+            f"got {width}x{height}"
+        )
+    return photo

@@ -1,0 +1,1 @@
+"""Releases of other projects, downloaded and converted. Converting needs the extra ``[torch]``."""

@@ -1,0 +1,178 @@
+"""The ``.npz`` file of a morphable model: arrays only, never pickled, with a format version.
+
+Keys: ``format``, ``format_version``, ``name``, ``unit_mm``, ``mean``, ``shape_basis``,
+``expression_basis``, ``triangles``, ``landmark_rows``; optional ``uv``, ``uv_triangles``,
+``shape_names``, ``expression_names``, ``shape_std``, ``expression_std``, ``region/<name>`` and
+``mirror/<field>``. A basis is stored as float32, as float16, or as int16 fixed point with one
+float32 scale a mode in ``<basis>_scale``: offset = stored * scale / 32767.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facegeo.base.arrays import array_of
+from facegeo.base.files import replacing
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.morphable.basis import Mirror
+
+FORMAT = "facegeo-morphable-model"
+FORMAT_VERSION = 1
+STORAGES = ("float32", "float16", "int16")
+
+_INT16_RANGE = 32767
+_REQUIRED = ("mean", "triangles", "landmark_rows")
+_OPTIONAL = ("uv", "uv_triangles", "shape_std", "expression_std")
+_NAMES = ("shape_names", "expression_names")
+_BASES = ("shape_basis", "expression_basis")
+_MIRROR = tuple(field.name for field in dataclasses.fields(Mirror))
+
+
+def write_fields(path: str | os.PathLike[str], model: Mapping[str, Any], storage: str) -> None:
+    """Write a model's fields; the file appears whole or not at all.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``storage`` is not one of :data:`STORAGES`.
+    OutputError
+        If the place is not writable; a file that was there before is unchanged.
+    """
+    if storage not in STORAGES:
+        raise InvalidInputError(f"storage: expected one of {STORAGES}, got {storage!r}")
+    arrays: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": model["name"],
+        "unit_mm": np.float64(model["unit_mm"]),
+    }
+    arrays |= {key: model[key] for key in _REQUIRED}
+    for key in _BASES:
+        arrays |= encoded_basis(key, model[key], storage)
+    arrays |= {key: model[key] for key in _OPTIONAL if model[key] is not None}
+    arrays |= {key: np.array(model[key]) for key in _NAMES if model[key]}
+    arrays |= {f"region/{name}": mask for name, mask in model["regions"].items()}
+    if model["mirror"] is not None:
+        arrays |= {f"mirror/{key}": getattr(model["mirror"], key) for key in _MIRROR}
+    with replacing(Path(path)) as scratch, scratch.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a model's fields, decoded but not yet checked against each other.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the file does not exist or may not be read.
+    CorruptFileError
+        If it is no model file, of another version, or an array is missing or damaged; the message
+        names file and key.
+    """
+    path = Path(path)
+    arrays = _read_arrays(path)
+    _check_format(path, arrays)
+    for key in ("name", "unit_mm", *_REQUIRED, *_BASES):
+        if key not in arrays:
+            raise CorruptFileError(f"{path}: key '{key}' is missing")
+    try:
+        fields: dict[str, Any] = {
+            "name": str(arrays["name"]),
+            "unit_mm": arrays["unit_mm"],
+            "regions": _with_prefix(arrays, "region/"),
+            "mirror": _read_mirror(arrays),
+        }
+        fields |= {key: arrays[key] for key in _REQUIRED}
+        fields |= {key: _decoded_basis(key, arrays) for key in _BASES}
+        fields |= {key: arrays.get(key) for key in _OPTIONAL}
+        fields |= {key: _read_names(key, arrays) for key in _NAMES}
+    except InvalidInputError as error:
+        raise CorruptFileError(f"{path}: {error}") from error
+    return fields
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    key = ""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise CorruptFileError(f"{path}: expected a .npz archive, got a single array")
+            arrays = {}
+            for key in archive.files:
+                arrays[key] = archive[key]
+            return arrays
+    except OSError as error:
+        raise UnreadableFileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        place = f"key '{key}' is damaged" if key else "not a .npz archive of arrays"
+        raise CorruptFileError(f"{path}: {place} ({error})") from error
+
+
+def _check_format(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    found = str(arrays.get("format", ""))
+    if found != FORMAT:
+        raise CorruptFileError(f"{path}: key 'format': expected {FORMAT!r}, got {found!r}")
+    version = arrays.get("format_version")
+    if version is None or version.shape != () or version.dtype.kind not in "iu":
+        raise CorruptFileError(f"{path}: key 'format_version' is missing or not a whole number")
+    if int(version) != FORMAT_VERSION:
+        raise CorruptFileError(
+            f"{path}: key 'format_version': this facegeo reads {FORMAT_VERSION}, the file has "
+            f"{int(version)}; update facegeo or make the file again"
+        )
+
+
+def encoded_basis(key: str, basis: np.ndarray, storage: str) -> dict[str, np.ndarray]:
+    """The arrays that a basis becomes in the file, by key."""
+    if storage != "int16":
+        return {key: basis.astype(storage)}
+    scale = np.abs(basis).max(axis=(1, 2), initial=0).astype(np.float32)
+    safe = np.where(scale > 0, scale, 1)[:, None, None]
+    fixed = np.rint(basis.astype(np.float64) / safe * _INT16_RANGE).astype(np.int16)
+    return {key: fixed, f"{key}_scale": scale}
+
+
+def _decoded_basis(key: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    basis = arrays[key]
+    scale_key = f"{key}_scale"
+    if basis.dtype == np.int16:
+        if scale_key not in arrays:
+            raise InvalidInputError(f"{scale_key}: needed for a basis stored as int16")
+        basis = array_of(key, basis, ("N", "V", 3))
+        scale = array_of(scale_key, arrays[scale_key], (len(basis),))
+        basis *= (scale / _INT16_RANGE)[:, None, None]
+        return basis
+    if basis.dtype not in (np.float16, np.float32):
+        raise InvalidInputError(f"{key}: expected float32, float16 or int16, got {basis.dtype}")
+    return basis
+
+
+def _read_names(key: str, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    if key not in arrays:
+        return ()
+    names = arrays[key]
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise InvalidInputError(f"{key}: expected a list of texts, got dtype {names.dtype}")
+    return tuple(names.tolist())
+
+
+def _read_mirror(arrays: dict[str, np.ndarray]) -> Mirror | None:
+    found = _with_prefix(arrays, "mirror/")
+    if not found:
+        return None
+    for key in _MIRROR:
+        if key not in found:
+            raise InvalidInputError(f"key 'mirror/{key}' is missing")
+    return Mirror(**{key: found[key] for key in _MIRROR})
+
+
+def _with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}

@@ -1,0 +1,71 @@
+"""Parts of a morphable model: its landmark rows with their bases, and how it mirrors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facegeo.base.arrays import array_of
+from facegeo.errors import InvalidInputError
+from facegeo.morphable.validation import frozen, permutation
+
+
+@dataclass(frozen=True, eq=False)
+class Mirror:
+    """How a model's coefficients and vertices change when x is reflected.
+
+    The face with coefficients (a, e), its x negated and its vertices reordered by ``vertices``, is
+    the face with ``shape_sign * a[shape_index]`` and ``expression_sign * e[expression_index]``.
+
+    Attributes
+    ----------
+    vertices : (V,) int64
+        ``reflected[i] = points[vertices[i]]`` restores the vertex order; an involution.
+    shape_index : (Ns,) int64
+    shape_sign : (Ns,) float32, each +1 or -1
+    expression_index : (Ne,) int64
+    expression_sign : (Ne,) float32, each +1 or -1
+    """
+
+    vertices: np.ndarray
+    shape_index: np.ndarray
+    shape_sign: np.ndarray
+    expression_index: np.ndarray
+    expression_sign: np.ndarray
+
+    def checked(self, num_vertices: int, num_shape: int, num_expression: int) -> Mirror:
+        """This mirror in canonical dtypes, or :class:`InvalidInputError`."""
+        sizes = {"shape": num_shape, "expression": num_expression}
+        fields = {"vertices": permutation("mirror/vertices", self.vertices, num_vertices)}
+        for kind, size in sizes.items():
+            index, sign = f"{kind}_index", f"{kind}_sign"
+            fields[index] = permutation(f"mirror/{index}", getattr(self, index), size)
+            fields[sign] = frozen(array_of(f"mirror/{sign}", getattr(self, sign), (size,)))
+            if not np.isin(fields[sign], (-1, 1)).all():
+                raise InvalidInputError(f"mirror/{sign}: expected +1 or -1")
+        return Mirror(**fields)
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkBasis:
+    """A morphable model cut to its 68 landmarks, in landmark order.
+
+    Attributes
+    ----------
+    mean : (68, 3) float32, model units
+    shape_basis : (Ns, 68, 3) float32
+    expression_basis : (Ne, 68, 3) float32
+    shape_std : (Ns,) float32
+        Standard deviation of each coefficient in the population.
+    expression_std : (Ne,) float32
+    unit_mm : float
+        Millimetres in one model unit.
+    """
+
+    mean: np.ndarray
+    shape_basis: np.ndarray
+    expression_basis: np.ndarray
+    shape_std: np.ndarray
+    expression_std: np.ndarray
+    unit_mm: float

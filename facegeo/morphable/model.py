@@ -1,0 +1,361 @@
+"""3D morphable models: coefficients to vertices, and the 68 landmarks as rows of the vertices.
+
+A vertex is ``mean + sum_s shape[s] shape_basis[s] + sum_e expression[e] expression_basis[e]`` in
+the model frame of :mod:`facegeo.conventions`; a pose is a 3x4 affine map from there to another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.resources
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facegeo.base.arrays import array_of
+from facegeo.conventions import NUM_LANDMARKS
+from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.morphable.archive import read_fields, write_fields
+from facegeo.morphable.basis import LandmarkBasis, Mirror
+from facegeo.morphable.validation import checked_fields, frozen
+
+if TYPE_CHECKING:
+    from facegeo.geometry.camera import MetricPose
+    from facegeo.morphable.fitting import FitResult, SharedShapeFit
+    from facegeo.ops.mesh import MeshKernel
+
+_IDENTITY = np.eye(3, 4, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class MorphableModel:
+    """A linear face model; every array is checked and read-only.
+
+    Attributes
+    ----------
+    name : str
+    unit_mm : float
+        Millimetres in one model unit.
+    mean : (V, 3) float32
+        The mean face in the model frame (right-handed, x right in the picture, y up, z to the
+        viewer).
+    shape_basis : (Ns, V, 3) float32
+    expression_basis : (Ne, V, 3) float32
+        Offsets of every vertex for a coefficient of one.
+    triangles : (F, 3) int32
+        Vertex rows, counter-clockwise seen from outside.
+    landmark_rows : (68,) int64
+    uv : (U, 2) float32 or None
+        Texture coordinates in [0, 1], v up.
+    uv_triangles : (F, 3) int32 or None
+        Row of ``uv`` of every triangle corner; ``triangles`` itself when ``U == V``.
+    expression_names, shape_names : tuple of str
+        One a mode, or empty.
+    regions : mapping of str to (V,) bool
+    mirror : Mirror or None
+    shape_std, expression_std : (Ns,), (Ne,) float32 or None
+        Standard deviation of each coefficient; None where the bases are scaled such that it is 1.
+        Fitting needs it, vertices do not.
+
+    Raises
+    ------
+    InvalidInputError
+        If a shape, dtype or index does not fit, or a number is not finite; it names the field.
+    """
+
+    name: str
+    unit_mm: float
+    mean: np.ndarray
+    shape_basis: np.ndarray
+    expression_basis: np.ndarray
+    triangles: np.ndarray
+    landmark_rows: np.ndarray
+    uv: np.ndarray | None = None
+    uv_triangles: np.ndarray | None = None
+    expression_names: tuple[str, ...] = ()
+    shape_names: tuple[str, ...] = ()
+    regions: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    mirror: Mirror | None = None
+    shape_std: np.ndarray | None = None
+    expression_std: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for field, value in checked_fields(vars(self)).items():
+            object.__setattr__(self, field, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, for copies sent to other processes; each builds its own kernel."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __repr__(self) -> str:
+        return (
+            f"MorphableModel({self.name!r}, {self.num_vertices} vertices, "
+            f"{len(self.triangles)} triangles, {self.num_shape} shape + "
+            f"{self.num_expression} expression modes, unit {self.unit_mm:g} mm)"
+        )
+
+    @property
+    def num_vertices(self) -> int:
+        return len(self.mean)
+
+    @property
+    def num_shape(self) -> int:
+        return len(self.shape_basis)
+
+    @property
+    def num_expression(self) -> int:
+        return len(self.expression_basis)
+
+    def vertices(
+        self,
+        shape: np.ndarray,
+        expression: np.ndarray,
+        pose: np.ndarray | None = None,
+        *,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Meshes of N faces, by :class:`facegeo.ops.mesh.MeshKernel`.
+
+        Parameters
+        ----------
+        shape : (N, Ns) float32
+        expression : (N, Ne) float32
+        pose : (N, 3, 4) float32, optional
+            Linear part and translation that take model units to the wanted frame; without it the
+            vertices stay in the model frame.
+        out : (N, V, 3) float32, optional
+            C-contiguous buffer that is filled and returned.
+
+        Returns
+        -------
+        (N, V, 3) float32
+            Its rows ``landmark_rows`` are :meth:`landmarks`, bit for bit, whatever the batch.
+
+        Raises
+        ------
+        InvalidInputError
+            If an array has the wrong shape, dtype or layout, or is not finite.
+        """
+        shape, expression, pose = self._checked_coefficients(shape, expression, pose)
+        placed = np.broadcast_to(_IDENTITY, (len(shape), 3, 4)) if pose is None else pose
+        points = self._kernel(np.concatenate([shape, expression], axis=1), placed, out)
+        # The kernel's storage and order of sums are its own affair; the landmarks have one
+        # definition, so that points and mesh of a face can never disagree.
+        points[:, self.landmark_rows] = self._landmarks(shape, expression, pose)
+        return points
+
+    def landmarks(
+        self,
+        shape: np.ndarray,
+        expression: np.ndarray,
+        pose: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The 68 landmarks of N faces, ``(N, 68, 3)`` float32; arguments as :meth:`vertices`.
+
+        They equal ``vertices(...)[:, landmark_rows]`` bit for bit; the same face gives the same
+        bits in any batch.
+        """
+        return self._landmarks(*self._checked_coefficients(shape, expression, pose))
+
+    @cached_property
+    def landmark_basis(self) -> LandmarkBasis:
+        """Mean and bases at the 68 landmarks."""
+        rows = self.landmark_rows
+        ones = {"shape": self.num_shape, "expression": self.num_expression}
+        std = {
+            kind: np.ones(size, np.float32) if value is None else value
+            for (kind, size), value in zip(
+                ones.items(), (self.shape_std, self.expression_std), strict=True
+            )
+        }
+        return LandmarkBasis(
+            mean=frozen(self.mean[rows]),
+            shape_basis=frozen(self.shape_basis[:, rows]),
+            expression_basis=frozen(self.expression_basis[:, rows]),
+            shape_std=frozen(std["shape"]),
+            expression_std=frozen(std["expression"]),
+            unit_mm=self.unit_mm,
+        )
+
+    def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
+        """The model with its first modes only.
+
+        The mirror is kept where the remaining modes mirror into each other.
+        """
+        for name, wanted, have in (
+            ("num_shape", num_shape, self.num_shape),
+            ("num_expression", num_expression, self.num_expression),
+        ):
+            if not 0 <= wanted <= have:
+                raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
+        return dataclasses.replace(
+            self,
+            shape_basis=self.shape_basis[:num_shape],
+            expression_basis=self.expression_basis[:num_expression],
+            shape_names=self.shape_names[:num_shape],
+            expression_names=self.expression_names[:num_expression],
+            shape_std=None if self.shape_std is None else self.shape_std[:num_shape],
+            expression_std=(
+                None if self.expression_std is None else self.expression_std[:num_expression]
+            ),
+            mirror=_truncated_mirror(self.mirror, num_shape, num_expression),
+        )
+
+    def fit(self, landmarks_3d: np.ndarray, **options: Any) -> FitResult:
+        """Pose, shape and expression of N faces from 68 3D landmarks each.
+
+        See :func:`facegeo.morphable.fitting.fit_landmarks` for the options.
+        """
+        from facegeo.morphable.fitting import fit_landmarks
+
+        return fit_landmarks(self.landmark_basis, landmarks_3d, **options)
+
+    def fit_shared_shape(self, landmarks_3d: np.ndarray, **options: Any) -> SharedShapeFit:
+        """One shape, and pose and expression of every frame, from N frames of one person.
+
+        See :func:`facegeo.morphable.fitting.fit_shared_shape` for the options.
+        """
+        from facegeo.morphable.fitting import fit_shared_shape
+
+        return fit_shared_shape(self.landmark_basis, landmarks_3d, **options)
+
+    def to_metric(self, fit: FitResult, camera_matrix: np.ndarray) -> MetricPose:
+        """Fitted faces in millimetres in the camera's frame.
+
+        Parameters
+        ----------
+        fit : FitResult
+            Of landmarks in photo pixels (``frame="photo"``), by this model.
+        camera_matrix : (3, 3) float
+            Of the photo, pixels. :mod:`facegeo.geometry.camera` says what is assumed.
+
+        Raises
+        ------
+        InvalidInputError
+            If the fit was made in another frame, or the matrix is not a camera's.
+        """
+        from facegeo.geometry.camera import to_metric
+
+        if (np.linalg.det(fit.pose[:, :, :3]) > 0).any():
+            raise InvalidInputError("fit: expected a fit of photo pixels, frame='photo'")
+        return to_metric(
+            fit.scale,
+            fit.rotation,
+            fit.pose[:, :, 3],
+            camera_matrix,
+            unit_mm=self.unit_mm,
+            reference=self.landmarks(fit.shape, fit.expression).mean(axis=1),
+        )
+
+    def save(self, path: str | os.PathLike[str], *, storage: str = "float32") -> None:
+        """Write the ``.npz`` file of :mod:`facegeo.morphable.archive`, whole or not at all.
+
+        Parameters
+        ----------
+        storage : "float32", "float16" or "int16"
+            How the bases are kept. ``int16`` has 1/65534 of each mode's largest offset as its
+            largest error, about a sixteenth of float16's, at half the size of float32.
+
+        Raises
+        ------
+        OutputError
+            If the place is not writable; a file that was there before is unchanged.
+        """
+        write_fields(path, self.__getstate__(), storage)
+
+    @classmethod
+    def generic(cls) -> MorphableModel:
+        """``facegeo-generic``, the model that ships with the package; read once a process."""
+        return _read_generic()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
+        """Read a ``.npz`` file that :meth:`save` wrote.
+
+        Raises
+        ------
+        UnreadableFileError
+            If the file does not exist or may not be read.
+        CorruptFileError
+            If it is no model file, of another version, or an array is missing or wrong; the message
+            names file and key.
+        """
+        try:
+            return cls(**read_fields(path))
+        except InvalidInputError as error:
+            raise CorruptFileError(f"{os.fspath(path)}: {error}") from error
+
+    @cached_property
+    def _landmark_modes(self) -> np.ndarray:
+        """Shape and expression modes at the landmarks, (Ns + Ne, 204)."""
+        basis = self.landmark_basis
+        modes = np.concatenate([basis.shape_basis, basis.expression_basis])
+        return modes.reshape(len(modes), 3 * NUM_LANDMARKS)
+
+    @cached_property
+    def _kernel(self) -> MeshKernel:
+        from facegeo.ops.mesh import MeshKernel
+
+        return MeshKernel(self.mean, np.concatenate([self.shape_basis, self.expression_basis]))
+
+    def _checked_coefficients(
+        self, shape: Any, expression: Any, pose: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        shape = array_of("shape", shape, ("N", self.num_shape))
+        expression = array_of("expression", expression, (len(shape), self.num_expression))
+        if pose is not None:
+            pose = array_of("pose", pose, (len(shape), 3, 4))
+        return shape, expression, pose
+
+    def _landmarks(
+        self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None
+    ) -> np.ndarray:
+        basis = self.landmark_basis
+        coefficients = np.concatenate([shape, expression], axis=1)
+        points = np.tile(basis.mean.reshape(1, -1), (len(shape), 1))
+        scaled = np.empty_like(points)
+        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
+        # many faces there are, as it does in a matrix product.
+        for mode, coefficient in zip(self._landmark_modes, coefficients.T, strict=True):
+            np.multiply(coefficient[:, None], mode, out=scaled)
+            points += scaled
+        points = points.reshape(len(shape), NUM_LANDMARKS, 3)
+        return points if pose is None else _transformed(points, pose)
+
+
+def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """``pose[n, :, :3] @ points[n, v] + pose[n, :, 3]``, added up in the order x, y, z, t."""
+    columns = pose[:, None]  # (N, 1, 3, 4)
+    moved = points[..., 0:1] * columns[..., 0]
+    moved += points[..., 1:2] * columns[..., 1]
+    moved += points[..., 2:3] * columns[..., 2]
+    moved += columns[..., 3]
+    return moved
+
+
+def _truncated_mirror(mirror: Mirror | None, num_shape: int, num_expression: int) -> Mirror | None:
+    if mirror is None:
+        return None
+    shape_index = mirror.shape_index[:num_shape]
+    expression_index = mirror.expression_index[:num_expression]
+    if (shape_index >= num_shape).any() or (expression_index >= num_expression).any():
+        return None
+    return Mirror(
+        vertices=mirror.vertices,
+        shape_index=shape_index,
+        shape_sign=mirror.shape_sign[:num_shape],
+        expression_index=expression_index,
+        expression_sign=mirror.expression_sign[:num_expression],
+    )
+
+
+@functools.cache
+def _read_generic() -> MorphableModel:
+    resource = importlib.resources.files("facegeo") / "assets" / "facegeo-generic.npz"
+    with importlib.resources.as_file(resource) as path:
+        return MorphableModel.load(path)

@@ -1,0 +1,218 @@
+"""Gauss-Newton steps of a morphable model towards 68 landmarks, all faces at once.
+
+What :mod:`.fitting` iterates; everything here is float64, in the camera frame (y up).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facegeo.conventions import NUM_LANDMARKS
+from facegeo.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from facegeo.morphable.basis import LandmarkBasis
+
+_COORDINATES = 3 * NUM_LANDMARKS
+#: Parameters of a pose step: rotation vector, log scale, translation.
+_POSE = 7
+
+
+@dataclass
+class State:
+    """Estimates during the iteration."""
+
+    scale: np.ndarray  # (N,) landmark units per millimetre
+    rotation: np.ndarray  # (N, 3, 3)
+    translation: np.ndarray  # (N, 3)
+    coefficients: np.ndarray  # (N, M), standard deviations
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not change during the iteration: the model in millimetres and standard deviations.
+
+    In these units every linear system is well scaled, whatever the units of the model's file.
+    """
+
+    mean: np.ndarray  # (68, 3)
+    basis: np.ndarray  # (204, M), shape modes first
+    gram: np.ndarray  # (68, M, M): what each landmark adds to basis^T basis
+    std: np.ndarray  # (M,): model coefficients in one standard deviation
+    noise_mm: float
+    unit_mm: float  # millimetres in one unit of the model's file
+    num_shape: int
+
+    def points(self, state: State) -> np.ndarray:
+        """The landmarks in the model frame, (N, 68, 3), millimetres."""
+        offsets = state.coefficients @ self.basis.T
+        return self.mean + offsets.reshape(len(offsets), NUM_LANDMARKS, 3)
+
+
+def landmark_problem(basis: LandmarkBasis, noise_mm: float) -> Problem:
+    """The problem that a model and the landmarks' noise pose."""
+    if not 0 < noise_mm < np.inf:
+        raise InvalidInputError(f"landmark_noise_mm: expected a positive number, got {noise_mm}")
+    std = np.concatenate([basis.shape_std, basis.expression_std]).astype(np.float64)
+    modes = np.concatenate([basis.shape_basis, basis.expression_basis]).astype(np.float64)
+    modes *= (std * basis.unit_mm)[:, None, None]
+    by_point = np.ascontiguousarray(np.moveaxis(modes, 0, 2))
+    return Problem(
+        mean=basis.mean.astype(np.float64) * basis.unit_mm,
+        basis=by_point.reshape(_COORDINATES, len(std)),
+        gram=np.swapaxes(by_point, 1, 2) @ by_point,
+        std=std,
+        noise_mm=float(noise_mm),
+        unit_mm=basis.unit_mm,
+        num_shape=len(basis.shape_std),
+    )
+
+
+def similarity_transform(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The similarity that takes ``source`` nearest to ``target`` (Umeyama 1991), N at once.
+
+    Parameters
+    ----------
+    source : (K, 3) or (N, K, 3) float64
+    target : (N, K, 3) float64
+        In a frame of the same handedness.
+    weights : (N, K) float64
+        Not negative, not all zero.
+
+    Returns
+    -------
+    scale : (N,) float64
+    rotation : (N, 3, 3) float64
+        Determinant +1.
+    translation : (N, 3) float64
+        ``target ~ scale * rotation @ source + translation``.
+    """
+    share = (weights / weights.sum(axis=1, keepdims=True))[..., None]
+    source_mean = (share * source).sum(axis=1)
+    target_mean = (share * target).sum(axis=1)
+    centred = source - source_mean[:, None]
+    covariance = np.swapaxes(share * (target - target_mean[:, None]), 1, 2) @ centred
+    U, singular, Vt = np.linalg.svd(covariance)
+    sign = np.ones_like(singular)
+    sign[:, 2] = np.sign(np.linalg.det(U @ Vt))
+    rotation = (U * sign[:, None]) @ Vt
+    scale = (singular * sign).sum(axis=1) / (share * centred**2).sum(axis=(1, 2))
+    moved = (rotation @ source_mean[..., None])[..., 0]
+    return scale, rotation, target_mean - scale[:, None] * moved
+
+
+def residual_length(problem: Problem, state: State, target: np.ndarray) -> np.ndarray:
+    """Distance of every landmark from the fitted one, (N, 68), in the target's unit."""
+    points = problem.points(state) @ np.swapaxes(state.rotation, 1, 2)
+    placed = state.scale[:, None, None] * points + state.translation[:, None]
+    return np.linalg.norm(target - placed, axis=2)
+
+
+def step_faces(
+    problem: Problem,
+    state: State,
+    target: np.ndarray,
+    weights: np.ndarray,
+    gain: np.ndarray,
+    keep_rotation: bool,
+) -> None:
+    """One Gauss-Newton step of every face; ``gain`` is (s / s0)^2, see :func:`_blocks`."""
+    hessian, gradient = _blocks(problem, state, target, weights, gain)
+    free = slice(3 if keep_rotation else 0, None)
+    step = np.zeros_like(gradient)
+    step[:, free] = np.linalg.solve(hessian[:, free, free], gradient[:, free, None])[..., 0]
+    _advance(state, step)
+
+
+def step_shared(
+    problem: Problem, state: State, target: np.ndarray, weights: np.ndarray, gain: np.ndarray
+) -> None:
+    """One step with one shape: per-frame unknowns eliminated by their Schur complement."""
+    hessian, gradient = _blocks(problem, state, target, weights, gain)
+    first, last = _POSE, _POSE + problem.num_shape
+    own = np.r_[0:first, last : hessian.shape[1]]
+    shared = np.arange(first, last)
+    coupling = hessian[:, own[:, None], shared]
+    # The prior counts once for the one shape, but _blocks has added it in every frame.
+    surplus = problem.noise_mm**2 * ((1 / gain).sum() - (1 / gain).mean())
+    right = np.concatenate([coupling, gradient[:, own, None]], axis=2)
+    solved = np.linalg.solve(hessian[:, own[:, None], own], right)
+    reduced = hessian[:, shared[:, None], shared] - np.swapaxes(coupling, 1, 2) @ solved[..., :-1]
+    reduced = reduced.sum(axis=0) - surplus * np.eye(problem.num_shape)
+    pull = gradient[:, shared] - (np.swapaxes(coupling, 1, 2) @ solved[..., -1:])[..., 0]
+    pull = pull.sum(axis=0) + surplus * state.coefficients[0, : problem.num_shape]
+    step = np.zeros_like(gradient)
+    step[:, shared] = np.linalg.solve(reduced, pull)
+    step[:, own] = solved[..., -1] - (solved[..., :-1] @ step[:, shared, None])[..., 0]
+    _advance(state, step)
+
+
+def _blocks(
+    problem: Problem, state: State, target: np.ndarray, weights: np.ndarray, gain: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal equations (N, 7 + M, 7 + M) and right sides (N, 7 + M) of one Gauss-Newton step.
+
+    The residual is turned into the model frame and divided by the scale,
+    r = R^T (y - t) / s - (m + B c), so that the basis needs no turning: with
+    R <- R exp(w), s <- s exp(d), t <- t + s R u the model moves by w x p + d p + u + B dc, where
+    p = m + B c. Dividing by s instead of the fixed s0 changes the noise by (s / s0)^2 = ``gain``.
+    """
+    points = problem.points(state)  # (N, 68, 3)
+    moved = (target - state.translation[:, None]) @ state.rotation  # rows: R^T (y - t)
+    residual = moved / state.scale[:, None, None] - points
+    pose = _pose_jacobian(points)  # (N, 68, 3, 7)
+    faces, modes = len(target), len(problem.std)
+    weighted = (weights[..., None, None] * pose).reshape(faces, _COORDINATES, _POSE)
+    turned = np.swapaxes(weighted, 1, 2)  # (N, 7, 204)
+    precision = (problem.noise_mm**2 / gain)[:, None]
+
+    hessian = np.empty((faces, _POSE + modes, _POSE + modes))
+    hessian[:, :_POSE, :_POSE] = turned @ pose.reshape(faces, _COORDINATES, _POSE)
+    hessian[:, :_POSE, _POSE:] = turned @ problem.basis
+    hessian[:, _POSE:, :_POSE] = np.swapaxes(hessian[:, :_POSE, _POSE:], 1, 2)
+    gram = weights @ problem.gram.reshape(NUM_LANDMARKS, modes * modes)
+    hessian[:, _POSE:, _POSE:] = gram.reshape(faces, modes, modes)
+    diagonal = np.arange(_POSE, _POSE + modes)
+    hessian[:, diagonal, diagonal] += precision
+
+    gradient = np.empty((faces, _POSE + modes))
+    gradient[:, :_POSE] = (turned @ residual.reshape(faces, _COORDINATES, 1))[..., 0]
+    pulled = (weights[..., None] * residual).reshape(faces, _COORDINATES)
+    gradient[:, _POSE:] = pulled @ problem.basis - precision * state.coefficients
+    return hessian, gradient
+
+
+def _pose_jacobian(points: np.ndarray) -> np.ndarray:
+    """Derivative of w x p + d p + u by (w, d, u): (N, K, 3) -> (N, K, 3, 7)."""
+    jacobian = np.zeros((*points.shape, _POSE))
+    x, y, z = np.moveaxis(points, -1, 0)
+    jacobian[..., 1, 0], jacobian[..., 2, 0] = -z, y
+    jacobian[..., 0, 1], jacobian[..., 2, 1] = z, -x
+    jacobian[..., 0, 2], jacobian[..., 1, 2] = -y, x
+    jacobian[..., 3] = points
+    jacobian[..., [0, 1, 2], [4, 5, 6]] = 1
+    return jacobian
+
+
+def _advance(state: State, step: np.ndarray) -> None:
+    moved = (state.rotation @ step[:, 4:7, None])[..., 0]
+    state.translation = state.translation + state.scale[:, None] * moved
+    state.rotation = state.rotation @ _rotation_from_vector(step[:, :3])
+    # Bounded, so that a wild first step cannot send a face to nothing or to infinity.
+    state.scale = state.scale * np.exp(np.clip(step[:, 3], -0.5, 0.5))
+    state.coefficients = state.coefficients + step[:, _POSE:]
+
+
+def _rotation_from_vector(vector: np.ndarray) -> np.ndarray:
+    """Rodrigues' formula: rotation vectors (N, 3), radians, to (N, 3, 3)."""
+    angle = np.linalg.norm(vector, axis=1)[:, None, None]
+    x, y, z = vector.T
+    zero = np.zeros_like(x)
+    K = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+    # sin(a)/a and (1 - cos a)/a^2 = sinc^2(a/2)/2, exact at a = 0.
+    return np.eye(3) + np.sinc(angle / np.pi) * K + np.sinc(angle / (2 * np.pi)) ** 2 / 2 * (K @ K)

@@ -1,0 +1,303 @@
+"""Annotators: each draws one thing about faces onto a photo, anti-aliased and sub-pixel.
+
+:data:`ANNOTATORS` has them by name, :data:`PICTURES` what is a picture of its own. Line widths
+follow the size of the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from facegeo.conventions import CLOSED_REGIONS, LANDMARK_REGIONS
+from facegeo.errors import InvalidInputError
+from facegeo.geometry.axes import flip_y
+from facegeo.morphable import MorphableModel
+from facegeo.render.overlay import draw_mesh, draw_wireframe
+from facegeo.render.products import depth_image, pncc_image
+from facegeo.render.zbuffer import Raster
+from facegeo.results import Face, Pose
+
+#: Fractional bits of OpenCV's drawing coordinates.
+_SHIFT = 4
+
+#: BGR colour of each landmark region.
+_REGION_COLOURS = {
+    "jaw": (255, 200, 90),
+    "right_eyebrow": (120, 220, 120),
+    "left_eyebrow": (120, 220, 120),
+    "nose_bridge": (90, 200, 255),
+    "nose_base": (90, 200, 255),
+    "right_eye": (255, 255, 120),
+    "left_eye": (255, 255, 120),
+    "outer_lips": (150, 130, 255),
+    "inner_lips": (190, 180, 255),
+}
+_WHITE = (255, 255, 255)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+#: BGR, for neighbouring numbers as different as can be.
+_ID_COLOURS = ((120, 230, 255), (255, 200, 90), (140, 255, 140), (200, 140, 255), (110, 150, 255))
+_BOX_FRONT = (90, 220, 255)
+_BOX_BACK = (200, 160, 60)
+
+#: Half the head's width, height and depth, in units of half the landmarks' extent.
+_HEAD = np.array([1.0, 1.25, 1.0])
+
+
+class Surfaces(Protocol):
+    """The faces of one photo as meshes of one model: :class:`facegeo.surface.dense.DenseFaces`."""
+
+    @property
+    def model(self) -> MorphableModel:
+        """Whose triangles the meshes share."""
+
+    @property
+    def vertices(self) -> np.ndarray:
+        """(N, V, 3) float32, photo pixels."""
+
+    @property
+    def coarse(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertex rows and triangles of a mesh that is coarse enough to draw its edges."""
+
+    def raster(self, height: int, width: int) -> Raster:
+        """All faces in one z-buffer."""
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """One way to draw faces.
+
+    Attributes
+    ----------
+    face : callable, optional
+        ``(photo, face) -> None``: draws one face in place on a BGR photo.
+    surfaces : callable, optional
+        ``(photo, surfaces) -> photo``: draws the meshes of all faces on a copy.
+    """
+
+    face: Callable[[np.ndarray, Face], None] | None = None
+    surfaces: Callable[[np.ndarray, Surfaces], np.ndarray] | None = None
+
+
+def annotate(
+    photo: np.ndarray,
+    faces: Sequence[Face],
+    styles: Iterable[str],
+    surfaces: Callable[[], Surfaces] | None = None,
+) -> np.ndarray:
+    """A copy of a photo with faces drawn on it; meshes lie under points and lines.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8
+        BGR.
+    faces : sequence of Face
+    styles : iterable of str
+        Names of :data:`ANNOTATORS`, drawn in this order.
+    surfaces : callable, optional
+        The faces' meshes, asked for by styles that draw them:
+        ``lambda: facegeo.surface.dense.dense_faces(faces)``.
+
+    Returns
+    -------
+    annotated : (H, W, 3) uint8
+
+    Raises
+    ------
+    InvalidInputError
+        If a style is unknown, or needs meshes that were not given.
+    """
+    annotators = {style: annotator(style) for style in styles}
+    canvas = photo.copy()
+    faces = list(faces)
+    over_meshes = {style: one.surfaces for style, one in annotators.items() if one.surfaces}
+    if over_meshes and faces:
+        if surfaces is None:
+            raise InvalidInputError(f"draw: {', '.join(over_meshes)} need surfaces, the meshes")
+        meshes = surfaces()
+        for draw in over_meshes.values():
+            canvas = draw(canvas, meshes)
+    for one in annotators.values():
+        if one.face is not None:
+            for face in faces:
+                one.face(canvas, face)
+    return canvas
+
+
+def annotator(style: str) -> Annotator:
+    """The annotator of that name. Raises InvalidInputError for an unknown one."""
+    if style not in ANNOTATORS:
+        raise InvalidInputError(f"draw: expected some of {', '.join(ANNOTATORS)}, got {style!r}")
+    return ANNOTATORS[style]
+
+
+def draw_landmarks(photo: np.ndarray, face: Face) -> None:
+    """The 68 points, joined region by region."""
+    points = face.landmarks[:, :2]
+    unit = _unit(points)
+    line, radius = max(1, round(0.8 * unit)), max(1.0, 1.1 * unit)
+    for name, region in LANDMARK_REGIONS.items():
+        curve = _fixed(points[region.start : region.stop])
+        colour = _REGION_COLOURS[name]
+        closed = name in CLOSED_REGIONS
+        cv2.polylines(photo, [curve], closed, colour, line, cv2.LINE_AA, _SHIFT)
+    for point in _fixed(points):
+        cv2.circle(
+            photo, point.tolist(), round(radius * 2**_SHIFT), _WHITE, -1, cv2.LINE_AA, _SHIFT
+        )
+
+
+def draw_pose(photo: np.ndarray, face: Face) -> None:
+    """A box around the head that turns with it, front edges bright, and the three angles."""
+    corners = head_box(face.landmarks, face.pose)
+    unit = _unit(face.landmarks[:, :2])
+    line = max(1, round(unit))
+    fixed = _fixed(corners[:, :2])
+    front, back = fixed[:4], fixed[4:]
+    cv2.polylines(photo, [back], True, _BOX_BACK, line, cv2.LINE_AA, _SHIFT)
+    for a, b in zip(front, back, strict=True):
+        cv2.line(photo, a.tolist(), b.tolist(), _BOX_BACK, line, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(photo, [front], True, _BOX_FRONT, line + 1, cv2.LINE_AA, _SHIFT)
+    _label(photo, face.pose, corners[:, :2], unit)
+
+
+def draw_box(photo: np.ndarray, face: Face) -> None:
+    """The detector's box."""
+    corners = _fixed(face.box.reshape(2, 2))
+    line = max(1, round(_unit(face.box.reshape(2, 2))))
+    low, high = corners.tolist()
+    cv2.rectangle(photo, low, high, _WHITE, line, cv2.LINE_AA, _SHIFT)
+
+
+def draw_id(photo: np.ndarray, face: Face) -> None:
+    """The track's number above the face; nothing on photos, where faces have none."""
+    if face.track_id is None:
+        return
+    points = face.landmarks[:, :2]
+    unit = _unit(points)
+    x, y = points.min(axis=0) - [0, 12 * unit]
+    colour = _ID_COLOURS[face.track_id % len(_ID_COLOURS)]
+    draw_text(photo, f"#{face.track_id}", (x, y), float(np.clip(0.35 * unit, 0.5, 2.5)), colour)
+
+
+def draw_surfaces(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+    """The shaded meshes."""
+    return draw_mesh(photo, surfaces.vertices, surfaces.model.triangles)
+
+
+def draw_edges(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+    """The visible edges of coarse meshes."""
+    rows, triangles = surfaces.coarse
+    return draw_wireframe(photo, surfaces.vertices[:, rows], triangles)
+
+
+#: Style name -> annotator.
+ANNOTATORS: dict[str, Annotator] = {
+    "box": Annotator(face=draw_box),
+    "landmarks": Annotator(face=draw_landmarks),
+    "pose": Annotator(face=draw_pose),
+    "id": Annotator(face=draw_id),
+    "mesh": Annotator(surfaces=draw_surfaces),
+    "wireframe": Annotator(surfaces=draw_edges),
+}
+
+
+def depth_picture(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+    """Depth, (H, W) uint8, nearer is brighter."""
+    return depth_image(surfaces.raster(*photo.shape[:2]))
+
+
+def pncc_picture(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+    """Projected normalised coordinate code as colours, (H, W, 3) uint8 BGR."""
+    model = surfaces.model
+    code = pncc_image(surfaces.raster(*photo.shape[:2]), model.triangles, model.mean)
+    return (255 * code[:, :, ::-1]).round().astype(np.uint8)
+
+
+#: Style name -> ``(photo, surfaces) -> picture``: pictures of their own, of a photo's size.
+PICTURES: dict[str, Callable[[np.ndarray, Surfaces], np.ndarray]] = {
+    "depth": depth_picture,
+    "pncc": pncc_picture,
+}
+
+
+def head_box(landmarks: np.ndarray, pose: Pose) -> np.ndarray:
+    """A cuboid around the head, turned as the pose says.
+
+    Parameters
+    ----------
+    landmarks : (68, 3) float
+        Photo pixels.
+    pose : Pose
+
+    Returns
+    -------
+    corners : (8, 3) float64
+        Photo pixels: four of the front, then the four behind them, in the same order.
+    """
+    upright = flip_y(np.asarray(landmarks, np.float64)) @ pose.rotation
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    half = _HEAD * (high - low)[:2].max() / 2
+    centre = (low + high) / 2
+    # The landmarks stop at the brows and lie on the front of the head.
+    centre[1] = low[1] + half[1]
+    centre[2] = high[2] - 1.1 * half[2]
+    square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    signs = [np.column_stack([square, np.full(4, z)]) for z in (1, -1)]
+    corners = centre + np.concatenate(signs) * half
+    return flip_y(corners @ pose.rotation.T)
+
+
+def _label(photo: np.ndarray, pose: Pose, corners: np.ndarray, unit: float) -> None:
+    text = f"yaw {pose.yaw:+.0f}  pitch {pose.pitch:+.0f}  roll {pose.roll:+.0f}"
+    scale = float(np.clip(0.28 * unit, 0.38, 2.0))
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, _thickness(scale))
+    place = corners[:, 0].mean() - width / 2, corners[:, 1].max() + 2.2 * height
+    draw_text(photo, text, place, scale)
+
+
+def draw_text(
+    photo: np.ndarray,
+    text: str,
+    place: tuple[float, float],
+    scale: float,
+    colour: tuple[int, int, int] = _WHITE,
+) -> None:
+    """Text on a dark plate, moved into the photo.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8
+        BGR, drawn on in place.
+    place : (x, y)
+        Lower left corner of the text, pixels.
+    scale : float
+        Of OpenCV's font.
+    """
+    thick = _thickness(scale)
+    (width, height), _ = cv2.getTextSize(text, _FONT, scale, thick)
+    pad = height // 2
+    x = int(np.clip(place[0], pad, max(photo.shape[1] - width - pad, pad)))
+    y = int(np.clip(place[1], height + pad, photo.shape[0] - pad - 1))
+    # A plate, not an outline: text of another weight has another width in newer OpenCV.
+    plate = photo[max(y - height - pad, 0) : y + pad, max(x - pad, 0) : x + width + pad]
+    plate[:] = plate // 3
+    cv2.putText(photo, text, (x, y), _FONT, scale, colour, thick, cv2.LINE_AA)
+
+
+def _thickness(scale: float) -> int:
+    return max(1, round(scale * 1.6))
+
+
+def _unit(points: np.ndarray) -> float:
+    """Line width that suits a face of this extent, in pixels."""
+    return float(np.ptp(points, axis=0).max()) / 130
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    """Points as OpenCV's fixed-point coordinates, kept within its 32-bit range."""
+    return np.clip(np.rint(points * 2**_SHIFT), -(2**24), 2**24).astype(np.int32)

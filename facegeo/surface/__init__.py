@@ -1,0 +1,1 @@
+"""Dense faces as surfaces: meshes of any face model, mesh files, GLB."""

@@ -1,0 +1,343 @@
+"""Mesh files: OBJ with material and texture, PLY with vertex colours, GLB with morph targets.
+
+All are right-handed with y up, triangles counter-clockwise and normals outward. A mesh in photo
+pixels is turned into that frame by negating y.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facegeo.base.arrays import array_of, describe
+from facegeo.base.files import replacing, write_bytes
+from facegeo.errors import DependencyMissingError, InvalidInputError
+from facegeo.geometry.axes import Y_FLIP, flip_y
+from facegeo.images.decode import check_photo
+from facegeo.morphable import MorphableModel
+from facegeo.morphable.validation import index_array
+from facegeo.render.normals import vertex_normals
+from facegeo.surface.glb import with_morph_targets
+
+_FLIP = {"photo": Y_FLIP.astype(np.float32), "model": np.ones(3, np.float32)}
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """What a mesh file holds.
+
+    Attributes
+    ----------
+    vertices : (V, 3) float32
+    triangles : (F, 3) int32
+        Counter-clockwise seen from outside in the model frame, as in every facegeo mesh.
+    frame : "photo" or "model"
+        "photo": pixels with y down; "model": right-handed with y up.
+    uv : (U, 2) float32, optional
+        In [0, 1], v up.
+    uv_triangles : (F, 3) int32, optional
+        Row of ``uv`` of every corner; ``triangles`` without it.
+    texture : (H, W, 3) uint8, optional
+        BGR, first row at v = 1. Needs ``uv``.
+    colors : (V, 3) uint8, optional
+        BGR, one a vertex.
+    morph_targets : mapping of str to (V, 3) float32
+        Name -> offset of every vertex for a weight of one, in the frame of ``vertices``.
+    scale : float
+        The file's unit in units of ``vertices``: GLB is in metres by its standard, so a mesh in
+        millimetres is written with 0.001.
+
+    Raises
+    ------
+    InvalidInputError
+        If an array does not fit; the message names it.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    frame: str = "photo"
+    uv: np.ndarray | None = None
+    uv_triangles: np.ndarray | None = None
+    texture: np.ndarray | None = None
+    colors: np.ndarray | None = None
+    morph_targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key, value in _checked(self).items():
+            object.__setattr__(self, key, value)
+
+    def placed(self, points: np.ndarray) -> np.ndarray:
+        """Points or offsets in the file's frame and unit, float32."""
+        return (points * (_FLIP[self.frame] * np.float32(self.scale))).astype(np.float32)
+
+
+def model_surface(
+    model: MorphableModel,
+    shape: np.ndarray,
+    expression: np.ndarray,
+    pose: np.ndarray | None = None,
+    **fields: Any,
+) -> Surface:
+    """One face of a morphable model, with its expression modes as morph targets.
+
+    Parameters
+    ----------
+    shape : (Ns,) float32
+    expression : (Ne,) float32
+        The mesh shows this expression; the targets' weights are added to it.
+    pose : (3, 4) float32, optional
+        Model units to photo pixels (y down). Without it the mesh stays in the model frame, in
+        model units.
+    fields
+        Further fields of :class:`Surface`: ``texture``, ``colors``, ``scale``.
+    """
+    posed = None if pose is None else np.asarray(pose)[None]
+    vertices = model.vertices(np.asarray(shape)[None], np.asarray(expression)[None], posed)[0]
+    offsets = model.expression_basis
+    if posed is not None:
+        offsets = offsets @ posed[0, :, :3].astype(np.float32).T
+    names = model.expression_names or [f"expression{i}" for i in range(model.num_expression)]
+    return Surface(
+        vertices,
+        model.triangles,
+        frame="model" if pose is None else "photo",
+        uv=model.uv,
+        uv_triangles=model.uv_triangles,
+        morph_targets=dict(zip(names, offsets, strict=True)),
+        **fields,
+    )
+
+
+def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
+    """Write ``.obj``, ``.ply`` or ``.glb`` as the file's name says.
+
+    Returns
+    -------
+    list of Path
+        The files that were written: an OBJ with texture has three.
+
+    Raises
+    ------
+    InvalidInputError
+        If the name has another ending.
+    OutputError
+        If the place is not writable; files that were there before are unchanged.
+    """
+    path = Path(path)
+    writer = {".obj": write_obj, ".ply": write_ply, ".glb": write_glb}.get(path.suffix.lower())
+    if writer is None:
+        raise InvalidInputError(f"path: expected a name ending in .obj, .ply or .glb, got {path}")
+    return writer(surface, path)
+
+
+def write_obj(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
+    """Wavefront OBJ; with a texture also ``<name>.mtl`` and ``<name>.png`` beside it.
+
+    Written here and not by trimesh, which would split the vertices along the texture's seams.
+    """
+    path = Path(path)
+    # Readers of MTL files take a blank for the end of a name.
+    stem = re.sub(r"\s+", "_", path.stem)
+    material, texture = path.with_name(f"{stem}.mtl"), path.with_name(f"{stem}.png")
+    contents: dict[Path, bytes] = {}
+    if surface.texture is not None:
+        contents[texture] = _png(surface.texture)
+        contents[material] = _mtl(texture.name).encode()
+    contents[path] = _obj(surface, material.name if surface.texture is not None else None)
+    with contextlib.ExitStack() as stack:
+        # All are complete beside their places before the first is renamed.
+        for target, content in contents.items():
+            stack.enter_context(replacing(target)).write_bytes(content)
+    return list(contents)[::-1]
+
+
+def write_ply(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
+    """Binary PLY with normals and, where the surface has them, vertex colours."""
+    trimesh = _trimesh()
+    vertices = surface.placed(surface.vertices)
+    mesh = trimesh.Trimesh(
+        vertices,
+        surface.triangles,
+        vertex_normals=_normals(vertices, surface.triangles),
+        vertex_colors=None if surface.colors is None else surface.colors[:, ::-1],
+        process=False,
+    )
+    write_bytes(Path(path), trimesh.exchange.ply.export_ply(mesh, vertex_normal=True))
+    return [Path(path)]
+
+
+def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
+    """Binary glTF 2.0 with normals, texture or vertex colours, and morph targets.
+
+    glTF has one index for position and texture: where the texture has seams, their vertices are
+    written once a side.
+    """
+    trimesh = _trimesh()
+    rows, triangles, uv = _split_seams(surface)
+    vertices = surface.placed(surface.vertices)
+    # Normals of the unsplit mesh, so that seams do not show in the shading.
+    normals = _normals(vertices, surface.triangles)[rows]
+    mesh = trimesh.Trimesh(vertices[rows], triangles, vertex_normals=normals, process=False)
+    if uv is not None:
+        mesh.visual = trimesh.visual.TextureVisuals(uv=uv, material=_material(surface.texture))
+    elif surface.colors is not None:
+        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=surface.colors[rows, ::-1])
+    glb = trimesh.exchange.gltf.export_glb(trimesh.Scene(mesh), include_normals=True)
+    targets = {name: surface.placed(t[rows]) for name, t in surface.morph_targets.items()}
+    write_bytes(Path(path), with_morph_targets(glb, targets))
+    return [Path(path)]
+
+
+def sample_vertex_colors(photo: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """The photo's colour under every vertex, whether or not the vertex is visible.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8
+    vertices : (V, 3) float32
+        Photo pixels.
+
+    Returns
+    -------
+    (V, 3) uint8
+        Channels as in the photo, bilinear; vertices outside take the nearest border pixel.
+    """
+    photo = check_photo(photo)
+    points = array_of("vertices", vertices, ("V", 3))
+    if len(points) == 0:
+        return np.zeros((0, 3), np.uint8)
+    # OpenCV remaps to pictures of at most 32767 pixels a side, so the list becomes a rectangle.
+    side = int(np.ceil(np.sqrt(len(points))))
+    grid = np.zeros((side * side, 2), np.float32)
+    grid[: len(points)] = np.clip(points[:, :2], 0, (photo.shape[1] - 1, photo.shape[0] - 1))
+    x, y = np.moveaxis(grid.reshape(side, side, 2), -1, 0)
+    colors = cv2.remap(photo, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return colors.reshape(-1, 3)[: len(points)]
+
+
+def _checked(surface: Surface) -> dict[str, Any]:
+    if surface.frame not in _FLIP:
+        raise InvalidInputError(f"frame: expected one of {sorted(_FLIP)}, got {surface.frame!r}")
+    if not 0 < surface.scale < np.inf:
+        raise InvalidInputError(f"scale: expected a positive number, got {surface.scale}")
+    vertices = array_of("vertices", surface.vertices, ("V", 3))
+    size = len(vertices)
+    triangles = index_array("triangles", surface.triangles, ("F", 3), size, np.int32)
+    uv, uv_triangles = surface.uv, surface.uv_triangles
+    if uv is not None:
+        uv = array_of("uv", uv, ("U", 2))
+        if uv_triangles is None:
+            uv_triangles = triangles
+        uv_triangles = index_array("uv_triangles", uv_triangles, triangles.shape, len(uv), np.int32)
+    elif surface.texture is not None or uv_triangles is not None:
+        raise InvalidInputError("uv: needed for a texture and for uv_triangles")
+    targets = {
+        name: array_of(f"morph_targets[{name!r}]", offset, (size, 3))
+        for name, offset in surface.morph_targets.items()
+    }
+    return {
+        "vertices": vertices,
+        "triangles": triangles,
+        "uv": uv,
+        "uv_triangles": uv_triangles,
+        "texture": _bytes_of("texture", surface.texture, ("H", "W", 3)),
+        "colors": _bytes_of("colors", surface.colors, (size, 3)),
+        "morph_targets": targets,
+    }
+
+
+def _bytes_of(name: str, value: Any, shape: tuple[int | str, ...]) -> np.ndarray | None:
+    if value is None:
+        return None
+    if np.asarray(value).dtype != np.uint8:
+        raise InvalidInputError(f"{name}: expected uint8, got {describe(np.asarray(value))}")
+    return array_of(name, value, shape, np.uint8)
+
+
+def _obj(surface: Surface, material: str | None) -> bytes:
+    """The text of an OBJ file; its indices begin at one."""
+    parts = [f"mtllib {material}\nusemtl face\n" if material else ""]
+    parts.append(_lines("v %.9g %.9g %.9g\n", surface.placed(surface.vertices)))
+    corners = surface.triangles + 1
+    if surface.uv is None or surface.uv_triangles is None:
+        parts.append(_lines("f %d %d %d\n", corners))
+    else:
+        parts.append(_lines("vt %.9g %.9g\n", surface.uv))
+        both = np.stack([corners, surface.uv_triangles + 1], axis=2).reshape(-1, 6)
+        parts.append(_lines("f %d/%d %d/%d %d/%d\n", both))
+    return "".join(parts).encode()
+
+
+def _lines(form: str, table: np.ndarray) -> str:
+    """One line a row; formatting all rows at once is several times faster than one by one."""
+    return form * len(table) % tuple(table.ravel().tolist())
+
+
+def _mtl(texture: str) -> str:
+    return f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {texture}\n"
+
+
+def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Outward unit normals in the file's frame; (0, 0, 1) at a vertex without triangles."""
+    normals = flip_y(vertex_normals(flip_y(vertices), triangles))
+    normals[~normals.any(axis=1)] = (0, 0, 1)  # glTF wants unit length everywhere
+    return normals
+
+
+def _png(picture: np.ndarray) -> bytes:
+    _, encoded = cv2.imencode(".png", picture)
+    return encoded.tobytes()
+
+
+def _material(texture: np.ndarray | None) -> Any:
+    """Skin: not metallic, rough, and visible from inside since a face is an open surface."""
+    from trimesh.visual.material import PBRMaterial
+
+    picture = None
+    if texture is not None:
+        from PIL import Image
+
+        picture = Image.fromarray(np.ascontiguousarray(texture[..., ::-1]))
+    return PBRMaterial(
+        name="face",
+        baseColorTexture=picture,
+        metallicFactor=0.0,
+        roughnessFactor=0.8,
+        doubleSided=True,
+    )
+
+
+def _split_seams(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Rows of vertices, triangles into them, and one UV a row.
+
+    Vertices keep their rows where no vertex has two texture coordinates.
+    """
+    size = len(surface.vertices)
+    if surface.uv is None or surface.uv_triangles is None:
+        return np.arange(size), surface.triangles, None
+    if np.array_equal(surface.triangles, surface.uv_triangles) and len(surface.uv) == size:
+        return np.arange(size), surface.triangles, surface.uv
+    pairs = np.stack([surface.triangles.ravel(), surface.uv_triangles.ravel()], axis=1)
+    pairs, corner = np.unique(pairs, axis=0, return_inverse=True)
+    return pairs[:, 0], corner.reshape(-1, 3).astype(np.int32), surface.uv[pairs[:, 1]]
+
+
+def _trimesh() -> Any:
+    try:
+        import trimesh
+        import trimesh.exchange.gltf
+        import trimesh.exchange.ply
+    except ImportError as error:
+        raise DependencyMissingError(
+            "PLY and GLB files need trimesh: pip install trimesh"
+        ) from error
+    return trimesh

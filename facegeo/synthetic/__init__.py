@@ -1,0 +1,1 @@
+"""Pictures made for training and evaluation: what both need of them."""

@@ -1,0 +1,1 @@
+"""What a training of any task needs: settings, checkpoints, the folder of a run, processes."""

@@ -1,0 +1,170 @@
+"""Everything that a run needs to go on as if it had not stopped, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from facegeo.base import files
+from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.training.core.settings import build_settings, plain_settings
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a run is. A task without epochs counts steps alone.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch that runs, from 0.
+    batch : int
+        Batches of it that are done.
+    step : int
+        Batches of all epochs that are done.
+    sums : dict of str to float
+        Loss terms of this epoch, added up over its batches.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+class Ema:
+    """Exponential moving average of weights and batch-norm statistics (Polyak averaging).
+
+    The decay rises from 0.1 to its value, so that early weights are forgotten soon.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after a step."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            mean = self.state[name]
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
+def save(
+    path: Path,
+    progress: Progress,
+    config: Mapping[str, Any],
+    network: nn.Module,
+    ema: Ema,
+    optimiser: torch.optim.Optimizer,
+    scaler: Mapping[str, Any] | None = None,
+    extra: Tensors | None = None,
+) -> None:
+    """Write a checkpoint, whole or not at all; ``extra`` is what else a task needs to go on."""
+    from safetensors.torch import save as to_bytes
+
+    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"ema/{name}": value for name, value in ema.state.items()}
+    tensors |= {f"extra/{name}": value for name, value in (extra or {}).items()}
+    numbers: dict[str, Any] = {}
+    for index, state in optimiser.state_dict()["state"].items():
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimiser/{index}/{key}"] = value
+            else:
+                numbers[f"{index}/{key}"] = value
+    meta = {
+        "progress": json.dumps(vars(progress)),
+        "config": json.dumps(config, sort_keys=True),
+        "optimiser": json.dumps(numbers),
+        "scaler": json.dumps(dict(scaler or {})),
+    }
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    files.write_bytes(path, to_bytes(contiguous, meta))
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What :func:`save` wrote."""
+
+    progress: Progress
+    config: dict[str, Any]
+    network: Tensors
+    ema: Tensors
+    optimiser: dict[int, dict[str, Any]]
+    scaler: dict[str, Any]
+    extra: Tensors = field(default_factory=dict)
+
+    def check_settings(self, settings: Any, may_change: Collection[str], folder: Path) -> None:
+        """Refuse to go on with other settings, ``may_change`` aside.
+
+        Settings that did not exist when the run began are taken to have had their defaults.
+
+        Raises
+        ------
+        InvalidInputError
+            If they are others, or the run's have no meaning any more.
+        """
+        ours = plain_settings(settings)
+        theirs = plain_settings(build_settings(type(settings), self.config))
+        different = sorted(
+            name for name in ours if name not in may_change and ours[name] != theirs[name]
+        )
+        if different:
+            raise InvalidInputError(
+                f"{folder}: holds a run with other settings ({', '.join(different)}); "
+                "give another folder under 'run', or remove it"
+            )
+
+    def restore(self, network: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer) -> None:
+        """Put weights, averages and the optimiser's state back."""
+        network.load_state_dict(self.network)
+        for name, value in self.ema.items():
+            ema.state[name].copy_(value)
+        content = optimiser.state_dict()
+        content["state"] = self.optimiser
+        optimiser.load_state_dict(content)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises CorruptFileError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        progress = Progress(**json.loads(meta["progress"]))
+        parts = [json.loads(meta[name]) for name in ("config", "optimiser", "scaler")]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise CorruptFileError(f"{path}: not a checkpoint of a training run ({error})") from error
+    config, numbers, scaler = parts
+    optimiser: dict[int, dict[str, Any]] = {}
+    for name, value in [*_below(tensors, "optimiser/").items(), *numbers.items()]:
+        index, key = name.split("/")
+        optimiser.setdefault(int(index), {})[key] = value
+    return Checkpoint(
+        progress,
+        config,
+        _below(tensors, "network/"),
+        _below(tensors, "ema/"),
+        optimiser,
+        scaler,
+        _below(tensors, "extra/"),
+    )
+
+
+def _below(tensors: Tensors, prefix: str) -> Tensors:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,84 @@
+"""Settings as frozen dataclasses: from YAML, and back to plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.training.core.yaml_files import require_yaml
+
+_Settings = TypeVar("_Settings")
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Names and values of a YAML file. Raises UnreadableFileError, CorruptFileError."""
+    yaml = require_yaml()
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CorruptFileError(f"{path}: not YAML ({error})") from error
+    if not isinstance(content, Mapping):
+        raise CorruptFileError(f"{path}: expected names and values")
+    return dict(content)
+
+
+def build_settings(kind: type[_Settings], content: Mapping[str, Any]) -> _Settings:
+    """A dataclass from plain values; nested ones by their annotations.
+
+    Raises
+    ------
+    InvalidInputError
+        If a name or value is not known; the message names it.
+    """
+    built: _Settings = _build(kind, content, "")
+    return built
+
+
+def plain_settings(settings: Any) -> dict[str, Any]:
+    """A dataclass as plain values, for YAML and JSON."""
+    plain: dict[str, Any] = _plain(dataclasses.asdict(settings))
+    return plain
+
+
+def _build(kind: Any, content: Mapping[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(content) - set(hints))
+    if unknown:
+        raise InvalidInputError(f"{where}{unknown[0]}: unknown setting; known: {sorted(hints)}")
+    values = {name: _value(hints[name], value, f"{where}{name}") for name, value in content.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InvalidInputError(f"{where or 'configuration'}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise InvalidInputError(f"{where}: expected names and values, got {value!r}")
+        return _build(hint, value, f"{where}.")
+    kinds: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool}
+    if hint in kinds:
+        if not isinstance(value, kinds[hint]) or (hint is not bool and isinstance(value, bool)):
+            raise InvalidInputError(f"{where}: expected {hint.__name__}, got {value!r}")
+        return hint(value)
+    optional = isinstance(hint, types.UnionType) and value is None
+    if not optional and not isinstance(value, list | tuple):
+        raise InvalidInputError(f"{where}: expected a list, got {value!r}")
+    return None if optional else tuple(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Samples: labelled crops read, and seen anew in every epoch."""

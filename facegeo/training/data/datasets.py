@@ -1,0 +1,308 @@
+"""Readers of training sets. Nothing is downloaded; bad samples are named, left out and counted.
+
+Every reader gives a :class:`LabelledFaces`: pictures of face crops, and labels in the parameters
+of one face model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facegeo.base import pickles
+from facegeo.base.arrays import array_of
+from facegeo.base.files import replacing
+from facegeo.base.matlab import load_matlab
+from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
+from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
+from facegeo.geometry.axes import flip_y
+from facegeo.geometry.crop import (
+    CROP_SIZE,
+    CropConvention,
+    convention,
+    crop_faces,
+    photo_to_crop,
+    pose_from_crop,
+    pose_to_crop,
+    rois_from_landmarks,
+)
+from facegeo.geometry.params import join, split
+from facegeo.geometry.pose import rotation_from_euler
+from facegeo.images import decode_photo
+from facegeo.images.collections import (
+    Chosen,
+    FolderPictures,
+    Pictures,
+    Skipped,
+    open_pictures,
+)
+from facegeo.morphable import MorphableModel
+from facegeo.morphable.fitting import fit_landmarks
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFaces:
+    """A training set.
+
+    Attributes
+    ----------
+    pictures : Pictures
+        120 x 120 crops, one a face.
+    params : (N, 62) float32
+        Of a network with crop convention ``exact``.
+    landmarks : (N, 68, 3) float32
+        Crop pixels: what refined landmarks should be.
+    morphable_model : str
+        Name of the face model that the parameters belong to.
+    skipped : int
+        Samples that were left out.
+    offset_px : (float, float)
+        Where the data's owners would put a point whose place in the crop is (0, 0). It is added
+        after the picture was turned or mirrored: their convention does not turn with it.
+    """
+
+    pictures: Pictures
+    params: np.ndarray
+    landmarks: np.ndarray
+    morphable_model: str
+    skipped: int = 0
+    offset_px: tuple[float, float] = (0.0, 0.0)
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (62,) of the parameters, by which a network whitens."""
+        params = self.params.astype(np.float64)
+        return params.mean(axis=0), np.maximum(params.std(axis=0), 1e-8)
+
+
+def write_labels(
+    path: str | Path,
+    names: Iterable[str],
+    params: np.ndarray,
+    landmarks: np.ndarray,
+    morphable_model: str,
+    offset_px: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Write labels beside which pictures of these names lie; read by :func:`read_labelled`."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            names=np.array(list(names)),
+            params=params.astype(np.float32),
+            landmarks=landmarks.astype(np.float32),
+            morphable_model=np.array(morphable_model),
+            offset_px=np.array(offset_px, np.float32),
+        )
+
+
+def read_labelled(labels: str | Path, pictures: str | Path) -> LabelledFaces:
+    """Crops of a folder or tar archive with labels from :func:`write_labels`.
+
+    This is the reader for AFLW's crops, and for any photos that another model labelled.
+
+    Raises
+    ------
+    UnreadableFileError, CorruptFileError
+        If the label file is not there or not one.
+    """
+    labels = Path(labels)
+    try:
+        with np.load(labels, allow_pickle=False) as archive:
+            names = [str(name) for name in archive["names"]]
+            params = array_of("params", archive["params"], (len(names), NUM_PARAMS))
+            shape = (len(names), NUM_LANDMARKS, 3)
+            landmarks = array_of("landmarks", archive["landmarks"], shape)
+            model = str(archive["morphable_model"])
+            dx, dy = array_of("offset_px", archive["offset_px"], (2,)).tolist()
+    except FileNotFoundError as error:
+        raise UnreadableFileError(f"{labels}: no such file") from error
+    except (KeyError, ValueError, OSError) as error:
+        raise CorruptFileError(f"{labels}: not a label file ({error})") from error
+    faces = _without_bad(open_pictures(pictures, names), params, landmarks, model, str(labels))
+    return replace(faces, offset_px=(dx, dy))
+
+
+def read_300wlp_crops(
+    list_file: str | Path,
+    params_file: str | Path,
+    folder: str | Path,
+    statistics_file: str | Path,
+    model: MorphableModel,
+) -> LabelledFaces:
+    """300W-LP in 3DDFA's ``train_aug_120x120`` layout.
+
+    Parameters
+    ----------
+    list_file : path
+        One relative path of a 120x120 JPEG a line.
+    params_file : path
+        ``param_all_norm_*.pkl``: whitened parameters (n, 62), a row a line of the list.
+    folder : path
+        What the paths are relative to.
+    statistics_file : path
+        ``param_whitening.pkl``: ``param_mean``, ``param_std`` (62,).
+    model : MorphableModel
+        Basel's, with 40 shape and 10 expression modes, in the parameters' units.
+    """
+    list_file, params_file = Path(list_file), Path(params_file)
+    try:
+        lines = list_file.read_text(encoding="utf-8").split()
+    except OSError as error:
+        raise UnreadableFileError(f"{list_file}: cannot be read ({error.strerror})") from error
+    whitened = pickles.load(params_file)
+    statistics = pickles.load(Path(statistics_file))
+    if not isinstance(whitened, np.ndarray) or whitened.shape != (len(lines), NUM_PARAMS):
+        raise CorruptFileError(
+            f"{params_file}: expected an array of shape ({len(lines)}, {NUM_PARAMS}), a row for "
+            f"each line of {list_file.name}"
+        )
+    try:
+        mean, std = (array_of(k, statistics[k], (NUM_PARAMS,)) for k in ("param_mean", "param_std"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptFileError(f"{statistics_file}: {error}") from error
+    params = (whitened * std + mean).astype(np.float32)
+    params = _between_rules(params, convention("3ddfa"), convention("exact"))
+    landmarks = landmarks_of(params, model, convention("exact"))
+    pictures = FolderPictures(folder, lines)
+    return _without_bad(pictures, params, landmarks, model.name, str(list_file))
+
+
+def read_300wlp_photos(
+    folder: str | Path, basel: MorphableModel, model: MorphableModel, cache: str | Path
+) -> LabelledFaces:
+    """300W-LP in its original layout: ``.jpg`` photos with a ``.mat`` beside each.
+
+    The photos are cropped once, into ``cache``; the labels are ``model`` fitted to the landmarks
+    that the file's coefficients give, at the file's rotation.
+
+    Parameters
+    ----------
+    folder : path
+        Searched with its sub-folders (``AFW``, ``HELEN``, ``IBUG``, ``LFPW`` and their flips).
+    basel : MorphableModel
+        Basel 2009 with FaceWarehouse's expressions, 199 and 29 modes, coefficients in the file's
+        units.
+    model : MorphableModel
+        What the network will speak.
+    cache : path
+        Folder for the crops, outside of the data set.
+    """
+    folder, cache = Path(folder), Path(cache)
+    skipped = Skipped(str(folder))
+    faces = _CropFaces([], [], [])
+    for photo in sorted(folder.rglob("*.jpg")):
+        name = f"{photo.relative_to(folder).with_suffix('').as_posix()}.png"
+        try:
+            face, rotation = _read_300wlp_photo(photo, basel)
+            faces.add(name, _crop_once(photo, face, cache / name), rotation)
+        except FacegeoError as error:
+            skipped.add(error)
+    if not faces.names:
+        raise CorruptFileError(f"{folder}: no usable pair of .jpg and .mat below it")
+    return faces.labelled(cache, model, skipped)
+
+
+def landmarks_of(params: np.ndarray, model: MorphableModel, rule: CropConvention) -> np.ndarray:
+    """The 68 rows of a face model for parameters ``(N, 62)``: ``(N, 68, 3)`` crop pixels."""
+    pose, shape, expression = split(params)
+    return model.landmarks(shape, expression, pose_to_crop(pose, rule))
+
+
+def _read_300wlp_photo(photo: Path, basel: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (68, 3) in photo pixels and the rotation (3, 3)."""
+    path = photo.with_suffix(".mat")
+    sizes = {"Shape_Para": basel.num_shape, "Exp_Para": basel.num_expression}
+    content = load_matlab(path)
+    try:
+        pose = array_of("Pose_Para", content["Pose_Para"], (1, 7), np.float64)[0]
+        shape, expression = (
+            array_of(key, content[key], (n, 1)).reshape(1, n) for key, n in sizes.items()
+        )
+        height = decode_photo(photo.read_bytes(), str(photo)).shape[0]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CorruptFileError(f"{path}: {error}") from error
+    pitch, yaw, roll, x, y, z, scale = pose
+    rotation = rotation_from_euler(np.degrees([[yaw, pitch, roll]]))[0]
+    points = scale * basel.landmarks(shape, expression)[0] @ rotation.T + (x, y, z)
+    # The file counts pixels from 1, from the bottom left; photo pixels from 0, from the top.
+    return flip_y(points) + np.array([-1, height, 0]), rotation
+
+
+def _crop_once(photo: Path, points: np.ndarray, crop_file: Path) -> np.ndarray:
+    """Cut the face out, unless it was; its landmarks in crop pixels."""
+    roi = rois_from_landmarks(points[None])
+    if not crop_file.is_file():
+        picture = decode_photo(photo.read_bytes(), str(photo))
+        with replacing(crop_file) as temporary:
+            temporary.write_bytes(cv2.imencode(".png", crop_faces(picture, roi)[0])[1].tobytes())
+    return photo_to_crop(points[None].astype(np.float32), roi, convention("exact"))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _CropFaces:
+    """Faces as they are cut out of photos: crop's name, landmarks in it, rotation."""
+
+    names: list[str]
+    points: list[np.ndarray]
+    rotations: list[np.ndarray]
+
+    def add(self, name: str, points: np.ndarray, rotation: np.ndarray) -> None:
+        self.names.append(name)
+        self.points.append(points)
+        self.rotations.append(rotation)
+
+    def labelled(self, cache: Path, model: MorphableModel, skipped: Skipped) -> LabelledFaces:
+        """Fit the model to all of them, each at its rotation."""
+        skipped.report(len(self.names))
+        landmarks = np.stack(self.points).astype(np.float32)
+        rotation = np.stack(self.rotations)
+        fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation)
+        pose = pose_from_crop(fit.pose, convention("exact"))
+        params = join(pose, fit.shape, fit.expression).astype(np.float32)
+        pictures = FolderPictures(cache, self.names)
+        return LabelledFaces(pictures, params, landmarks, model.name, skipped.count)
+
+
+def _between_rules(
+    params: np.ndarray, source: CropConvention, target: CropConvention
+) -> np.ndarray:
+    """The same crop pixels, in the pose frame of another rule."""
+    pose, shape, expression = split(params)
+    moved = pose_from_crop(pose_to_crop(pose, source), target)
+    return join(moved, shape, expression).astype(np.float32)
+
+
+def _without_bad(
+    pictures: Pictures, params: np.ndarray, landmarks: np.ndarray, model: str, what: str
+) -> LabelledFaces:
+    """Look at every picture and label once; what cannot be used is named and left out."""
+    skipped = Skipped(what)
+    good = []
+    for index in range(len(params)):
+        try:
+            _check_sample(pictures, index, params[index])
+        except FacegeoError as error:
+            skipped.add(error)
+        else:
+            good.append(index)
+    skipped.report(len(good))
+    if not good:
+        raise CorruptFileError(f"{what}: holds no usable sample")
+    return LabelledFaces(
+        Chosen(pictures, good), params[good], landmarks[good], model, skipped.count
+    )
+
+
+def _check_sample(pictures: Pictures, index: int, params: np.ndarray) -> None:
+    name = pictures.names[index]
+    if not np.isfinite(params).all():
+        raise CorruptFileError(f"{name}: its label is not finite")
+    shape = decode_photo(pictures.read(index), name).shape
+    if shape != (CROP_SIZE, CROP_SIZE, 3):
+        raise CorruptFileError(f"{name}: expected a crop of side {CROP_SIZE}, got {shape[:2]}")

@@ -1,0 +1,1 @@
+"""Labels made from teachers and manual points."""

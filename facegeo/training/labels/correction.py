@@ -1,0 +1,269 @@
+"""Labels for real photos: a teacher's, corrected by manual points, in another face model.
+
+1. The teacher sees every crop under several similarities; its parameters are taken back and
+   averaged.
+2. Gauss-Newton moves the whitened parameters so that the face agrees with the manual points, whose
+   errors count robustly, and stays near the teacher.
+3. The face model of the new network is fitted to the corrected 68 landmarks, at the corrected
+   rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from facegeo.conventions import AFLW21_FROM_68, NUM_POSE
+from facegeo.evaluation.measures import points_21
+from facegeo.geometry import pose as pose_maths
+from facegeo.geometry.crop import CropConvention, pose_from_crop, pose_to_crop
+from facegeo.geometry.params import join, split
+from facegeo.morphable import MorphableModel
+from facegeo.morphable.fitting import FitResult, fit_landmarks
+from facegeo.training.data.datasets import landmarks_of
+from facegeo.training.data.similarity import inverted, similarities, transform_params
+
+#: Crops ``(N, S, S, 3)`` uint8 to parameters ``(N, 62)`` float32.
+Predict = Callable[[np.ndarray], np.ndarray]
+#: Crops and similarities to the moved crops.
+Warp = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+#: Squared crop pixels at which a manual point counts a quarter: rho(d2) = d2 / (1 + d2 / 64).
+_ROBUST_SQUARED_PX = 64.0
+#: Weight of the sum of squared changes of the whitened parameters.
+_STAY = 10.0
+_ITERATIONS = 15
+#: Faces solved together; bounds memory, not results.
+_CHUNK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class FaceModelRows:
+    """What the teacher's parameters mean: the 68 rows of its face model, and its statistics.
+
+    Attributes
+    ----------
+    mean : (68, 3) float64
+    basis : (50, 68, 3) float64
+        40 shape modes, then 10 expression modes.
+    std : (62,) float64
+        Spread of the parameters, by which they are whitened.
+    rule : CropConvention
+    """
+
+    mean: np.ndarray
+    basis: np.ndarray
+    std: np.ndarray
+    rule: CropConvention
+
+    def landmarks(self, params: np.ndarray) -> np.ndarray:
+        """``(N, 62)`` parameters to ``(N, 68, 3)`` crop pixels."""
+        affine = pose_to_crop(split(params).pose, self.rule)
+        points = self.mean + np.tensordot(params[:, NUM_POSE:], self.basis, 1)
+        return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
+
+
+@dataclass(frozen=True, eq=False)
+class ManualPoints:
+    """Points set by people.
+
+    Attributes
+    ----------
+    points : (N, 21, 2) float
+        Crop pixels.
+    visible : (N, 21) bool
+    """
+
+    points: np.ndarray
+    visible: np.ndarray
+
+
+def averaged_params(
+    predict: Predict,
+    warp: Warp,
+    crops: np.ndarray,
+    rule: CropConvention,
+    *,
+    views: int = 8,
+    seed: int = 0,
+) -> np.ndarray:
+    """The teacher's parameters ``(N, 62)``, averaged over the crop and jittered views of it."""
+    rng = np.random.default_rng(seed)
+    total = predict(crops).astype(np.float64)
+    count = len(crops)
+    for _ in range(views - 1):
+        matrices = similarities(
+            rng.uniform(-10, 10, count),
+            rng.uniform(0.92, 1.08, count),
+            rng.uniform(-4, 4, (count, 2)),
+        )
+        seen = predict(warp(crops, matrices))
+        total += transform_params(seen.astype(np.float64), inverted(matrices), rule)
+    return total / views
+
+
+def convention_offsets(params: np.ndarray, rows: FaceModelRows, manual: ManualPoints) -> np.ndarray:
+    """One constant offset a manual point, ``(21, 3)`` model units.
+
+    Annotators and the teacher mean slightly different places of the face by a point. The offset
+    o minimises the robust distance of A (v + o) + t from the manual points over all faces.
+    """
+    affine = pose_to_crop(split(params).pose, rows.rule)[:, :2]  # (N, 2, 4)
+    residual = manual.points - points_21(rows.landmarks(params))[:, :, :2]
+    offsets = np.zeros((len(AFLW21_FROM_68), 3))
+    linear = affine[:, None, :, :3]
+    scale = np.abs(linear).mean()
+    for _ in range(_ITERATIONS):
+        left = residual - np.einsum("nij,kj->nki", affine[:, :, :3], offsets)
+        weight = manual.visible * _robust_weight((left**2).sum(axis=2))
+        # Normal equations of each point, summed over the faces: (21, 3, 3) and (21, 3).
+        normal = np.einsum("nk,nij,nil->kjl", weight, affine[:, :, :3], affine[:, :, :3])
+        right = np.einsum("nk,nij,nki->kj", weight, affine[:, :, :3], residual)
+        ridge = 1e-6 * scale**2 * np.maximum(weight.sum(axis=0), 1)
+        offsets = np.linalg.solve(normal + ridge[:, None, None] * np.eye(3), right[..., None])
+        offsets = offsets[..., 0]
+    return offsets
+
+
+def corrected_params(
+    params: np.ndarray,
+    rows: FaceModelRows,
+    manual: ManualPoints,
+    offsets: np.ndarray | None = None,
+    *,
+    trust: float = 1.0,
+) -> np.ndarray:
+    """Parameters ``(N, 62)`` that agree with the manual points.
+
+    Minimises mean_k rho(|x_k - y_k|^2) + 10 |change|^2 over the visible points, the change in
+    whitened parameters; ``offsets`` (21, 3) are taken out of the manual points. ``trust`` (0..1) is
+    the part of the change that is then made.
+    """
+    corrected = np.array(params, np.float64)
+    mean, basis = points_21(rows.mean), points_21(rows.basis)
+    if offsets is not None:
+        mean = mean + offsets
+    for start in range(0, len(params), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        corrected[part] = _corrected(
+            corrected[part], mean, basis, rows, manual.points[part], manual.visible[part]
+        )
+    return params + trust * (corrected - params)
+
+
+def _corrected(
+    start: np.ndarray,
+    mean: np.ndarray,
+    basis: np.ndarray,
+    rows: FaceModelRows,
+    target: np.ndarray,
+    visible: np.ndarray,
+) -> np.ndarray:
+    change = np.zeros_like(start)
+    share = visible / np.maximum(visible.sum(axis=1, keepdims=True), 1)
+    identity = _STAY * np.eye(start.shape[1])
+    for _ in range(_ITERATIONS):
+        placed, jacobian = _projection(start + change * rows.std, mean, basis, rows)
+        residual = target - placed  # (N, 21, 2)
+        weight = share * _robust_weight((residual**2).sum(axis=2))
+        flat = jacobian.reshape(len(start), -1, start.shape[1])
+        weighted = flat * np.repeat(weight, 2, axis=1)[..., None]
+        turned = np.swapaxes(weighted, 1, 2)
+        hessian = turned @ flat + identity
+        pull = (turned @ residual.reshape(len(start), -1, 1))[..., 0] - _STAY * change
+        change = change + np.linalg.solve(hessian, pull[..., None])[..., 0]
+    return start + change * rows.std
+
+
+def _projection(
+    params: np.ndarray, mean: np.ndarray, basis: np.ndarray, rows: FaceModelRows
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, 21, 2) in crop pixels and their derivative by whitened parameters."""
+    affine = pose_to_crop(split(params).pose, rows.rule).astype(np.float64)[:, :2]
+    points = mean + np.tensordot(params[:, NUM_POSE:], basis, 1)  # (N, 21, 3)
+    placed = points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
+    jacobian = np.zeros((*placed.shape, params.shape[1]))
+    for axis, sign in ((0, 1.0), (1, -1.0)):  # crop y points down, the pose's y up
+        jacobian[:, :, axis, 4 * axis : 4 * axis + 3] = sign * points
+        jacobian[:, :, axis, 4 * axis + 3] = sign
+    # d x_ki / d c_m = sum_j A_ij B_mkj
+    jacobian[..., NUM_POSE:] = np.einsum("nij,mkj->nkim", affine[:, :, :3], basis, optimize=True)
+    return placed, jacobian * rows.std
+
+
+def _robust_weight(squared: np.ndarray) -> np.ndarray:
+    """Derivative of d2 / (1 + d2 / 64) by d2."""
+    return 1 / (1 + squared / _ROBUST_SQUARED_PX) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLabels:
+    """Labels in the new face model.
+
+    Attributes
+    ----------
+    params : (N, 62) float32
+        Of a network with the convention that was asked for.
+    landmarks : (N, 68, 3) float32
+        What refinement learns, crop pixels: x and y of the corrected landmarks themselves, depth of
+        the fitted ones.
+    residual : (N,) float64
+        Root mean square distance of the fitted from the corrected landmarks, as a part of the face
+        (the landmarks' spread).
+    calibration : (3, 3) float64
+        The rotation between the two face models' frames.
+    """
+
+    params: np.ndarray
+    landmarks: np.ndarray
+    residual: np.ndarray
+    calibration: np.ndarray
+
+
+def calibrating_rotation(rotations: np.ndarray, fit: FitResult) -> np.ndarray:
+    """The one rotation C with fitted = given C, the mean over the faces of a free fit.
+
+    Two face models do not call the same orientation frontal. A free fit of each face would let
+    errors of the points turn it by degrees; their mean does not.
+    """
+    relative = np.swapaxes(rotations, 1, 2) @ fit.rotation
+    return pose_maths.nearest_rotation(relative.mean(axis=0)[None])[0]
+
+
+def fitted_labels(
+    model: MorphableModel,
+    landmarks: np.ndarray,
+    rotation: np.ndarray,
+    rule: CropConvention,
+    *,
+    calibration: np.ndarray | None = None,
+) -> FittedLabels:
+    """Fit a face model to corrected landmarks.
+
+    Parameters
+    ----------
+    landmarks : (N, 68, 3) float
+        Crop pixels.
+    rotation : (N, 3, 3) float
+        Of the corrected poses, model to the y-up frame; held, but for the calibration.
+    rule : CropConvention
+        Of the network that the labels are for.
+    calibration : (3, 3) float, optional
+        By default found from a free fit of these faces.
+    """
+    if calibration is None:
+        some = slice(None, None, max(1, len(landmarks) // 2000))
+        free = fit_landmarks(model.landmark_basis, landmarks[some], robust=True)
+        calibration = calibrating_rotation(rotation[some], free)
+    fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation @ calibration)
+    pose = pose_from_crop(fit.pose, rule)
+    params = join(pose, fit.shape, fit.expression).astype(np.float32)
+    # No photo shows depth: it is what face model and pose make of it. Another model's would ask for
+    # another pose.
+    labels = landmarks.astype(np.float32)
+    labels[..., 2] = landmarks_of(params, model, rule)[..., 2]
+    spread = np.sqrt(landmarks.var(axis=1).sum(axis=1))
+    residual = np.sqrt((fit.residual.astype(np.float64) ** 2).mean(axis=1)) / spread
+    return FittedLabels(params, labels, residual, calibration)

@@ -1,0 +1,1 @@
+"""Training of landmark networks: settings, losses, step, loop, measurement."""

@@ -1,0 +1,185 @@
+"""The settings of a training run, read from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from facegeo.errors import InvalidInputError
+from facegeo.geometry.crop import CROP_SIZE
+from facegeo.networks.synergy.config import SynergyConfig
+from facegeo.training.core.optimiser import OptimiserConfig
+from facegeo.training.core.settings import build_settings, plain_settings, read_settings
+from facegeo.training.data.augment import AugmentConfig
+from facegeo.training.landmarks.losses import LossConfig
+
+#: Settings of a run that are paths, in its section ``data`` and beside it.
+PATHS: Final = (("labels", "pictures", "backgrounds", "dev"), ("initial", "teacher"))
+
+#: Of a network, as ``fresh`` and ``frozen`` name them: attributes of ``SynergyNet``.
+_PARTS = ("backbone", "heads", "refinement", "inverse", "presence")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the samples come from.
+
+    Attributes
+    ----------
+    labels, pictures : str
+        Label file and crops (folder or tar), as
+        :func:`facegeo.training.data.datasets.read_labelled` takes them.
+    morphable_model : str
+        ``generic``, or the file of the face model that the labels belong to.
+    backgrounds : str
+        Folder or tar of photos without faces, for negatives; may be empty. The first of every
+        five, by file name, is held back for ``facegeo eval presence``.
+    negatives : float
+        Negatives an epoch, as a part of the number of faces.
+    dev : str
+        Folder of AFLW2000-3D to measure after epochs; may be empty.
+    workers : int
+        Processes that prepare samples, for each training process.
+    yaw_balance : float
+        0: each face once an epoch; 1: faces of up to 30, 60 and 90 degrees of yaw equally often.
+    offset_px : (float, float) or None
+        :attr:`facegeo.training.data.datasets.LabelledFaces.offset_px` instead of the label file's.
+    """
+
+    labels: str
+    pictures: str
+    morphable_model: str = "generic"
+    backgrounds: str = ""
+    negatives: float = 0.25
+    dev: str = ""
+    workers: int = 1
+    yaw_balance: float = 0.0
+    offset_px: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.offset_px is not None and len(self.offset_px) != 2:
+            raise InvalidInputError(f"data.offset_px: expected two numbers, got {self.offset_px}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes
+    ----------
+    run : str
+        Folder of the run: config, metrics, checkpoints, TensorBoard.
+    epochs, batch : int
+        ``batch`` counts the samples of all processes together.
+    sizes : tuple of (float, int)
+        Progressive resizing: from this part of the epochs on, crops of this side.
+    ema : float
+        Decay of the averaged weights, which are what is measured and shipped; 0 for none.
+    precision : str
+        ``fp32``, ``bf16`` (CPU or GPU) or ``fp16`` (GPU).
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    compile : bool
+        Run the backbone through ``torch.compile``.
+    seed : int
+    checkpoint_steps : int
+        Steps between checkpoints; one is also written after every epoch.
+    evaluate_epochs : int
+        Epochs between measurements on ``data.dev``.
+    initial : str
+        Weights to start from (``.npz`` of an earlier run, or ``.safetensors``); empty: random ones.
+    fresh : tuple of str
+        Parts of the network that start from random weights although ``initial`` has them:
+        ``backbone``, ``heads``, ``refinement``, ``inverse``, ``presence``.
+    frozen : tuple of str
+        Parts that stay as they start, statistics of their batch norms too.
+    teacher : str
+        Weights of a network to distil from; empty: none.
+    """
+
+    run: str
+    data: DataConfig
+    network: SynergyConfig = field(default_factory=SynergyConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    epochs: int = 80
+    batch: int = 1024
+    sizes: tuple[tuple[float, int], ...] = ((0.0, CROP_SIZE),)
+    ema: float = 0.999
+    precision: str = "fp32"
+    device: str = "auto"
+    compile: bool = False
+    seed: int = 0
+    checkpoint_steps: int = 200
+    evaluate_epochs: int = 1
+    initial: str = ""
+    fresh: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
+    teacher: str = ""
+
+    def __post_init__(self) -> None:
+        sizes = tuple((float(part), int(size)) for part, size in self.sizes)
+        object.__setattr__(self, "sizes", sizes)
+        for name in ("fresh", "frozen"):
+            parts = tuple(getattr(self, name))
+            object.__setattr__(self, name, parts)
+            if not set(parts) <= set(_PARTS):
+                raise InvalidInputError(f"{name}: expected parts of {_PARTS}, got {parts}")
+        if _parts_of(self.network) <= set(self.frozen):
+            raise InvalidInputError(
+                "frozen: expected to leave a part that is trained, got all that the network has: "
+                f"{self.frozen}"
+            )
+        choices = {
+            "precision": (self.precision, ("fp32", "bf16", "fp16")),
+            "optimiser.name": (self.optimiser.name, ("sgd", "adamw")),
+            "optimiser.schedule": (self.optimiser.schedule, ("steps", "cosine")),
+        }
+        for name, (value, known) in choices.items():
+            if value not in known:
+                raise InvalidInputError(f"{name}: expected one of {known}, got {value!r}")
+        if not sizes or sizes[0][0] != 0 or list(sizes) != sorted(sizes, key=lambda s: s[0]):
+            raise InvalidInputError(f"sizes: expected rising parts from 0 on, got {self.sizes}")
+        for name in ("epochs", "batch", "checkpoint_steps", "evaluate_epochs"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name}: expected at least 1, got {getattr(self, name)}")
+
+    def size_of(self, epoch: int) -> int:
+        """Side of the crops in an epoch."""
+        return [size for part, size in self.sizes if epoch >= part * self.epochs][-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for YAML and JSON."""
+        return plain_settings(self)
+
+
+def read_config(path: str | Path) -> TrainConfig:
+    """A configuration from a YAML file.
+
+    Paths in it are relative to the current folder.
+
+    Raises
+    ------
+    UnreadableFileError, CorruptFileError
+        If the file is not there or not YAML.
+    InvalidInputError
+        If a name or value is not known; the message names it.
+    """
+    return config_from(read_settings(path))
+
+
+def config_from(content: Mapping[str, Any]) -> TrainConfig:
+    """A configuration from plain values. Raises InvalidInputError."""
+    return build_settings(TrainConfig, content)
+
+
+def _parts_of(network: SynergyConfig) -> set[str]:
+    has = {
+        "refinement": network.refinement != "none",
+        "inverse": bool(network.inverse),
+        "presence": network.presence,
+    }
+    return {part for part in _PARTS if has.get(part, True)}

@@ -1,0 +1,313 @@
+"""The training loop: batches, checkpoints, measurements; exact about being resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from facegeo.errors import InvalidInputError
+from facegeo.morphable import MorphableModel
+from facegeo.networks.backbones.mobilenet_v2 import MobileNetV2, shortened
+from facegeo.networks.synergy.network import SynergyNet
+from facegeo.networks.synergy.weights import read_weights
+from facegeo.synthetic.negatives import training_backgrounds
+from facegeo.training.core import checkpoint
+from facegeo.training.core.checkpoint import Ema, Progress
+from facegeo.training.core.optimiser import build_optimiser, rate_factor
+from facegeo.training.core.process import Process, device_of, one_thread
+from facegeo.training.core.run_folder import RunFolder
+from facegeo.training.data.datasets import LabelledFaces, read_labelled
+from facegeo.training.data.sampling import RULE, EpochBatches, Negatives, RunBatches, TrainingSet
+from facegeo.training.landmarks.config import TrainConfig
+from facegeo.training.landmarks.measure import DevSet
+from facegeo.training.landmarks.step import Batch, TrainingStep
+
+_log = logging.getLogger(__name__)
+
+
+def train(config: TrainConfig, faces: LabelledFaces | None = None) -> Path:
+    """Run a training to its end, from where it stopped.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    faces : LabelledFaces, optional
+        By default what ``config.data`` names.
+
+    Returns
+    -------
+    weights : Path
+        The averaged weights, ``weights.npz`` in the run's folder.
+
+    Raises
+    ------
+    InvalidInputError
+        If the run's folder holds a run of another configuration, or labels and face model differ.
+    UnreadableFileError, CorruptFileError
+        If data or weights cannot be read.
+    """
+    process = Process.from_environment()
+    device = device_of(config.device, process)
+    if process.world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if faces is None:
+        faces = read_labelled(config.data.labels, config.data.pictures)
+    if config.data.offset_px is not None:
+        dx, dy = config.data.offset_px
+        faces = dataclasses.replace(faces, offset_px=(dx, dy))
+    return Trainer(config, faces, face_model(config), device, process).run()
+
+
+def face_model(config: TrainConfig) -> MorphableModel:
+    """The face model that the labels belong to."""
+    name = config.data.morphable_model
+    return MorphableModel.generic() if name == "generic" else MorphableModel.load(name)
+
+
+class Trainer:
+    """A run: its state between two batches is what a checkpoint holds."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        faces: LabelledFaces,
+        model: MorphableModel,
+        device: torch.device,
+        process: Process,
+    ) -> None:
+        if faces.morphable_model != model.name:
+            raise InvalidInputError(
+                f"labels: expected parameters of {model.name!r}, got {faces.morphable_model!r}"
+            )
+        self.config, self.device, self.process = config, device, process
+        self.folder = RunFolder(Path(config.run), config.to_dict(), process.rank == 0)
+        torch.manual_seed(config.seed)
+        self.network = _network(config, model, faces).to(device)
+        self.network.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.step = TrainingStep(
+            self.network, config.loss, config.precision, _teacher(config, device)
+        ).to(device)
+        self.module = self._wrapped()
+        self.ema = Ema(self.step, config.ema)
+        self.optimiser = build_optimiser(self.step, config.optimiser)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.progress = Progress()
+        self.data = _training_set(config, faces, model)
+        if self.batches_per_epoch == 0:
+            raise InvalidInputError(
+                f"batch: expected at most the {len(self.data)} samples of an epoch, "
+                f"got {config.batch}"
+            )
+        self.dev = DevSet.open(config.data.dev) if config.data.dev else None
+        self._resume()
+
+    def run(self) -> Path:
+        """Train to the end."""
+        batches = iter(self._loader())
+        while self.progress.epoch < self.config.epochs:
+            self._epoch(batches)
+        weights = self.folder.path / "weights.npz"
+        if self.process.rank == 0 and not weights.is_file():
+            self.folder.write_weights(self._averaged())
+        return weights
+
+    def _epoch(self, batches: Iterator[Batch]) -> None:
+        progress, config, total = self.progress, self.config, self.batches_per_epoch
+        bar = tqdm(
+            total=total,
+            initial=progress.batch,
+            desc=f"epoch {progress.epoch + 1}/{config.epochs}",
+            disable=None if self.process.rank == 0 else True,
+        )
+        self._training_mode()
+        while progress.batch < total:
+            batch = {k: v.to(self.device, non_blocking=True) for k, v in next(batches).items()}
+            self._batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
+            bar.update()
+            bar.set_postfix(loss=f"{progress.sums['total'] / progress.batch:.4f}")
+            if progress.step % config.checkpoint_steps == 0:
+                self._save()
+        bar.close()
+        self._finish_epoch(total)
+
+    def _training_mode(self) -> None:
+        self.module.train()
+        for part in _parts(self.network, self.config.frozen):
+            part.eval()
+
+    def _batch(self, batch: Batch, done: float) -> None:
+        config, progress = self.config, self.progress
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.optimiser.rate * rate_factor(config.optimiser, done)
+        self.optimiser.zero_grad(set_to_none=True)
+        total, terms = self.module(batch)
+        self.scaler.scale(total).backward()
+        if config.optimiser.clip:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.step.parameters(), config.optimiser.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        progress.step += 1
+        progress.batch += 1
+        self.ema.update(self.step, progress.step)
+        for name, value in (terms | {"total": total}).items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + float(value.detach())
+
+    def _finish_epoch(self, batches: int) -> None:
+        progress = self.progress
+        record: dict[str, Any] = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "size": self.config.size_of(progress.epoch),
+            "rate": self.optimiser.param_groups[0]["lr"],
+            "loss": {name: value / batches for name, value in progress.sums.items()},
+        }
+        last = progress.epoch + 1 == self.config.epochs
+        due = (progress.epoch + 1) % self.config.evaluate_epochs == 0
+        averaged = None
+        if self.process.rank == 0 and self.dev is not None and (due or last):
+            averaged = self._averaged()
+            record["dev"] = self.dev.measure(averaged, self.device, record["size"])
+        if last and self.process.rank == 0:
+            self.folder.write_weights(averaged or self._averaged())
+        self.folder.record(record)
+        progress.epoch, progress.batch, progress.sums = progress.epoch + 1, 0, {}
+        self._save()
+
+    def _averaged(self) -> SynergyNet:
+        """A copy of the network with the averaged weights, in evaluation mode."""
+        state = self.ema.state if self.config.ema else self.step.state_dict()
+        prefix = "network."
+        own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        copy = SynergyNet(self.network.config, RULE, self.network.morphable_model)
+        copy.load_state_dict(own)
+        return copy.to(self.device).eval()
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch; samples that do not fill one are left for another epoch's order."""
+        return len(self.data) // self.config.batch
+
+    def _loader(self) -> DataLoader[Batch]:
+        """All batches that are left of the run."""
+        config, progress, process = self.config, self.progress, self.process
+        balance = config.data.yaw_balance
+        weights = self.data.weights(balance) if balance else None
+        epochs = [
+            EpochBatches(
+                len(self.data),
+                config.batch,
+                weights=weights,
+                epoch=epoch,
+                size=config.size_of(epoch),
+                seed=config.seed,
+                first=progress.batch if epoch == progress.epoch else 0,
+                rank=process.rank,
+                world=process.world,
+            )
+            for epoch in range(progress.epoch, config.epochs)
+        ]
+        workers = config.data.workers
+        return DataLoader(
+            self.data,
+            batch_sampler=RunBatches(epochs),
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=one_thread if workers else None,
+            prefetch_factor=4 if workers else None,
+            # A fork would copy the locks of threads that it does not copy, and may wait for ever.
+            multiprocessing_context="spawn" if workers else None,
+        )
+
+    def _wrapped(self) -> nn.Module:
+        if self.config.compile:
+            self.network.backbone.compile()
+        if self.process.world == 1:
+            return self.step
+        if self.device.type == "cuda":
+            self.step = nn.SyncBatchNorm.convert_sync_batchnorm(self.step)
+        return nn.parallel.DistributedDataParallel(self.step)
+
+    def _save(self) -> None:
+        if self.process.rank == 0:
+            checkpoint.save(
+                self.folder.checkpoint,
+                self.progress,
+                self.config.to_dict(),
+                self.step,
+                self.ema,
+                self.optimiser,
+                self.scaler.state_dict(),
+            )
+
+    def _resume(self) -> None:
+        if not self.folder.checkpoint.is_file():
+            return
+        found = checkpoint.load(self.folder.checkpoint)
+        found.check_settings(self.config, _MAY_CHANGE, self.folder.path)
+        found.restore(self.step, self.ema, self.optimiser)
+        if found.scaler:
+            self.scaler.load_state_dict(found.scaler)
+        self.progress = found.progress
+        self.folder.forget_after(self.progress.step)
+        _log.info("going on at epoch %d, batch %d", self.progress.epoch + 1, self.progress.batch)
+
+
+#: Settings that do not change what is computed.
+_MAY_CHANGE = ("run", "device", "compile", "checkpoint_steps", "evaluate_epochs")
+
+
+def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -> SynergyNet:
+    network = SynergyNet(config.network, RULE, model.name)
+    network.speak(model, *faces.statistics(), faces.offset_px)
+    if config.initial:
+        own, given = network.state_dict(), _state_for(network, read_weights(config.initial, RULE))
+        fitting = {
+            name: value
+            for name, value in given.items()
+            if name.split(".")[0] not in config.fresh
+            and name in own
+            and own[name].shape == value.shape
+        }
+        network.load_state_dict(own | fitting)
+        _log.info("%d of %d weights taken from %s", len(fitting), len(own), config.initial)
+    for part in _parts(network, config.frozen):
+        part.requires_grad_(False)
+    return network
+
+
+def _parts(network: SynergyNet, names: tuple[str, ...]) -> list[nn.Module]:
+    """Those parts of a configuration's that the network has."""
+    parts = [getattr(network, name) for name in names]
+    return [part for part in parts if part is not None]
+
+
+def _state_for(network: SynergyNet, earlier: SynergyNet) -> dict[str, torch.Tensor]:
+    """The earlier network's weights, under this network's names where its backbone is shorter."""
+    state: dict[str, torch.Tensor] = earlier.state_dict()
+    deep, shallow = earlier.backbone, network.backbone
+    if not (isinstance(deep, MobileNetV2) and isinstance(shallow, MobileNetV2)):
+        return state
+    others = {k: v for k, v in state.items() if not k.startswith("backbone.")}
+    kept = shortened(deep.state_dict(), deep, shallow)
+    return others | {f"backbone.{name}": value for name, value in kept.items()}
+
+
+def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:
+    if not config.teacher:
+        return None
+    return read_weights(config.teacher, RULE).to(device).requires_grad_(False).eval()
+
+
+def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:
+    backgrounds = training_backgrounds(config.data.backgrounds) if config.data.backgrounds else None
+    negatives = Negatives(config.data.negatives, backgrounds)
+    return TrainingSet(faces, model, config.augment, negatives, config.seed)

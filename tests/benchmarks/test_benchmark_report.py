@@ -1,0 +1,155 @@
+"""The speed tables are made from what was kept of measurements, and from nothing else."""
+
+import importlib
+import json
+
+import pytest
+from helpers.shared_material import REPOSITORY
+
+BENCHMARKS = REPOSITORY / "benchmarks"
+
+
+@pytest.fixture
+def report(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("report")
+
+
+@pytest.fixture(scope="module")
+def kept():
+    paths = sorted((BENCHMARKS / "results").glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def test_the_tables_are_those_of_the_results(report, kept):
+    front = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert report.with_tables(front, kept) == front, "run: python benchmarks/report.py"
+    inner = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    assert report.with_sections(inner, kept) == inner, "run: python benchmarks/report.py"
+
+
+def test_results_of_an_unknown_kind_are_named(report):
+    sections = report.with_sections("", {"odd": {"something": 1}})
+    assert "[`odd.json`](results/odd.json)" in sections
+
+
+def marked(report) -> str:
+    """A README with both tables."""
+    first, last = report._FIRST, report._LAST
+    tables = [f"{first.format(name)}\nold\n{last.format(name)}" for name in ("accuracy", "speed")]
+    return "\n".join(["head", *tables, "tail", ""])
+
+
+def row(precision: str, fps: float) -> dict:
+    names = {"task": "dense", "model": "m", "backend": "openvino", "batch": 64}
+    times = {"p50_ms": 64e3 / fps, "p95_ms": 70e3 / fps, "speedup_over_fp32_onnxruntime": fps / 500}
+    return {**names, **times, "precision": precision, "fps": fps}
+
+
+def test_the_fastest_engine_and_the_gpu_are_named(report):
+    machine = {"cpu": "C", "cpus": 2, "python": "3", "openvino": "2026"}
+    cpu = {"machine": machine, "commit": "a", "results": {}}
+    cpu["results"]["fps"] = {"rows": [row("fp32", 600), row("int8", 2100), row("bf16", 1500)]}
+    gpu = {"machine": {**machine, "gpus": ["H200"]}, "commit": "b", "results": {}}
+    gpu["targets"] = {
+        "landmarks_per_s": {"value": 61234.5},
+        "mesh_over_copy": {"value": "not measured"},
+    }
+    marks = marked(report)
+    without = report.with_tables(marks, {"cpu": cpu})
+    assert without.startswith("head\n") and without.endswith("\ntail\n") and "old" not in without
+    assert "dense, `m`, batch 64, openvino int8 | C, 2 cores | 2,100 faces/s, 4.2 times" in without
+    assert "bf16" not in without and without.count("not measured") == 4
+    both = report.with_tables(marks, {"cpu": cpu, "gpu": gpu})
+    assert "| landmarks, host to host, batch 256 | C, 2 cores, H200 | 61,234 |" in both
+    assert both.count("not measured") == 1
+    sections = report.with_sections(f"head\n{report._MARK}\nold", {"cpu": cpu, "gpu": gpu})
+    assert "| dense | m | openvino bf16 | 64 | 1,500 |" in sections and "old" not in sections
+    assert "C, 2 cores, H200, Python 3, openvino 2026; commit b." in sections
+
+
+def test_video_is_in_both_tables(report):
+    results = {
+        "runs": {"model": "m", "backend": "b", "precision": "p", "detector": "d"},
+        "clip": {"name": "c.mp4", "width": 1280, "height": 720},
+        "loops": 10,
+        "plain": {"fps": 151.4},
+        "overlay": {"draw": "mesh", "fps": 52.6},
+        "live": {"input_fps": 30.0, "p50_ms": 5.0, "p95_ms": 8.26, "dropped": 3},
+        "memory": {"frames": 10000, "growth_mb": 0.42},
+    }
+    machine = {"cpu": "C", "cpus": 2, "av": "18", "commit": "a"}
+    found = {"video": {"benchmark": "video", "machine": machine, "results": results}}
+    front = report.with_tables(marked(report), found)
+    assert "1280x720, one face, with decoding | C, 2 cores | 151 frames/s |" in front
+    assert "mesh drawn and encoded | C, 2 cores | 53 frames/s |" in front
+    assert "95th percentile | C, 2 cores | 8.3 ms |" in front
+    sections = report.with_sections("", found)
+    assert "growth of memory over 10,000 frames | 0.4 MB |" in sections
+    assert "| 5.0, 8.3 ms; 3 |" in sections
+
+
+def test_ablation_has_mean_and_spread_of_each_row(report):
+    keys = report.report_ablation.FIGURES
+    values = {"baseline": [4.0, 5.0, 6.0], "mafa": [4.5], "larger": [4.7]}
+    runs = [
+        {"row": row, "seed": seed, "environment": {"torch": "2.13.0", "commit": f"{row:_<40}"}}
+        | dict.fromkeys(keys, value)
+        for row, column in values.items()
+        for seed, value in enumerate(column)
+    ]
+    found = {
+        "benchmark": "ablation",
+        "config": {"sizes": [[0.0, 64]], "epochs": 20, "batch": 128, "precision": "bf16"},
+        "runs": runs,
+    }
+    sections = report.with_sections("", {"ablation": found})
+    assert "20 epochs at 64 px from random weights, batch 128, bf16; mean" in sections
+    assert "Commits baselin, mafa___, larger_, torch 2.13.0." in sections
+    assert "| without both (`baseline`) | 3 | 5.000 ± 1.000 |" in sections
+    assert (
+        "| refinement (`mafa`) | 1 | 4.500 |" in sections and "| `larger` | 1 | 4.700 |" in sections
+    )
+    found["config"] |= {"initial": "models/m/checkpoint.safetensors", "fresh": ["refinement"]}
+    found["config"]["frozen"] = ["backbone", "heads", "presence"]
+    found["runs"] = [runs[0] | {"row": "adapted-narrow"}]
+    sections = report.with_sections("", {"ablation": found})
+    start = "refinement from random weights, backbone, heads and presence frozen, batch 128"
+    assert f"from `models/m/checkpoint.safetensors`, {start}" in sections
+    assert "| both, adaptation layers of 256, 40, 10 (`adapted-narrow`) | 1 |" in sections
+
+
+def test_refinement_is_a_sentence(report):
+    found = {
+        "benchmark": "refinement",
+        "model": "m",
+        "crop_size": 96,
+        "batch": 64,
+        "machine": {"cpus": 2},
+        "backbone": {"p50_ms": 80.0},
+        "with_refinement": {"p50_ms": 92.04},
+        "refinement_over_backbone": 0.1512,
+    }
+    sections = report.with_sections("", {"refinement": found})
+    assert "`m` (96 px" in sections and "92.0 ms instead of 80.0, 15.1% more" in sections
+
+
+def test_accuracy_stands_beside_the_papers_the_best_first(report):
+    def evaluation(model: str, error: float) -> dict:
+        nme = {key: {"mean_of_bins": error} for key in ("original", "reannotated")}
+        pose = {"mean": 3.9}
+        return {
+            "run": {"model": model},
+            "n": 500,
+            "nme_percent": nme,
+            "pose_mae_deg": pose,
+            "pose_mae_deg_exact": pose,
+        }
+
+    found = {"a": evaluation("worse", 3.5), "b": evaluation("better", 3.25)}
+    lines = report.report_accuracy.front_table(found)
+    assert lines[2:4] == [
+        "| `better` | 500 | 3.25 | 3.25 | 3.90 |",
+        "| `worse` | 500 | 3.50 | 3.50 | 3.90 |",
+    ]
+    assert "| SynergyNet, as published | 2000 | 3.41 | 2.65 | 3.35 |" in lines

@@ -1,0 +1,114 @@
+"""The documentation: it builds without a warning, and its tables and pictures are current."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.shared_material import REPOSITORY
+
+from facegeo import MorphableModel
+from facegeo.cli import build_parser
+from facegeo.zoo import Card, shipped
+from models.release.package import write_shipped
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built documentation; building it with a warning is an error."""
+    for module in ("mkdocs", "mkdocstrings", "pygments"):
+        pytest.importorskip(module, reason="the documentation needs the extra [docs]")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
+
+
+def test_all_tables_are_in_the_pages(site):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 20
+    assert not [page for page in pages if "<!-- made:" in page.read_text(encoding="utf-8")]
+    commands = text_of(site / "commands/index.html")
+    for name in re.findall(r"^    (\w+) ", build_parser().format_help(), re.MULTILINE):
+        assert f"facegeo {name}" in commands
+    assert "--face-model NAME" in commands
+
+
+def test_conventions_come_from_the_code(site):
+    page = text_of(site / "conventions/index.html")
+    assert "yaw > 0: the face turns towards the picture's left" in page.replace("&gt;", ">")
+    assert "A box of mean side s gives a square" in page
+
+
+def test_links_that_leave_the_documentation_are_led_into_the_site(site):
+    assert (site / "benchmarks/video_jitter.py").is_file()
+    assert (site / "models/synergy-mbv2/train.yaml").is_file()
+    assert 'href="../NOTICE/"' in (site / "models/index.html").read_text(encoding="utf-8")
+
+
+def test_pages_load_nothing_from_other_servers(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|link|iframe)[^>]*(?:src|href)=\"([^\"]+)", text)
+        assert not [url for url in loaded if re.match(r"(?:https?:)?//", url)], page
+
+
+def test_a_model_that_ships_is_in_the_table(tmp_path, monkeypatch):
+    """By its card: nothing is typed when a model is added to the package."""
+    monkeypatch.setattr(shipped, "ASSETS", tmp_path)
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(tmp_path / "cache"))
+    tables = runpy.run_path(str(REPOSITORY / "docs/tools/tables.py"))["TABLES"]
+    assert "No network ships" in tables["shipped-models"]()
+    card = Card("tiny", "landmarks", "synergynet", "a test", "free | open", {})
+    write_shipped(card, b"network")
+    assert "| `tiny` | landmarks | synergynet | a test | free \\| open |" in (
+        tables["shipped-models"]()
+    )
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
+    from tools import convention_pictures
+
+    return convention_pictures
+
+
+def test_the_picture_of_the_axes_says_what_is_seen(pictures):
+    said = {
+        (angle, degrees): pictures.what_is_seen(pictures.turned_head(angle, degrees))
+        for angle in pictures.ANGLES
+        for degrees in (-30, 30)
+    }
+    assert said == {
+        ("yaw", -30): "turns to the picture's right",
+        ("yaw", 30): "turns to the picture's left",
+        ("pitch", -30): "looks down",
+        ("pitch", 30): "looks up",
+        ("roll", -30): "leans left, anticlockwise",
+        ("roll", 30): "leans right, clockwise",
+    }
+
+
+@pytest.mark.parametrize("degrees", [-30, 30])
+def test_a_network_reads_the_same_angles_off_the_picture(pictures, predictor, degrees):
+    """The drawn heads, measured by a network that knows nothing of facegeo's formulas."""
+    model = MorphableModel.generic()
+    size = 330
+    for index, angle in enumerate(pictures.ANGLES):
+        panel = pictures.head_picture(angle, degrees, size)
+        points = pictures.placed(model.mean[model.landmark_rows], angle, degrees, size)
+        pose = predictor(panel, landmarks=points)[0].pose
+        expected = np.zeros(3)
+        expected[index] = degrees
+        assert np.abs([pose.yaw, pose.pitch, pose.roll] - expected).max() < 15

@@ -1,0 +1,1 @@
+"""What tests share: data, tiny models, checks of meshes and types."""

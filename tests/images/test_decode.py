@@ -1,0 +1,139 @@
+"""Everything that callers call a photo."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+
+from facegeo.errors import InvalidImageError, UnreadableFileError
+from facegeo.images import decode
+
+Image = pytest.importorskip("PIL.Image", reason="writes the photos: the extra [dev]")
+
+RNG = np.random.default_rng(0)
+BGR = RNG.integers(0, 256, (40, 60, 3), np.uint8)
+RGB = np.ascontiguousarray(BGR[:, :, ::-1])
+
+
+def test_every_form_of_one_photo_is_the_same_photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(RGB).save(path)
+    alpha = np.full((40, 60, 1), 7, np.uint8)
+    forms = [
+        (BGR, "bgr"),
+        (RGB, "rgb"),
+        (np.concatenate([BGR, alpha], axis=2), "bgr"),
+        (np.concatenate([RGB, alpha], axis=2), "rgb"),
+        (path, "bgr"),
+        (str(path), "rgb"),
+        (Image.fromarray(RGB), "bgr"),
+        (np.asfortranarray(BGR), "bgr"),
+    ]
+    for source, color in forms:
+        assert np.array_equal(decode.load_photo(source, color), BGR)
+
+
+def test_grey_has_three_equal_channels():
+    grey = BGR[:, :, 0]
+    for source in (grey, grey[:, :, None], Image.fromarray(grey)):
+        assert np.array_equal(decode.load_photo(source), np.repeat(grey[:, :, None], 3, axis=2))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured_by_path_and_by_pil(tmp_path, orientation):
+    smooth = cv2.resize(BGR, (240, 160), interpolation=cv2.INTER_CUBIC)
+    stored = Image.fromarray(np.ascontiguousarray(smooth[:, :, ::-1]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.jpg"
+    stored.save(path, exif=exif, quality=95)
+    with Image.open(path) as opened:
+        by_pil = decode.load_photo(opened)
+    by_path = decode.load_photo(path)
+    assert by_path.shape == by_pil.shape == ((160, 240, 3) if orientation < 5 else (240, 160, 3))
+    # Decoders differ by rounding in chroma; a wrong turn differs by tens of grey levels.
+    assert np.abs(by_path.astype(int) - by_pil).mean() < 2
+
+
+def test_any_file_name_works(tmp_path):
+    path = tmp_path / "Фото 顔.png"
+    Image.fromarray(RGB).save(path)
+    assert np.array_equal(decode.load_photo(path), BGR)
+
+
+NAN = np.full((40, 60, 3), np.nan)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (np.zeros((0, 0, 3), np.uint8), "expected a uint8 array"),
+        (np.zeros((40, 60, 3), np.float32), "float32"),
+        (NAN, "holds NaN"),
+        (np.zeros((40, 60, 3), np.uint16), "uint16"),
+        (np.zeros((40, 60, 2), np.uint8), r"\(40, 60, 2\)"),
+        (np.zeros((2, 40, 60, 3), np.uint8), r"\(2, 40, 60, 3\)"),
+        (np.zeros(40, np.uint8), r"\(40,\)"),
+        (np.zeros((1, 1, 3), np.uint8), "at least 16x16 pixels, got 1x1"),
+        (None, "NoneType"),
+        (3.5, "float"),
+        (object(), "object"),
+    ],
+)
+def test_what_is_no_photo_gets_one_clear_error(source, message):
+    with pytest.raises(InvalidImageError, match=message) as caught:
+        decode.load_photo(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_colour_order_is_refused():
+    with pytest.raises(InvalidImageError, match="'bgr' or 'rgb'"):
+        decode.load_photo(BGR, "gbr")
+
+
+def jpeg(**options) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(RGB).resize((300, 200)).save(data, "jpeg", **options)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.99])
+def test_cut_jpegs_are_refused(tmp_path, part, progressive):
+    data = jpeg(progressive=progressive)
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(data[: int(part * len(data))])
+    with pytest.raises(InvalidImageError, match=r"cut\.jpg"):
+        decode.load_photo(path)
+
+
+def test_a_cut_jpeg_is_told_by_its_missing_end_even_if_a_thumbnail_has_one():
+    """Decoders that fill the rest with grey must not get through."""
+    exif = Image.Exif()
+    exif[0x010E] = b"\xff\xd8 thumbnail \xff\xd9".decode("latin1")
+    whole = np.frombuffer(jpeg(exif=exif), np.uint8)
+    assert not decode._is_cut_jpeg(whole)
+    assert decode._is_cut_jpeg(whole[:-200])
+
+
+@pytest.mark.parametrize("content", [b"", b"just text, no photo", b"\x89PNG\r\n\x1a\n" + b"0" * 50])
+def test_files_that_are_no_photos_are_named(tmp_path, content):
+    path = tmp_path / "text.jpg"
+    path.write_bytes(content)
+    with pytest.raises(InvalidImageError, match=r"text\.jpg"):
+        decode.load_photo(path)
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    for path in (tmp_path / "missing.jpg", tmp_path):
+        with pytest.raises(UnreadableFileError, match=path.name):
+            decode.load_photo(path)
+
+
+def test_folders_are_searched_by_ending_in_order(tmp_path):
+    for name in ("b.JPG", "a.png", "notes.txt", "sub/c.webp", ".hidden/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = [path.relative_to(tmp_path).as_posix() for path in decode.find_photos(tmp_path)]
+    assert found == ["a.png", "b.JPG", "sub/c.webp"]

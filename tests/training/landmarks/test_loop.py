@@ -1,0 +1,367 @@
+"""A run learns, records what it did, and goes on exactly where it was killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers.training_data import RULE
+
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.geometry.crop import convention
+from facegeo.images.collections import FolderPictures
+from facegeo.morphable import MorphableModel
+from facegeo.morphable.mirror import mirror_matrix
+from facegeo.networks.regressor import SYNERGY, build_regressor
+from facegeo.networks.synergy.config import SynergyConfig
+from facegeo.networks.synergy.weights import read_weights
+from facegeo.training.core import checkpoint
+from facegeo.training.core.optimiser import rate_factor
+from facegeo.training.data.augment import AugmentConfig
+from facegeo.training.data.datasets import landmarks_of
+from facegeo.training.data.sampling import EpochBatches, Key, Negatives, TrainingSet, yaw_weights
+from facegeo.training.landmarks.config import (
+    DataConfig,
+    OptimiserConfig,
+    TrainConfig,
+    config_from,
+    read_config,
+)
+from facegeo.training.landmarks.loop import Trainer, _network, _training_set, train
+from facegeo.training.landmarks.losses import LossConfig
+
+QUIET = AugmentConfig(swap=0.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Batches are tiny: several threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def config_of(run, **changes) -> TrainConfig:
+    """Two epochs of five batches on the made-up faces, small crops."""
+    plain = TrainConfig(
+        run=str(run),
+        data=DataConfig("", "", negatives=0.25, workers=0),
+        network=SynergyConfig(backbone="mobilenet_v1_x0.5"),
+        augment=QUIET,
+        optimiser=OptimiserConfig(name="adamw", rate=1e-3, schedule="cosine"),
+        epochs=2,
+        batch=4,
+        sizes=((0.0, 32), (0.5, 40)),
+        device="cpu",
+        checkpoint_steps=2,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def losses_of(run) -> list[float]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"]["total"] for line in lines]
+
+
+class KilledError(Exception):
+    """Stands for a killed process."""
+
+
+def kill_at(monkeypatch, step: int) -> None:
+    """Let the batch with this number die before it is done."""
+    usual = Trainer._batch
+
+    def dying(self, batch, done):
+        if self.progress.step == step:
+            raise KilledError
+        usual(self, batch, done)
+
+    monkeypatch.setattr(Trainer, "_batch", dying)
+
+
+@pytest.mark.parametrize(("optimiser", "step"), [("sgd", 3), ("adamw", 8)])
+def test_a_killed_run_resumes_to_the_same_loss(tmp_path, faces, monkeypatch, optimiser, step):
+    settings = OptimiserConfig(name=optimiser, rate=1e-3, schedule="cosine", warmup=0.2, clip=5)
+    whole = config_of(tmp_path / "whole", optimiser=settings)
+    train(whole, faces)
+    killed = dataclasses.replace(whole, run=str(tmp_path / "killed"))
+    with monkeypatch.context() as patch:
+        kill_at(patch, step)
+        with pytest.raises(KilledError):
+            train(killed, faces)
+    train(killed, faces)
+    losses = losses_of(tmp_path / "whole"), losses_of(tmp_path / "killed")
+    assert len(losses[0]) == len(losses[1]) == 2
+    assert np.abs(np.subtract(*losses)).max() < 1e-5
+    weights = [np.load(tmp_path / run / "weights.npz") for run in ("whole", "killed")]
+    for name in weights[0].files:
+        if weights[0][name].dtype.kind == "f":
+            assert np.abs(weights[0][name] - weights[1][name]).max() < 1e-5, name
+
+
+def test_training_learns(tmp_path, faces):
+    still = AugmentConfig(
+        flip=0, swap=0, occlusion=0, blur=0, jpeg=0, rotation_deg=0, shift=0, zoom=0
+    )
+    train(config_of(tmp_path, epochs=15, augment=still, sizes=((0.0, 48),)), faces)
+    losses = losses_of(tmp_path)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_run_leaves_config_commit_and_weights(tmp_path, faces):
+    config = config_of(tmp_path / "run", epochs=1)
+    weights = train(config, faces)
+    again = read_config(tmp_path / "run" / "config.yaml")
+    assert again == config
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert {"commit", "torch", "facegeo", "machine"} <= set(environment)
+    with np.load(weights) as archive:
+        state = {key: archive[key] for key in archive.files}
+    network = build_regressor(SYNERGY, convention("exact"), state)
+    assert network.config == config.network
+    mean, std = faces.statistics()
+    assert np.abs(network.param_mean.numpy() - mean).max() < 1e-4
+    assert np.abs(network.param_std.numpy() - std).max() < 1e-4
+
+
+def test_another_configuration_does_not_continue_a_run(tmp_path, faces):
+    config = config_of(tmp_path, epochs=1)
+    train(config, faces)
+    with pytest.raises(InvalidInputError, match="batch"):
+        train(dataclasses.replace(config, batch=8), faces)
+
+
+def test_a_teacher_draws_its_pupil(tmp_path, faces):
+    weights = train(config_of(tmp_path / "teacher", epochs=1), faces)
+    loss = LossConfig(teacher_params=0.02, teacher_features=0.5)
+    pupil = config_of(
+        tmp_path / "pupil", epochs=6, teacher=str(weights), loss=loss, sizes=((0.0, 32),)
+    )
+    train(pupil, faces)
+    lines = (tmp_path / "pupil" / "metrics.jsonl").read_text().splitlines()
+    distance = [json.loads(line)["loss"]["teacher_features"] for line in lines]
+    assert distance[-1] < 0.8 * distance[0]
+
+
+def test_weights_can_be_trained_on(tmp_path, faces):
+    weights = train(config_of(tmp_path / "first", epochs=8), faces)
+    train(config_of(tmp_path / "second", epochs=1, initial=str(weights)), faces)
+    assert losses_of(tmp_path / "second")[0] < losses_of(tmp_path / "first")[0]
+
+
+def test_parts_of_it_can_start_anew(tmp_path, faces):
+    weights = train(config_of(tmp_path / "first", epochs=1), faces)
+    given = read_weights(weights, RULE).state_dict()
+    config = config_of(tmp_path / "second", initial=str(weights), fresh=("refinement",))
+    network = _network(config, MorphableModel.generic(), faces)
+    own = network.state_dict()
+    same = {name: torch.equal(value, given[name]) for name, value in own.items()}
+    assert all(same[name] for name in own if not name.startswith("refinement."))
+    assert not same["refinement.encoder.low.0.weight"]
+    assert not own["refinement.last.weight"].any() and given["refinement.last.weight"].any()
+    with pytest.raises(InvalidInputError, match="fresh"):
+        config_of(tmp_path / "third", fresh=("hair",))
+
+
+def test_parts_of_it_stay_as_they_are(tmp_path, faces):
+    weights = train(config_of(tmp_path / "first", epochs=1), faces)
+    given = read_weights(weights, RULE).state_dict()
+    frozen = ("backbone", "heads", "presence")
+    config = config_of(tmp_path / "second", epochs=1, initial=str(weights), frozen=frozen)
+    own = read_weights(train(config, faces), RULE).state_dict()
+    same = {name: torch.equal(value, given[name]) for name, value in own.items()}
+    assert all(same[name] for name in own if name.split(".")[0] in frozen)
+    assert not same["refinement.encoder.low.0.weight"] and not same["inverse.heads.pose.weight"]
+    with pytest.raises(InvalidInputError, match=r"frozen.*hair"):
+        config_of(tmp_path / "third", frozen=("hair",))
+    for network in (SynergyConfig(), SynergyConfig(refinement="none", inverse=())):
+        parts = frozen if network.refinement == "none" else (*frozen, "refinement", "inverse")
+        with pytest.raises(InvalidInputError, match=r"frozen.*all"):
+            config_of(tmp_path / "third", network=network, frozen=parts)
+
+
+def test_a_run_goes_on_that_is_older_than_a_setting(tmp_path, faces):
+    config = config_of(tmp_path, epochs=1)
+    train(config, faces)
+    found = checkpoint.load(tmp_path / "checkpoint.safetensors")
+    older = {name: value for name, value in found.config.items() if name not in ("fresh", "frozen")}
+    dataclasses.replace(found, config=older).check_settings(config, (), tmp_path)
+    with pytest.raises(InvalidInputError, match="fresh"):
+        found.check_settings(dataclasses.replace(config, fresh=("heads",)), (), tmp_path)
+
+
+def test_bfloat16_stays_near_float32(tmp_path, faces):
+    for precision in ("fp32", "bf16"):
+        train(config_of(tmp_path / precision, epochs=1, precision=precision), faces)
+    exact, rough = (losses_of(tmp_path / p)[0] for p in ("fp32", "bf16"))
+    assert rough == pytest.approx(exact, rel=0.05)
+
+
+def test_processes_share_the_batches_of_one():
+    whole = list(EpochBatches(20, 6, epoch=3, size=64, seed=1))
+    parts = [list(EpochBatches(20, 6, epoch=3, size=64, seed=1, rank=r, world=2)) for r in (0, 1)]
+    for batch, *halves in zip(whole, *parts, strict=True):
+        assert sorted(batch) == sorted(halves[0] + halves[1])
+    assert list(EpochBatches(20, 6, epoch=3, size=64, seed=1, first=1)) == whole[1:]
+    assert whole != list(EpochBatches(20, 6, epoch=4, size=64, seed=1))
+
+
+def test_samples_come_as_often_as_their_weights_say():
+    weights = np.repeat([0.5, 1.0, 2.5], [8, 8, 4])
+
+    def keys_of(epoch: int) -> list[Key]:
+        batches = EpochBatches(20, 5, epoch=epoch, size=64, seed=1, weights=weights)
+        return [key for batch in batches for key in batch]
+
+    keys = keys_of(2)
+    assert keys == keys_of(2)
+    counts = np.bincount([key.sample for key in keys], minlength=20)
+    expected = weights * 20 / weights.sum()
+    assert counts.sum() == 20 and (np.abs(counts - expected) < 1).all()
+    # A sample that comes again comes in another view.
+    assert len(set(keys)) == 20
+    assert max(key.view for key in keys) >= 1
+    assert [key.sample for key in keys_of(3)] != [key.sample for key in keys]
+
+
+def test_yaw_ranges_are_balanced():
+    yaw = np.array([0.0, 10, -20, 29, -31, 45, 70, -89])
+    half, whole = yaw_weights(yaw, 0.5), yaw_weights(yaw, 1.0)
+    np.testing.assert_allclose([whole[:4].sum(), whole[4:6].sum(), whole[6:].sum()], 8 / 3)
+    np.testing.assert_allclose(half[4] / half[0], np.sqrt(2))
+    np.testing.assert_allclose(yaw_weights(yaw, 0.0), 1)
+
+
+def test_balance_counts_the_faces_and_leaves_the_negatives(faces, model):
+    data = TrainingSet(faces, model, AugmentConfig(swap=0.0), Negatives(0.25))
+    weights = data.weights(1.0)
+    assert len(weights) == len(data)
+    np.testing.assert_allclose(weights[len(faces) :], 1)
+    assert abs(weights[: len(faces)].mean() - 1) < 1e-9
+
+
+def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(tmp_path, faces):
+    data = DataConfig("", "", negatives=0.25, workers=0, offset_px=(-2.0, 3.0))
+    plain = train(config_of(tmp_path / "plain", epochs=1), faces)
+    network = SynergyConfig(backbone="mobilenet_v1_x0.5", mirrored=True)
+    config = config_of(tmp_path / "mirrored", data=data, network=network, initial=str(plain))
+    weights = read_weights(train(config, faces), RULE)
+    assert weights.config.mirrored
+    # An undisturbed centre, x = 59.5, stays there; the labels' -2 lies at the same place in both.
+    of_model = mirror_matrix(MorphableModel.generic().mirror, RULE)[1]
+    assert weights.mirror.offset.numpy() - of_model == pytest.approx([0, 0, 0, -4] + [0] * 58)
+
+
+def test_negatives_come_after_the_faces(faces, model):
+    data = TrainingSet(faces, model, QUIET, Negatives(0.5, faces.pictures), seed=2)
+    assert len(data) == 24
+    present = [float(data[Key(0, index, 32)]["present"]) for index in range(24)]
+    assert present == [1.0] * 16 + [0.0] * 8
+    first, again = (data[Key(1, 20, 32)]["crop"] for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_held_back_backgrounds_are_not_trained_on(faces, model, tmp_path):
+    """Every background is a negative of its own colour; those of the held-back two never come."""
+    import cv2
+
+    for index in range(6):
+        photo = np.full((50, 50, 3), 255 if index % 5 == 0 else 100, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), photo)
+    plain = AugmentConfig(swap=0, blur=0, jpeg=0, brightness=0, contrast=0, tint=0)
+    sources = DataConfig("", "", backgrounds=str(tmp_path), negatives=4.0, workers=0)
+    data = _training_set(config_of("", data=sources, augment=plain), faces, model)
+    crops = [data[Key(0, index, 32)]["crop"].numpy() for index in range(16, len(data))]
+    flat = [crop.mean() for crop in crops if np.ptp(crop) == 0 and crop.mean() > 60]
+    assert len(flat) > 10 and set(np.rint(flat)) <= {99.0, 100.0}
+
+
+def test_the_annotators_offset_does_not_turn_with_the_picture(faces, model):
+    turning = AugmentConfig(swap=0, flip=1, rotation_deg=180)
+    offset = dataclasses.replace(faces, offset_px=(-2.0, 3.0))
+    for index in range(4):
+        plain, moved = (
+            TrainingSet(data, model, turning)[Key(0, index, 32)] for data in (faces, offset)
+        )
+        assert torch.equal(plain["crop"], moved["crop"])
+        shift = (moved["landmarks"] - plain["landmarks"]).mean(dim=0)
+        assert np.abs(shift.numpy() - (-2, 3, 0)).max() < 1e-4
+        of_params = landmarks_of(moved["params"][None].numpy(), model, RULE)[0]
+        assert np.abs(of_params - moved["landmarks"].numpy()).max() < 0.5
+
+
+def test_rates_follow_the_paper_and_the_cosine():
+    steps = OptimiserConfig()
+    # 80 epochs: a tenth after 48, a hundredth after 64
+    rates = [rate_factor(steps, epoch / 80) for epoch in (0, 47.9, 48, 63.9, 64, 79)]
+    assert rates == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    cosine = OptimiserConfig(schedule="cosine", warmup=0.1)
+    rates = [rate_factor(cosine, done) for done in (0, 0.05, 0.5, 1)]
+    assert rates == pytest.approx([0, 0.5 * 0.5 * (1 + np.cos(0.05 * np.pi)), 0.5, 0], abs=1e-9)
+
+
+def test_yaml_is_checked(tmp_path):
+    path = tmp_path / "train.yaml"
+    path.write_text(
+        "run: out\ndata: {labels: a.npz, pictures: b.tar}\nsizes: [[0, 64], [0.5, 120]]\n"
+    )
+    config = read_config(path)
+    assert [config.size_of(epoch) for epoch in (0, 39, 40, 79)] == [64, 64, 120, 120]
+    plain = {"run": "out", "data": {"labels": "a", "pictures": "b"}}
+    for wrong, message in (
+        ({"epoch": 3}, "epoch: unknown setting"),
+        ({"optimiser": {"rat": 1}}, "optimiser.rat: unknown"),
+        ({"data": {"labels": "a", "pictures": "b", "offset_px": [1]}}, "two numbers"),
+        ({"epochs": "many"}, "epochs: expected int"),
+        ({"precision": "fp8"}, "precision"),
+        ({"sizes": [[0.5, 64]]}, "sizes"),
+        ({"network": {"backbone": "mobilenet_v2", "refinement": "some"}}, "refinement"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            config_from(plain | wrong)
+    path.write_text("a: [1")
+    with pytest.raises(CorruptFileError):
+        read_config(path)
+    with pytest.raises(UnreadableFileError):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, faces):
+    config = config_of(tmp_path, epochs=1)
+    train(config, faces)
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"broken")
+    with pytest.raises(CorruptFileError, match="checkpoint"):
+        train(config, faces)
+
+
+def test_the_command_trains_and_prints_the_weights(tmp_path, model, monkeypatch, capsys):
+    import yaml
+    from helpers.training_data import write_faces
+
+    from facegeo.cli import main
+
+    write_faces(tmp_path / "data", model, 8)
+    data = {
+        "labels": str(tmp_path / "data" / "labels.npz"),
+        "pictures": str(tmp_path / "data" / "crops"),
+        "backgrounds": str(tmp_path / "data" / "crops"),
+        "workers": 1,
+    }
+    content = {
+        "run": str(tmp_path / "run"),
+        "data": data,
+        "network": {"backbone": "mobilenet_v1_x0.5", "inverse": ["pose"]},
+        "epochs": 1,
+        "batch": 4,
+        "sizes": [[0, 32]],
+        "device": "cpu",
+        "optimiser": {"rate": 0.001},
+    }
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(content))
+    assert main(["train", str(tmp_path / "train.yaml")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "weights.npz")
+    assert isinstance(FolderPictures.scan(tmp_path / "data" / "crops").names, list)
