@@ -260,11 +260,11 @@ def time_dense(model: str) -> Result:
     kernel = CudaMeshKernel(face.mean, np.concatenate([face.shape_basis, face.expression_basis]))
     crops = _noise(model, BATCH)
     out = torch.empty((BATCH, kernel.num_vertices, 3), device="cuda")
-    rule = crop.convention("exact")
+    convention = crop.find_convention("exact")
 
     def work() -> None:
         params = torch.from_numpy(network.run({"crops": crops})["params"]).cuda()
-        kernel(params[:, 12:], params[:, :12], out, rule=rule)
+        kernel(params[:, 12:], params[:, :12], out, convention=convention)
         torch.cuda.synchronize()
 
     return {

@@ -30,7 +30,7 @@ def numpy_ways(mean: Any, bases: Any, weights: Any, pose: Any, out: Any) -> Iter
     copy = np.zeros_like(out)
     yield "np.copyto of the output", lambda: np.copyto(copy, out), None
     yield "NumPy float32", numpy_baseline(mean, bases, weights, pose, out), out
-    kernel = MeshKernel(mean, bases, engine="numpy")
+    kernel = MeshKernel(mean, bases, implementation="numpy")
     yield "NumPy float32 in blocks (our fallback)", lambda: kernel(weights, pose, out), out
 
 
@@ -159,7 +159,7 @@ def plain_numba(mean: Any, bases: Any, weights: Any, pose: Any, out: Any) -> Ite
 def ours(mean: Any, bases: Any, weights: Any, pose: Any, out: Any) -> Iterator[Candidate]:
     from facegeo.ops.tile import VARIANT
 
-    kernel = MeshKernel(mean, bases, engine="numba", threads=THREADS)
+    kernel = MeshKernel(mean, bases, implementation="numba", threads=THREADS)
     kind = "integer" if VARIANT.madd else "float32"
     name = f"tiles of {VARIANT.lanes} vertices x {VARIANT.faces} faces, {kind} sums"
     yield name, lambda: kernel(weights, pose, out), out

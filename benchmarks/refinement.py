@@ -24,7 +24,7 @@ from facegeo.morphable import MorphableModel
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.network import SynergyNet
 from facegeo.networks.synergy.weights import read_weights
-from facegeo.training.data.sampling import RULE
+from facegeo.training.data.sampling import CONVENTION
 from facegeo.zoo.store import find
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -47,7 +47,7 @@ def main() -> None:
 
 def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
     """Milliseconds of both, and ``refinement_over_backbone``: the median of what it adds."""
-    config = read_weights(MODELS / name / "checkpoint.safetensors", RULE).config
+    config = read_weights(MODELS / name / "checkpoint.safetensors", CONVENTION).config
     size = find(name).card.crop_size
     crops = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
     backends = {
@@ -71,8 +71,8 @@ def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
 
 def _backend(config: SynergyConfig, size: int) -> OnnxRuntimeBackend:
     model = MorphableModel.generic()
-    network = SynergyNet(config, RULE, model.name)
-    network.speak(model, np.zeros(62), np.ones(62))
+    network = SynergyNet(config, CONVENTION, model.name)
+    network.set_face_model(model, np.zeros(62), np.ones(62))
     return OnnxRuntimeBackend(regressor_onnx(network.eval(), size=size, checks=()), "cpu")
 
 

@@ -15,8 +15,8 @@ from facegeo.detect import (
     Detections,
     Detector,
     DetectorOptions,
+    PresenceFilter,
     Search,
-    SecondOpinion,
     open_detector,
 )
 from facegeo.errors import BatchError, FacegeoError, InvalidInputError
@@ -76,7 +76,7 @@ class FaceGeometry:
         Most crops in one network call; by default 64 on a CPU, 256 on a GPU.
     search : Search, optional
         How large photos are searched for faces: at which size, and in tiles for tiny faces.
-    second_opinion : SecondOpinion or None
+    second_opinion : PresenceFilter or None
         Drop doubtful boxes of the detector where the landmark network sees no face, if it has a
         presence output; None keeps them all. Boxes of the caller's are never dropped. A stream has
         a rule of its own: ``TrackerOptions.least_presence``.
@@ -104,14 +104,14 @@ class FaceGeometry:
         min_face_size: float = 0.0,
         batch_size: int | None = None,
         search: Search | None = None,
-        second_opinion: SecondOpinion | None = SecondOpinion(),  # noqa: B008 - it is frozen
+        second_opinion: PresenceFilter | None = PresenceFilter(),  # noqa: B008 - it is frozen
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
         installed = find(model)
         self.card = installed.card
         self.network = open_network(installed, backend, device, precision)
-        self._rule = crop.convention(self.card.crop_convention)
+        self._convention = crop.find_convention(self.card.crop_convention)
         self.crop_size = self.card.crop_size
         self.mesh_source = ModelMesh(installed)
         self._batch_size = batch_size or (64 if self.network.device == "cpu" else 256)
@@ -119,7 +119,7 @@ class FaceGeometry:
         self._detector_name = detector
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size)
         self._search = search
-        self._second_opinion = second_opinion
+        self._presence_filter = second_opinion
         self._detector: Detector | None = None
         if detector != AUTO:
             self._detector = self._open_detector()
@@ -239,12 +239,12 @@ class FaceGeometry:
         """
         crops, rois = self._check_crops(crops, rois)
         values = self._infer(crops)
-        refined = crop.crop_to_photo(values["landmarks"], rois, self._rule)
+        refined = crop.crop_to_photo(values["landmarks"], rois, self._convention)
         coarse = refined
         if "coarse_landmarks" in values:
-            coarse = crop.crop_to_photo(values["coarse_landmarks"], rois, self._rule)
+            coarse = crop.crop_to_photo(values["coarse_landmarks"], rois, self._convention)
         presence = values.get("presence", np.full(len(crops), np.nan, np.float32))
-        return FaceBatch(values["params"], refined, coarse, presence, rois, self._rule)
+        return FaceBatch(values["params"], refined, coarse, presence, rois, self._convention)
 
     def reconstruct(
         self,
@@ -276,10 +276,10 @@ class FaceGeometry:
         """
         params = arrays.array_of("params", params, ("N", NUM_PARAMS))
         if rois is None:
-            affine = crop.pose_to_crop(split(params).pose, self._rule)
+            affine = crop.pose_to_crop(split(params).pose, self._convention)
         else:
             rois = arrays.array_of("rois", rois, (len(params), 4))
-            affine = crop.pose_to_photo(split(params).pose, rois, self._rule)
+            affine = crop.pose_to_photo(split(params).pose, rois, self._convention)
         return self.mesh_source.vertices(params, affine, out=out)
 
     def stream(
@@ -366,7 +366,7 @@ class FaceGeometry:
             "backend": self.network.name,
             "device": self.network.device,
             "precision": self.network.precision,
-            "picked": self.network.picked,
+            "picked": self.network.selection_reason,
         }
 
     def _open_detector(self) -> Detector:
@@ -409,8 +409,8 @@ class FaceGeometry:
         scores = np.concatenate([p.found.scores for p in prepared])
         batch = self.predict_crops(crops, rois)
         kept = np.ones(len(crops), bool)
-        if self._second_opinion is not None:
-            kept = self._second_opinion.keeps(scores, batch.presence)
+        if self._presence_filter is not None:
+            kept = self._presence_filter.keeps(scores, batch.presence)
         faces = batch.faces(boxes, scores, self.mesh_source)
         ends = np.cumsum([len(p.found) for p in prepared])
         for p, end in zip(prepared, ends.tolist(), strict=True):

@@ -208,7 +208,7 @@ class FaceBatch:
         As in :class:`Face`.
     rois : (N, 4) float32
         ``xyxy``, photo pixels.
-    rule : CropConvention
+    convention : CropConvention
         Where the parameters lie in a crop, and the crop in the photo.
     """
 
@@ -217,7 +217,7 @@ class FaceBatch:
     coarse_landmarks: np.ndarray
     presence: np.ndarray
     rois: np.ndarray
-    rule: CropConvention
+    convention: CropConvention
 
     def __len__(self) -> int:
         return len(self.params)
@@ -225,7 +225,7 @@ class FaceBatch:
     @cached_property
     def affine(self) -> np.ndarray:
         """(N, 3, 4) float32: model units to photo pixels."""
-        return pose_to_photo(parameters.split(self.params).pose, self.rois, self.rule)
+        return pose_to_photo(parameters.split(self.params).pose, self.rois, self.convention)
 
     @cached_property
     def similarity(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ LOOSE |= {"results.py"}
 ENGINES = re.compile("onnxruntime|onnxrt|openvino|tensorrt", re.IGNORECASE)
 KNOWS_ENGINES = {
     "facegeo.bench.baseline",
-    "facegeo.bench.engines",
+    "facegeo.bench.candidates",
     "facegeo.bench.fps",
     "facegeo.bench.predictor",
     "facegeo.bench.timing",

@@ -61,8 +61,8 @@ def test_parameters_and_landmarks_equal_upstream_on_the_dev_crops(models, dev, s
     assert difference.max() < 1e-3
     expected = reference["landmarks_image_px"].transpose(0, 2, 1)
     assert np.abs(batch.landmarks - expected).max(axis=(0, 1)).max() < 0.02
-    rule = crop.CONVENTIONS["3ddfa"]
-    in_crop = crop.photo_to_crop(batch.landmarks, dev.rois, rule)
+    convention = crop.CONVENTIONS["3ddfa"]
+    in_crop = crop.photo_to_crop(batch.landmarks, dev.rois, convention)
     assert np.abs(in_crop - reference["landmarks_crop_px"].transpose(0, 2, 1)).max() < 0.02
 
 

@@ -117,11 +117,11 @@ def prepare(folder: Path, model: str, detector: str, runtime: Path | None = None
 
 def landmark_constants(model: InstalledModel) -> dict[str, Any]:
     """The network's name and where its crops lie in the photo."""
-    rule = crop.convention(model.card.crop_convention)
+    convention = crop.find_convention(model.card.crop_convention)
     return {
         "name": model.card.name,
         "licence": model.card.licence,
-        "crop": {"size": crop.CROP_SIZE, "shift": rule.shift, "centre": rule.centre},
+        "crop": {"size": crop.CROP_SIZE, "shift": convention.shift, "centre": convention.centre},
     }
 
 

@@ -46,7 +46,7 @@ def open_network(
     Returns
     -------
     network : Backend
-        Its ``picked`` says what ``auto`` took, and why.
+        Its ``selection_reason`` says what ``auto`` took, and why.
 
     Raises
     ------
@@ -65,14 +65,14 @@ def open_network(
     opener: Callable[[InstalledModel, str, str], Backend]
     opener = import_module(BACKENDS[name]).open_network
     network = opener(model, device, precision)
-    network.picked = "; ".join(why) or network.picked
+    network.selection_reason = "; ".join(why) or network.selection_reason
     _log.info(
         "%s runs on %s, %s, %s (%s)",
         model.card.name,
         network.name,
         network.device,
         network.precision,
-        network.picked,
+        network.selection_reason,
     )
     return network
 

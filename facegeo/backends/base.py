@@ -23,14 +23,14 @@ class Backend(ABC):
         Where it really runs: ``cpu``, ``cuda:0`` ...
     precision : str
         ``fp32`` ...
-    picked : str
+    selection_reason : str
         Why this engine runs, where something was ``auto``.
     """
 
     name: str
     device: str
     precision: str
-    picked: str = "as asked for"
+    selection_reason: str = "as asked for"
 
     @abstractmethod
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

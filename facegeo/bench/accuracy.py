@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from facegeo.bench.engines import BASELINE, Engines, add_engine_choice, open_engines
+from facegeo.bench.candidates import BASELINE, Candidates, add_candidate_options, open_candidates
 from facegeo.evaluation.aflw2000 import Aflw2000, evaluate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``facegeo-bench accuracy``."""
     parser.add_argument("--model", default="default", help="landmark model")
-    add_engine_choice(parser)
+    add_candidate_options(parser)
     parser.add_argument(
         "--data",
         type=Path,
@@ -26,11 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Run with parsed options."""
     data = Aflw2000.open(args.data)
-    engines = open_engines(args.model, args.backends, args.precisions, args.device)
-    return {"rows": accuracy_rows(engines, data), "not_measured": engines.not_measured}
+    candidates = open_candidates(args.model, args.backends, args.precisions, args.device)
+    return {"rows": accuracy_rows(candidates, data), "not_measured": candidates.not_measured}
 
 
-def accuracy_rows(engines: Engines, data: Aflw2000) -> list[dict[str, Any]]:
+def accuracy_rows(candidates: Candidates, data: Aflw2000) -> list[dict[str, Any]]:
     """NME (percent, mean of the three yaw ranges) and orientation error of every engine.
 
     Returns
@@ -40,11 +40,11 @@ def accuracy_rows(engines: Engines, data: Aflw2000) -> list[dict[str, Any]]:
         ``orientation_deg`` (published protocol); each also as ``..._over_fp32``, the difference to
         ONNX Runtime in float32.
     """
-    figures = {key: _figures(evaluate(p, data)) for key, p in engines.running.items()}
+    figures = {key: _figures(evaluate(p, data)) for key, p in candidates.running.items()}
     rows = []
     for (backend, precision), values in figures.items():
         worse = {f"{name}_over_fp32": v - figures[BASELINE][name] for name, v in values.items()}
-        card = engines.running[backend, precision].card
+        card = candidates.running[backend, precision].card
         head = {"model": card.name, "backend": backend, "precision": precision, "n": len(data)}
         rows.append({**head, **values, **worse})
     return rows

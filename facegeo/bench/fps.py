@@ -18,7 +18,7 @@ import numpy as np
 
 from facegeo.base.files import write_bytes
 from facegeo.bench.baseline import plain_predictors
-from facegeo.bench.engines import BASELINE, Key, add_engine_choice, open_engines
+from facegeo.bench.candidates import BASELINE, Key, add_candidate_options, open_candidates
 from facegeo.bench.plot import draw_rates
 from facegeo.bench.predictor import webcam_photo
 from facegeo.bench.timing import Job, calls_in_turns
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", nargs="+", default=["default"], metavar="MODEL", help="landmark models"
     )
-    add_engine_choice(parser)
+    add_candidate_options(parser)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=[*TASKS])
     parser.add_argument("--batches", type=int, nargs="+", default=list(DEFAULT_BATCHES))
     parser.add_argument("--rounds", type=int, default=9, help="turns of each engine")
@@ -66,10 +66,12 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     not_measured: dict[str, str] = {}
     for model in args.model:
-        engines = open_engines(model, args.backends, args.precisions, args.device)
-        found, skipped = run_fps_benchmark(engines.running, args.tasks, args.batches, args.rounds)
+        candidates = open_candidates(model, args.backends, args.precisions, args.device)
+        found, skipped = run_fps_benchmark(
+            candidates.running, args.tasks, args.batches, args.rounds
+        )
         rows += found
-        whys = engines.not_measured | skipped
+        whys = candidates.not_measured | skipped
         not_measured |= {f"{model}, {what}": why for what, why in whys.items()}
     compare(rows, before)
     if args.plot is not None:

@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coefficients", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--engine", choices=("auto", "numba", "numpy"), default="auto")
+    parser.add_argument(
+        "--engine", dest="implementation", choices=("auto", "numba", "numpy"), default="auto"
+    )
 
 
 def main(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -43,7 +45,7 @@ def main(args: argparse.Namespace) -> list[dict[str, Any]]:
         coefficients=args.coefficients,
         seed=args.seed,
         threads=args.threads,
-        engine=args.engine,
+        implementation=args.implementation,
     )
 
 
@@ -108,7 +110,7 @@ def run_mesh_benchmark(
     coefficients: int = 50,
     seed: int = 0,
     threads: int | None = None,
-    engine: Any = "auto",
+    implementation: Any = "auto",
 ) -> list[dict[str, Any]]:
     """Time the mesh kernel.
 
@@ -132,7 +134,7 @@ def run_mesh_benchmark(
     """
     rng = np.random.default_rng(seed)
     mean, bases = random_model(rng, vertices, coefficients)
-    kernel = MeshKernel(mean, bases, threads=threads, engine=engine)
+    kernel = MeshKernel(mean, bases, threads=threads, implementation=implementation)
     start = time.perf_counter()
     kernel(np.zeros((1, coefficients), np.float32), np.eye(3, 4, dtype=np.float32)[None])
     first_call = time.perf_counter() - start
@@ -152,7 +154,7 @@ def run_mesh_benchmark(
         rows.append(
             {
                 "batch": batch,
-                "engine": kernel.engine,
+                "engine": kernel.implementation,
                 "faces_per_s": batch / seconds["ours"],
                 "ms_per_face": 1e3 * seconds["ours"] / batch,
                 "speedup_over_numpy": seconds["numpy"] / seconds["ours"],

@@ -35,7 +35,7 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
     A colour an engine and precision of a model, a mark a task.
     """
     models = {row["model"] for row in rows}
-    count = len({(_engine(row, models), row["task"]) for row in rows})
+    count = len({(_series(row, models), row["task"]) for row in rows})
     full_height = max(_LEAST_HEIGHT, _TOP + _ROW * (count + 1))
     image = np.full((full_height, _WIDTH, 3), 255, np.uint8)
     batches = sorted({int(row["batch"]) for row in rows})
@@ -52,23 +52,23 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
     _draw_axes(image, at, batches, decades, 2.0 ** span[1])
     lines: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for row in rows:
-        line = lines.setdefault((_engine(row, models), row["task"]), [])
+        line = lines.setdefault((_series(row, models), row["task"]), [])
         line.append(at(row["batch"], row["fps"]))
-    engines = list(dict.fromkeys(engine for engine, _ in lines))
-    for number, ((engine, task), points) in enumerate(lines.items()):
-        colour = _COLOURS[engines.index(engine) % len(_COLOURS)]
+    all_series = list(dict.fromkeys(series for series, _ in lines))
+    for number, ((series, task), points) in enumerate(lines.items()):
+        colour = _COLOURS[all_series.index(series) % len(_COLOURS)]
         cv2.polylines(image, [np.array(points)], False, colour, 2, cv2.LINE_AA)
         row_y = _TOP + 12 + _ROW * number
         for point in [*points, (_WIDTH - _RIGHT + 30, row_y)]:
             cv2.drawMarker(image, point, colour, _MARKS[task], 12, 2, cv2.LINE_AA)
-        _write(image, f"{engine}, {task}", (_WIDTH - _RIGHT + 48, row_y + 5))
+        _write(image, f"{series}, {task}", (_WIDTH - _RIGHT + 48, row_y + 5))
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def _engine(row: Mapping[str, Any], models: Collection[str]) -> str:
+def _series(row: Mapping[str, Any], models: Collection[str]) -> str:
     """What a line is called; by its model too where there are several."""
-    engine = f"{row['backend']} {row['precision']}"
-    return engine if len(models) == 1 else f"{row['model']} {engine}"
+    series = f"{row['backend']} {row['precision']}"
+    return series if len(models) == 1 else f"{row['model']} {series}"
 
 
 def _draw_axes(

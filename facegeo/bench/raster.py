@@ -20,13 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--engine", choices=("auto", "numba", "numpy"), default="auto")
+    parser.add_argument(
+        "--engine", dest="implementation", choices=("auto", "numba", "numpy"), default="auto"
+    )
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Run with parsed options."""
     return run_raster_benchmark(
-        args.triangles, args.height, args.width, threads=args.threads, engine=args.engine
+        args.triangles,
+        args.height,
+        args.width,
+        threads=args.threads,
+        implementation=args.implementation,
     )
 
 
@@ -61,7 +67,7 @@ def run_raster_benchmark(
     width: int = 1280,
     *,
     threads: int | None = None,
-    engine: Any = "auto",
+    implementation: Any = "auto",
 ) -> dict[str, Any]:
     """Time the rasteriser and what is drawn with it.
 
@@ -75,17 +81,21 @@ def run_raster_benchmark(
     """
     vertices, corners = ellipsoid(triangles, height, width)
     photo = np.full((height, width, 3), 128, np.uint8)
-    how = {"threads": threads, "engine": engine}
+    how = {"threads": threads, "implementation": implementation}
     raster = rasterize(vertices, corners, height, width, **how)
 
     seconds = medians(
         {
             "rasterize": lambda: rasterize(vertices, corners, height, width, **how),
-            "pncc": lambda: pncc_image(raster, corners, vertices, engine=engine),
+            "pncc": lambda: pncc_image(raster, corners, vertices, implementation=implementation),
             "visibility": lambda: visible_vertices(raster, vertices, corners),
-            "draw_mesh": lambda: draw_mesh(photo, vertices, corners, engine=engine),
-            "draw_mesh_fast": lambda: draw_mesh(photo, vertices, corners, samples=1, engine=engine),
-            "draw_wireframe": lambda: draw_wireframe(photo, vertices, corners, engine=engine),
+            "draw_mesh": lambda: draw_mesh(photo, vertices, corners, implementation=implementation),
+            "draw_mesh_fast": lambda: draw_mesh(
+                photo, vertices, corners, samples=1, implementation=implementation
+            ),
+            "draw_wireframe": lambda: draw_wireframe(
+                photo, vertices, corners, implementation=implementation
+            ),
         }
     )
     return {

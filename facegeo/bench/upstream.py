@@ -90,5 +90,5 @@ def _mobilenet() -> bytes:
     from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
     from facegeo.networks.regressor import ParameterRegressor
 
-    network = ParameterRegressor(MobileNetV1(1.0, 62), crop.convention("3ddfa"))
+    network = ParameterRegressor(MobileNetV1(1.0, 62), crop.find_convention("3ddfa"))
     return regressor_onnx(network.eval(), checks=())

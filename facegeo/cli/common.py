@@ -19,7 +19,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
+def add_backend_options(parser: argparse.ArgumentParser) -> None:
     """``--model``, ``--backend``, ``--device``, ``--precision``."""
     parser.add_argument("--model", default="default", help="shipped or installed landmark model")
     parser.add_argument("--backend", default=AUTO, choices=[AUTO, *BACKENDS])
@@ -27,8 +27,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default=AUTO, help="auto, fp32, fp16, bf16 or int8")
 
 
-def engine_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of :func:`add_engine_options` as keywords of ``FaceGeometry``."""
+def backend_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of :func:`add_backend_options` as keywords of ``FaceGeometry``."""
     return {name: getattr(options, name) for name in ("model", "backend", "device", "precision")}
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from facegeo.cli.common import add_engine_options, engine_options
+from facegeo.cli.common import add_backend_options, backend_options
 
 
 def add_parser(subparsers: Any) -> None:
@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("facegeo-demo.png"), help="picture to write"
     )
-    add_engine_options(parser)
+    add_backend_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from facegeo.render.annotate import annotate
 
     photo = sample_photo()
-    faces = FaceGeometry(**engine_options(options))(photo)
+    faces = FaceGeometry(**backend_options(options))(photo)
     write_bytes(options.out, encode_photo(annotate(photo, faces, ("landmarks", "pose")), ".png"))
     for face in faces:
         pose = face.pose

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from facegeo.backends import AUTO
 from facegeo.cli.common import (
-    add_engine_options,
+    add_backend_options,
     add_json_option,
-    engine_options,
+    backend_options,
     number,
     print_json,
 )
@@ -58,8 +58,8 @@ def add_parser(subparsers: Any) -> None:
     second.add_argument(
         "--sure", type=number(float, 0, 1), metavar="S", help="score of boxes that need no opinion"
     )
-    add_engine_options(second)
-    _add_outputs(second, run_second_opinion, curve=False)
+    add_backend_options(second)
+    _add_outputs(second, run_presence_filter, curve=False)
     detection = protocols.add_parser("detection", help="face boxes: recall, precision, AP")
     _add_data(detection, "folder as for aflw2000-3d, or WIDER FACE: *_bbx_gt.txt and images/")
     detection.add_argument(
@@ -161,16 +161,16 @@ def run_detection(options: argparse.Namespace) -> int:
     return _finish(options, run, heading, report | report.pop("detectors"), markdown)
 
 
-def run_second_opinion(options: argparse.Namespace) -> int:
-    """Try thresholds of the second opinion."""
-    from facegeo.detect import DetectorOptions, SecondOpinion, open_detector
+def run_presence_filter(options: argparse.Namespace) -> int:
+    """Try thresholds of the presence filter."""
+    from facegeo.detect import DetectorOptions, PresenceFilter, open_detector
     from facegeo.evaluation.detection import CURVE_SCORE
-    from facegeo.evaluation.second_opinion import SCORES, evaluate, to_markdown
+    from facegeo.evaluation.presence_filter import SCORES, evaluate, to_markdown
 
     detector = open_detector(options.detector, DetectorOptions(min(SCORES)), options.device)
     reference = open_detector("faceboxes", DetectorOptions(CURVE_SCORE), options.device)
     predictor = _predictor(options)
-    sure = SecondOpinion.sure_score if options.sure is None else options.sure
+    sure = PresenceFilter.sure_score if options.sure is None else options.sure
     report = evaluate(predictor, detector, reference, options.data, options.backgrounds, sure)
     return _finish_model(options, predictor, report, to_markdown(report))
 
@@ -220,7 +220,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser, run: Any) -> None:
-    add_engine_options(parser)
+    add_backend_options(parser)
     _add_outputs(parser, run)
 
 
@@ -235,7 +235,7 @@ def _add_outputs(parser: argparse.ArgumentParser, run: Any, curve: bool = True) 
 def _predictor(options: argparse.Namespace, **more: Any) -> Any:
     from facegeo.predictor import FaceGeometry
 
-    return FaceGeometry(**engine_options(options), **more)
+    return FaceGeometry(**backend_options(options), **more)
 
 
 def _finish_model(

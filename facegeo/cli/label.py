@@ -71,8 +71,8 @@ def run_aflw(options: argparse.Namespace) -> int:
 
     teacher = Teacher.open(options.teacher, device=options.device)
     model = MorphableModel.generic()
-    asked = {"trust": options.trust, "overshoot_deg": options.overshoot}
-    chosen = {name: value for name, value in asked.items() if value is not None}
+    given = {"trust": options.trust, "yaw_bias_deg": options.overshoot}
+    chosen = {name: value for name, value in given.items() if value is not None}
     report = label_aflw(
         options.folder, teacher, model, options.out, views=int(options.views), **chosen
     )

@@ -28,7 +28,7 @@ _WRITTEN_AS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutputOptions:
     """What to write for each photo.
 
     Attributes
@@ -60,11 +60,15 @@ class PhotoOutputs:
     """
 
     def __init__(
-        self, photo: np.ndarray, faces: Sequence[Face], wanted: Wanted, face_model: Any = None
+        self,
+        photo: np.ndarray,
+        faces: Sequence[Face],
+        wanted: OutputOptions,
+        face_model: Any = None,
     ) -> None:
         self._photo = photo
         self._faces = faces
-        self._wanted = wanted
+        self._options = wanted
         self._face_model = face_model
 
     @cached_property
@@ -76,12 +80,12 @@ class PhotoOutputs:
 
     def annotated(self) -> np.ndarray:
         """The photo with everything drawn on it that is drawn on photos."""
-        drawn = [style for style in self._wanted.styles if style in ANNOTATORS]
+        drawn = [style for style in self._options.styles if style in ANNOTATORS]
         return annotate(self._photo, self._faces, drawn, lambda: self.dense)
 
     def record(self) -> dict[str, Any]:
         """What the JSON says of the dense surfaces: model, coefficients, placement."""
-        if not self._wanted.dense or not self._faces:
+        if not self._options.dense or not self._faces:
             return {}
         dense = self.dense
         return {
@@ -114,10 +118,10 @@ class PhotoOutputs:
 
     def _write_pictures(self, target: Path) -> None:
         for name, draw in PICTURES.items():
-            if name in self._wanted.styles:
+            if name in self._options.styles:
                 picture = encode_photo(draw(self._photo, self.dense), ".png")
                 write_bytes(_named(target, f".{name}.png"), picture)
-        if _TEXTURE in self._wanted.styles:
+        if _TEXTURE in self._options.styles:
             for index in range(len(self._faces)):
                 texture = self.dense.texture(index, self._photo)
                 if texture is not None:
@@ -127,7 +131,7 @@ class PhotoOutputs:
     def _write_meshes(self, target: Path) -> None:
         from facegeo.surface.mesh_files import write_mesh
 
-        for kind in self._wanted.formats:
+        for kind in self._options.formats:
             for index in range(len(self._faces)):
                 surface = self.dense.surface(index, self._photo, kind)
                 write_mesh(surface, _named(target, f".{index}.{kind}"))

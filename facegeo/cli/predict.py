@@ -12,15 +12,15 @@ from typing import Any
 
 from facegeo.cli.common import (
     JsonArray,
+    add_backend_options,
     add_detector_options,
-    add_engine_options,
     add_json_option,
+    backend_options,
     detector_options,
-    engine_options,
     number,
     some_of,
 )
-from facegeo.cli.outputs import FORMATS, STYLES, PhotoOutputs, Wanted
+from facegeo.cli.outputs import FORMATS, STYLES, OutputOptions, PhotoOutputs
 from facegeo.errors import FacegeoError, UnreadableFileError
 from facegeo.images import find_photos
 from facegeo.results import PhotoResult
@@ -60,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
         "(default: the network's own, else facegeo-generic)",
     )
     add_json_option(parser)
-    add_engine_options(parser)
+    add_backend_options(parser)
     add_detector_options(parser)
     parser.add_argument(
         "--no-second-opinion",
@@ -74,22 +74,22 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Process all photos; 1 if any failed."""
-    from facegeo.detect import SecondOpinion
+    from facegeo.detect import PresenceFilter
     from facegeo.predictor import FaceGeometry
 
     jobs = _plan(options.photos)
     writer = _Writer(
         options.out or (None if options.json else _DEFAULT_OUT),
-        Wanted(options.draw, options.save),
+        OutputOptions(options.draw, options.save),
         _face_model(options.face_model),
     )
-    opinion = None if options.no_second_opinion else SecondOpinion()
+    presence_filter = None if options.no_second_opinion else PresenceFilter()
     predictor = FaceGeometry(
-        second_opinion=opinion,
+        second_opinion=presence_filter,
         max_faces=options.max_faces,
         min_face_size=options.min_size,
         **detector_options(options),
-        **engine_options(options),
+        **backend_options(options),
     )
     failed = 0
     array: AbstractContextManager[JsonArray | None] = JsonArray() if options.json else nullcontext()
@@ -147,7 +147,7 @@ class _Writer:
     """Where results go and which are wanted; without a folder nothing is written."""
 
     out: Path | None
-    wanted: Wanted
+    wanted: OutputOptions
     face_model: Any
 
     def write(

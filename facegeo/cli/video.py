@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from facegeo.cli.common import (
+    add_backend_options,
     add_detector_options,
-    add_engine_options,
+    backend_options,
     detector_options,
-    engine_options,
     number,
     some_of,
 )
@@ -70,7 +70,7 @@ def add_stream_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detect-every", type=number(int, 1), help="frames between detections")
     add_detector_options(parser)
     parser.add_argument("--max-faces", type=number(int, 1), help="most faces at once")
-    add_engine_options(parser)
+    add_backend_options(parser)
 
 
 def open_stream(options: argparse.Namespace, source: Any, mode: str) -> Any:
@@ -81,7 +81,7 @@ def open_stream(options: argparse.Namespace, source: Any, mode: str) -> Any:
     predictor = FaceGeometry(
         max_faces=options.max_faces,
         **detector_options(options),
-        **engine_options(options),
+        **backend_options(options),
     )
     return predictor.stream(
         source,

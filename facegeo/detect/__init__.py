@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from facegeo.backends import AUTO, open_network
-from facegeo.detect.base import Detections, Detector, DetectorOptions, Search, SecondOpinion
+from facegeo.detect.base import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.errors import InvalidInputError
 from facegeo.zoo.store import InstalledModel, find
 
-__all__ = ["Detections", "Detector", "DetectorOptions", "Search", "SecondOpinion", "open_detector"]
+__all__ = ["Detections", "Detector", "DetectorOptions", "Search", "PresenceFilter", "open_detector"]
 
 
 def open_detector(

@@ -70,7 +70,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class SecondOpinion:
+class PresenceFilter:
     """Which boxes of the detector the landmark network may reject, by its presence output.
 
     Presence is how likely a crop holds a well-placed face. A network without that output (presence

@@ -59,7 +59,7 @@ CONVENTIONS: Final = {
 }
 
 
-def convention(name: str) -> CropConvention:
+def find_convention(name: str) -> CropConvention:
     """The crop convention of that name. Raises InvalidInputError for an unknown one."""
     try:
         return CONVENTIONS[name]
@@ -68,15 +68,15 @@ def convention(name: str) -> CropConvention:
         raise InvalidInputError(f"crop convention: expected one of {known}, got {name!r}") from None
 
 
-def crop_from_pose_frame(rule: CropConvention, size: int = CROP_SIZE) -> np.ndarray:
+def crop_from_pose_frame(convention: CropConvention, size: int = CROP_SIZE) -> np.ndarray:
     """The 3x4 matrix from the pose's frame ``(X, Y, Z)`` to crop pixels."""
     matrix = np.diag(Y_FLIP)
-    origin = np.array([-rule.shift, size - 1 + rule.shift, -rule.shift])
+    origin = np.array([-convention.shift, size - 1 + convention.shift, -convention.shift])
     return np.column_stack([matrix, origin])
 
 
 def crop_to_photo(
-    points: np.ndarray, rois: np.ndarray, rule: CropConvention, size: int = CROP_SIZE
+    points: np.ndarray, rois: np.ndarray, convention: CropConvention, size: int = CROP_SIZE
 ) -> np.ndarray:
     """Points in crop pixels to photo pixels.
 
@@ -92,20 +92,20 @@ def crop_to_photo(
     points : (N, K, 3) float32
         Photo pixels.
     """
-    scale, offset = _photo_scale_offset(rois, rule, size)
+    scale, offset = _photo_scale_offset(rois, convention, size)
     return points * scale[:, None] + offset[:, None]
 
 
 def photo_to_crop(
-    points: np.ndarray, rois: np.ndarray, rule: CropConvention, size: int = CROP_SIZE
+    points: np.ndarray, rois: np.ndarray, convention: CropConvention, size: int = CROP_SIZE
 ) -> np.ndarray:
     """The exact inverse of :func:`crop_to_photo`."""
-    scale, offset = _photo_scale_offset(rois, rule, size)
+    scale, offset = _photo_scale_offset(rois, convention, size)
     return (points - offset[:, None]) / scale[:, None]
 
 
 def pose_to_photo(
-    pose: np.ndarray, rois: np.ndarray, rule: CropConvention, size: int = CROP_SIZE
+    pose: np.ndarray, rois: np.ndarray, convention: CropConvention, size: int = CROP_SIZE
 ) -> np.ndarray:
     """Fold crop and ROI into the pose: model coordinates straight to photo pixels.
 
@@ -120,38 +120,38 @@ def pose_to_photo(
     affine : (N, 3, 4) float32
         ``photo_point = affine[:, :, :3] @ vertex + affine[:, :, 3]``; y down, so it mirrors.
     """
-    scale, offset = _photo_scale_offset(rois, rule, size)
-    affine = pose_to_crop(pose, rule, size)
+    scale, offset = _photo_scale_offset(rois, convention, size)
+    affine = pose_to_crop(pose, convention, size)
     affine *= scale[:, :, None]
     affine[:, :, 3] += offset
     return affine
 
 
-def pose_to_crop(pose: np.ndarray, rule: CropConvention, size: int = CROP_SIZE) -> np.ndarray:
+def pose_to_crop(pose: np.ndarray, convention: CropConvention, size: int = CROP_SIZE) -> np.ndarray:
     """As :func:`pose_to_photo`, but to crop pixels: ``(N, 3, 4)`` float32."""
-    to_crop = crop_from_pose_frame(rule, size).astype(np.float32)
+    to_crop = crop_from_pose_frame(convention, size).astype(np.float32)
     affine = to_crop[:, :3] @ np.asarray(pose, np.float32)
     affine[:, :, 3] += to_crop[:, 3]
     return affine
 
 
-def pose_from_crop(affine: np.ndarray, rule: CropConvention) -> np.ndarray:
+def pose_from_crop(affine: np.ndarray, convention: CropConvention) -> np.ndarray:
     """The inverse of :func:`pose_to_crop`: ``(N, 3, 4)`` float64."""
-    to_crop = crop_from_pose_frame(rule)
+    to_crop = crop_from_pose_frame(convention)
     pose = np.array(affine, np.float64)
     pose[:, :, 3] -= to_crop[:, 3]
     return np.linalg.inv(to_crop[:, :3]) @ pose
 
 
 def pose_from_photo(
-    affine: np.ndarray, rois: np.ndarray, rule: CropConvention, size: int = CROP_SIZE
+    affine: np.ndarray, rois: np.ndarray, convention: CropConvention, size: int = CROP_SIZE
 ) -> np.ndarray:
     """The exact inverse of :func:`pose_to_photo`: ``(N, 3, 4)`` float32."""
-    scale, offset = _photo_scale_offset(rois, rule, size)
+    scale, offset = _photo_scale_offset(rois, convention, size)
     pose = np.array(affine, np.float32)
     pose[:, :, 3] -= offset
     pose /= scale[:, :, None]
-    to_crop = crop_from_pose_frame(rule, size).astype(np.float32)
+    to_crop = crop_from_pose_frame(convention, size).astype(np.float32)
     pose[:, :, 3] -= to_crop[:, 3]
     # The axes are only mirrored, so the matrix is its own inverse.
     return to_crop[:, :3] @ pose
@@ -287,7 +287,7 @@ def _squares(centre: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def _photo_scale_offset(
-    rois: np.ndarray, rule: CropConvention, size: int
+    rois: np.ndarray, convention: CropConvention, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     rois = np.asarray(rois, np.float32)
     scale = np.empty((len(rois), 3), np.float32)
@@ -296,5 +296,5 @@ def _photo_scale_offset(
     np.subtract(rois[:, 2:], rois[:, :2], out=sides)
     sides /= size
     scale[:, 2] = sides.mean(axis=1)
-    offset[:, :2] = rois[:, :2] + rule.centre * (sides - 1)
+    offset[:, :2] = rois[:, :2] + convention.centre * (sides - 1)
     return scale, offset

@@ -17,7 +17,7 @@ from facegeo.base.optional import require_torch
 from facegeo.conventions import NUM_EXPRESSION, NUM_LANDMARKS, NUM_PARAMS, NUM_SHAPE
 from facegeo.errors import CorruptFileError
 from facegeo.export.to_onnx import regressor_onnx
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.importing.release_files import (
     State,
     checksums,
@@ -104,11 +104,11 @@ def import_synergynet(folder: str | Path, name: str = "synergynet") -> Installed
     folder = existing_folder(folder)
     sources: dict[str, Path] = {}
     weights = find_below(folder, _WEIGHTS, sources)
-    rule = convention("3ddfa")
-    empty = ReleasedSynergyNet(rule).state_dict()
+    convention = find_convention("3ddfa")
+    empty = ReleasedSynergyNet(convention).state_dict()
     state = _network_state(weights, {key: tuple(value.shape) for key, value in empty.items()})
     morphable, missing = _face_model(folder, weights, state, sources)
-    network = fitting(weights, build_regressor, RELEASED_SYNERGY, rule, state)
+    network = fitting(weights, build_regressor, RELEASED_SYNERGY, convention, state)
     onnx = regressor_onnx(network)
     card = Card(
         name=name,
@@ -117,7 +117,7 @@ def import_synergynet(folder: str | Path, name: str = "synergynet") -> Installed
         source=f"SynergyNet, https://github.com/choyingw/SynergyNet, {_WEIGHTS}",
         licence=LICENCE,
         files={},
-        crop_convention=rule.name,
+        crop_convention=convention.name,
         unit_mm=BASEL_UNIT_MM,
         missing=missing,
         imported_from=checksums(sources),

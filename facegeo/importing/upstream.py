@@ -22,7 +22,7 @@ from facegeo.conventions import (
 )
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 from facegeo.export.to_onnx import regressor_onnx, to_onnx
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.importing.release_files import (
     State,
     checksums,
@@ -96,7 +96,7 @@ def import_3ddfa_v2(
     rows, morphable, missing = _face_model(folder, landmark_basis, sources)
     state |= {"landmark_mean": rows.mean, "landmark_basis": rows.basis}
 
-    network = fitting(weights, build_regressor, architecture, convention("3ddfa"), state)
+    network = fitting(weights, build_regressor, architecture, find_convention("3ddfa"), state)
     onnx = regressor_onnx(network)
     card = Card(
         name=name,

@@ -19,24 +19,24 @@ def mirror_landmarks(points: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-def mirror_pose(pose: np.ndarray, rule: CropConvention) -> np.ndarray:
+def mirror_pose(pose: np.ndarray, convention: CropConvention) -> np.ndarray:
     """Poses ``(N, 3, 4)`` of the horizontally flipped crop.
 
     With F the reflection of x, a face F(v) in the model is the same face with mirrored
     coefficients, so the pose A v + t becomes (F A F) v + (F t + offset).
     """
-    affine = pose_to_crop(pose, rule)
+    affine = pose_to_crop(pose, convention)
     affine[:, 0] *= -1
     affine[:, 0, 3] += CROP_SIZE - 1
     affine[:, :, :3] *= np.array([-1.0, 1.0, 1.0])
-    return pose_from_crop(affine, rule)
+    return pose_from_crop(affine, convention)
 
 
-def mirror_params(params: np.ndarray, mirror: Mirror, rule: CropConvention) -> np.ndarray:
+def mirror_params(params: np.ndarray, mirror: Mirror, convention: CropConvention) -> np.ndarray:
     """Parameters ``(N, 62)`` of the horizontally flipped crop."""
     end = NUM_POSE + NUM_SHAPE
     mirrored = np.empty_like(params)
-    pose = mirror_pose(params[:, :NUM_POSE].reshape(-1, 3, 4), rule)
+    pose = mirror_pose(params[:, :NUM_POSE].reshape(-1, 3, 4), convention)
     mirrored[:, :NUM_POSE] = pose.reshape(-1, NUM_POSE)
     mirrored[:, NUM_POSE:end] = params[:, NUM_POSE:end][:, mirror.shape_index] * mirror.shape_sign
     expression = params[:, end:][:, mirror.expression_index]
@@ -44,7 +44,7 @@ def mirror_params(params: np.ndarray, mirror: Mirror, rule: CropConvention) -> n
     return mirrored
 
 
-def mirror_matrix(mirror: Mirror, rule: CropConvention) -> tuple[np.ndarray, np.ndarray]:
+def mirror_matrix(mirror: Mirror, convention: CropConvention) -> tuple[np.ndarray, np.ndarray]:
     """:func:`mirror_params` as an affine map.
 
     Returns
@@ -53,6 +53,6 @@ def mirror_matrix(mirror: Mirror, rule: CropConvention) -> tuple[np.ndarray, np.
     offset : (62,) float64
         ``mirrored = params @ matrix.T + offset``.
     """
-    offset = mirror_params(np.zeros((1, NUM_PARAMS)), mirror, rule)
-    moved = mirror_params(np.eye(NUM_PARAMS), mirror, rule)
+    offset = mirror_params(np.zeros((1, NUM_PARAMS)), mirror, convention)
+    moved = mirror_params(np.eye(NUM_PARAMS), mirror, convention)
     return (moved - offset).T, offset[0]

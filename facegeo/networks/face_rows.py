@@ -24,7 +24,7 @@ class FaceRows(nn.Module):
 
     Parameters
     ----------
-    rule : CropConvention
+    convention : CropConvention
         Where the pose's frame lies in the crop.
     """
 
@@ -37,17 +37,17 @@ class FaceRows(nn.Module):
     #: Names of what ``forward`` returns, in order; also the names of the exported outputs.
     output_names: tuple[str, ...] = ("params", "landmarks")
 
-    def __init__(self, rule: CropConvention) -> None:
+    def __init__(self, convention: CropConvention) -> None:
         super().__init__()
         coefficients = NUM_SHAPE + NUM_EXPRESSION
         self.register_buffer("param_mean", torch.zeros(NUM_PARAMS))
         self.register_buffer("param_std", torch.ones(NUM_PARAMS))
         self.register_buffer("landmark_mean", torch.zeros(3 * NUM_LANDMARKS))
         self.register_buffer("landmark_basis", torch.zeros(coefficients, 3 * NUM_LANDMARKS))
-        to_crop = torch.from_numpy(crop_from_pose_frame(rule)).float()
+        to_crop = torch.from_numpy(crop_from_pose_frame(convention)).float()
         self.register_buffer("to_crop", to_crop, persistent=False)
 
-    def speak(self, model: MorphableModel, mean: np.ndarray, std: np.ndarray) -> None:
+    def set_face_model(self, model: MorphableModel, mean: np.ndarray, std: np.ndarray) -> None:
         """Take a model's landmark rows, and the mean and spread of its parameters (62,).
 
         Raises

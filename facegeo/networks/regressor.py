@@ -43,12 +43,12 @@ class ParameterRegressor(FaceRows):
     ----------
     backbone : nn.Module
         ``(N, 3, S, S)`` crops normalised to about -1..1 -> ``(N, 62)`` whitened parameters.
-    rule : CropConvention
+    convention : CropConvention
         Where the pose's frame lies in the crop.
     """
 
-    def __init__(self, backbone: nn.Module, rule: CropConvention) -> None:
-        super().__init__(rule)
+    def __init__(self, backbone: nn.Module, convention: CropConvention) -> None:
+        super().__init__(convention)
         self.backbone = backbone
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,7 +71,7 @@ class ParameterRegressor(FaceRows):
 
 
 def build_regressor(
-    architecture: str, rule: CropConvention, state: Mapping[str, np.ndarray]
+    architecture: str, convention: CropConvention, state: Mapping[str, np.ndarray]
 ) -> FaceRows:
     """A network in evaluation mode with weights; every weight must be there and nothing else.
 
@@ -82,13 +82,13 @@ def build_regressor(
     """
     network: FaceRows
     if architecture == SYNERGY:
-        network = _empty_synergy(rule, state)
+        network = _empty_synergy(convention, state)
         state = {key: value for key, value in state.items() if key not in STATE_TEXTS}
     elif architecture == RELEASED_SYNERGY:
-        network = ReleasedSynergyNet(rule)
+        network = ReleasedSynergyNet(convention)
     elif architecture in _RELEASED_WIDTHS:
         backbone = MobileNetV1(_RELEASED_WIDTHS[architecture], NUM_PARAMS)
-        network = ParameterRegressor(backbone, rule)
+        network = ParameterRegressor(backbone, convention)
     else:
         known = ", ".join(sorted([SYNERGY, RELEASED_SYNERGY, *_RELEASED_WIDTHS]))
         raise InvalidInputError(f"architecture: expected one of {known}, got {architecture!r}")
@@ -120,7 +120,7 @@ def input_example(batch: int = 2, size: int = CROP_SIZE) -> torch.Tensor:
     return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
 
-def _empty_synergy(rule: CropConvention, state: Mapping[str, np.ndarray]) -> SynergyNet:
+def _empty_synergy(convention: CropConvention, state: Mapping[str, np.ndarray]) -> SynergyNet:
     try:
         settings = json.loads(str(state[_CONFIG]))
         name = str(state[_MORPHABLE])
@@ -129,4 +129,4 @@ def _empty_synergy(rule: CropConvention, state: Mapping[str, np.ndarray]) -> Syn
         raise InvalidInputError(
             f"weights of {SYNERGY} must hold {_CONFIG!r} and {_MORPHABLE!r}: {error}"
         ) from error
-    return SynergyNet(config, rule, name)
+    return SynergyNet(config, convention, name)

@@ -103,7 +103,7 @@ class CudaMeshKernel:
         pose_stride: int = 12,
         coefficient_stride: int | None = None,
         rois: int = 0,
-        rule: CropConvention | None = None,
+        convention: CropConvention | None = None,
         size: int = CROP_SIZE,
         output: OutputName = "float32",
         stream: int = 0,
@@ -121,7 +121,7 @@ class CudaMeshKernel:
             Address of ``(batch, V, 3)`` numbers of type ``output``.
         rois : int
             Address of ``(batch, 4)`` float32 ``xyxy``, or 0.
-        rule : CropConvention, optional
+        convention : CropConvention, optional
             Without it the pose leads straight to the result. With it the pose leads to the pose's
             frame; the result is in crop pixels, or in photo pixels where ``rois`` is given.
         size : int
@@ -142,8 +142,10 @@ class CudaMeshKernel:
             raise InvalidInputError(f"output: expected float32 or float16, got {output!r}")
         if operator.index(out) % np.dtype(output).itemsize:
             raise InvalidInputError(f"out: expected an address of {output}, got {out:#x}")
-        if rois and rule is None:
-            raise InvalidInputError("rois: expected a crop convention beside them, got rule=None")
+        if rois and convention is None:
+            raise InvalidInputError(
+                "rois: expected a crop convention beside them, got convention=None"
+            )
         if batch == 0:
             return
         try:
@@ -160,7 +162,7 @@ class CudaMeshKernel:
             pose_stride=pose_stride,
             coefficient_stride=stride,
         )
-        record = arguments(self._model, plan, pointers, batch, rule, output, size)
+        record = arguments(self._model, plan, pointers, batch, convention, output, size)
         with self._gpu.current():
             libcuda.launch(
                 self._functions[plan.kernel],
@@ -178,7 +180,7 @@ class CudaMeshKernel:
         out: Any = None,
         *,
         rois: Any = None,
-        rule: CropConvention | None = None,
+        convention: CropConvention | None = None,
         size: int = CROP_SIZE,
         output: OutputName = "float32",
     ) -> Any:
@@ -193,7 +195,7 @@ class CudaMeshKernel:
         out : (N, V, 3) array or tensor of type ``output``, optional
             Contiguous; filled and returned.
         rois : (N, 4) float32, optional
-        rule, size, output
+        convention, size, output
             As in :meth:`launch`.
 
         Returns
@@ -210,7 +212,7 @@ class CudaMeshKernel:
             be (with one warning), not even for one face.
         """
         if hasattr(coefficients, "data_ptr"):
-            return self._on_tensors(coefficients, pose, out, rois, rule, size, output)
+            return self._on_tensors(coefficients, pose, out, rois, convention, size, output)
         coefficients = array_of("coefficients", coefficients, ("N", self.num_coefficients))
         pose = array_of("pose", pose, (len(coefficients), 3, 4))
         if rois is not None:
@@ -226,7 +228,9 @@ class CudaMeshKernel:
 
         def work(part: slice) -> None:
             some = None if rois is None else rois[part]
-            self._on_arrays(coefficients[part], pose[part], some, out[part], rule, size, output)
+            self._on_arrays(
+                coefficients[part], pose[part], some, out[part], convention, size, output
+            )
 
         self._splitter.run(len(out), work)
         return out
@@ -237,7 +241,7 @@ class CudaMeshKernel:
         pose: np.ndarray,
         rois: np.ndarray | None,
         out: np.ndarray,
-        rule: CropConvention | None,
+        convention: CropConvention | None,
         size: int,
         output: OutputName,
     ) -> None:
@@ -253,7 +257,7 @@ class CudaMeshKernel:
                 int(result),
                 len(out),
                 rois=int(inputs[2]) if rois is not None else 0,
-                rule=rule,
+                convention=convention,
                 size=size,
                 output=output,
                 stream=self._stream.handle,
@@ -267,7 +271,7 @@ class CudaMeshKernel:
         pose: torch.Tensor,
         out: torch.Tensor | None,
         rois: torch.Tensor | None,
-        rule: CropConvention | None,
+        convention: CropConvention | None,
         size: int,
         output: OutputName,
     ) -> torch.Tensor:
@@ -305,7 +309,7 @@ class CudaMeshKernel:
             pose_stride=pose_stride,
             coefficient_stride=stride,
             rois=0 if rois is None else rois.data_ptr(),
-            rule=rule,
+            convention=convention,
             size=size,
             output=output,
             stream=torch.cuda.current_stream(coefficients.device).cuda_stream,

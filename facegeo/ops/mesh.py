@@ -8,7 +8,7 @@ import numpy as np
 
 from facegeo.base.arrays import array_of, describe
 from facegeo.errors import InvalidInputError
-from facegeo.ops.engines import Engine, choose_engine
+from facegeo.ops.implementations import Implementation, choose_implementation
 from facegeo.ops.threads import default_threads
 
 # A block of the NumPy engine: its intermediate results, 2 x 1.5 MB, stay in the cache.
@@ -40,14 +40,14 @@ class MeshKernel:
         Displacements in model units for a coefficient of one. M may be 0.
     threads : int, optional
         Threads of a call; by default the cores this process may use, at most 8.
-    engine : {"auto", "numba", "numpy"}
+    implementation : {"auto", "numba", "numpy"}
         ``numba`` compiles loops for this processor when the first kernel of a process is called
         (about a second, once; kept in Numba's cache on disk). ``numpy`` is the same in blocks of
         float32 products. ``auto`` takes Numba where it is installed.
 
     Attributes
     ----------
-    engine : str
+    implementation : str
         The engine that runs: ``"numba"`` or ``"numpy"``.
 
     Raises
@@ -55,11 +55,16 @@ class MeshKernel:
     InvalidInputError
         If shapes differ or a number is not finite.
     BackendUnavailableError
-        If ``engine="numba"`` and Numba cannot be imported.
+        If ``implementation="numba"`` and Numba cannot be imported.
     """
 
     def __init__(
-        self, mean: Any, bases: Any, *, threads: int | None = None, engine: Engine = "auto"
+        self,
+        mean: Any,
+        bases: Any,
+        *,
+        threads: int | None = None,
+        implementation: Implementation = "auto",
     ) -> None:
         mean = array_of("mean", mean, ("V", 3))
         if len(mean) == 0:
@@ -69,9 +74,9 @@ class MeshKernel:
             raise InvalidInputError(f"threads: expected 1 or more, got {threads}")
         self.num_vertices = len(mean)
         self.num_coefficients = len(bases)
-        self.engine = choose_engine(engine)
+        self.implementation = choose_implementation(implementation)
         self._kernel: _Kernel
-        if self.engine == "numba":
+        if self.implementation == "numba":
             from facegeo.ops.mesh_numba import NumbaMeshKernel
 
             self._kernel = NumbaMeshKernel(mean, bases, threads or default_threads())
@@ -81,7 +86,7 @@ class MeshKernel:
     def __repr__(self) -> str:
         return (
             f"MeshKernel({self.num_vertices} vertices, {self.num_coefficients} coefficients, "
-            f"engine={self.engine!r})"
+            f"implementation={self.implementation!r})"
         )
 
     def __call__(self, coefficients: Any, pose: Any, out: np.ndarray | None = None) -> np.ndarray:

@@ -187,7 +187,7 @@ def arguments(
     launch: Launch,
     pointers: Pointers,
     batch: int,
-    rule: CropConvention | None,
+    convention: CropConvention | None,
     output: OutputName,
     size: int = CROP_SIZE,
 ) -> np.void:
@@ -195,7 +195,7 @@ def arguments(
 
     Parameters
     ----------
-    rule : CropConvention or None
+    convention : CropConvention or None
         None: the pose leads straight to the result. Else it leads to the pose's frame, and the
         result is in crop pixels, or in photo pixels where ``pointers.rois`` is not 0.
     """
@@ -206,9 +206,9 @@ def arguments(
     args["modes"], args["steps"], args["chunk"] = model.num_coefficients, model.steps, launch.chunk
     args["half_output"] = output == "float16"
     args["unit"] = model.unit
-    if rule is not None:
+    if convention is not None:
         args["frame"] = 2 if pointers.rois else 1
-        args["shift"], args["centre"], args["size"] = rule.shift, rule.centre, size
+        args["shift"], args["centre"], args["size"] = convention.shift, convention.centre, size
     record: np.void = args.reshape(1)[0]
     return record
 

@@ -12,7 +12,7 @@ from facegeo.base.arrays import array_of
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.axes import flip_y
 from facegeo.images.decode import check_photo
-from facegeo.ops.engines import Engine, choose_engine
+from facegeo.ops.implementations import Implementation, choose_implementation
 from facegeo.ops.threads import run_over_rows
 from facegeo.render.normals import signed_areas, vertex_normals
 from facegeo.render.products import interpolate
@@ -128,7 +128,7 @@ def draw_mesh(
     color: Sequence[float] = (226, 214, 200),
     opacity: float = 0.85,
     samples: int = 2,
-    engine: Engine = "auto",
+    implementation: Implementation = "auto",
 ) -> np.ndarray:
     """Meshes as smooth shaded surfaces over a photo.
 
@@ -145,7 +145,7 @@ def draw_mesh(
         0 leaves the photo as it is, 1 covers it.
     samples : {1, 2, 3, 4}
         Samples a pixel in each direction; 2 smooths the borders, 1 is the fastest.
-    engine : {"auto", "numba", "numpy"}
+    implementation : {"auto", "numba", "numpy"}
 
     Returns
     -------
@@ -160,11 +160,11 @@ def draw_mesh(
     opacity = _fraction("opacity", opacity)
     surface = array_of("color", color, (3,))
     meshes, triangles = check_mesh(vertices, triangles)
-    canvas = _Canvas(photo, meshes, triangles, samples, engine=engine)
+    canvas = _Canvas(photo, meshes, triangles, samples, implementation=implementation)
     if canvas.empty:
         return photo.copy()
     # Lit at the vertices: on a dense mesh this looks like lighting each pixel, and is far cheaper.
-    if choose_engine(engine) == "numba":
+    if choose_implementation(implementation) == "numba":
         from facegeo.render.overlay_numba import blend_surface
 
         points, corners = joined(meshes, triangles)
@@ -173,7 +173,9 @@ def draw_mesh(
     normals = np.stack([vertex_normals(mesh, triangles) for mesh in meshes])
     paint = np.full((*normals.shape[:2], 4), opacity, np.float32)
     paint[..., :3] *= _shade(normals, surface)
-    return canvas.blend(photo, interpolate(canvas.raster, triangles, paint, engine=engine))
+    return canvas.blend(
+        photo, interpolate(canvas.raster, triangles, paint, implementation=implementation)
+    )
 
 
 def _heights(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -203,7 +205,7 @@ def draw_wireframe(
     opacity: float = 0.8,
     thickness: float = 1.0,
     samples: int = 2,
-    engine: Engine = "auto",
+    implementation: Implementation = "auto",
 ) -> np.ndarray:
     """The edges of meshes that the viewer sees, smooth, hidden ones left out.
 
@@ -225,7 +227,7 @@ def draw_wireframe(
         Of the lines in pixels.
     samples : {1, 2, 3, 4}
         Samples a pixel in each direction.
-    engine : {"auto", "numba", "numpy"}
+    implementation : {"auto", "numba", "numpy"}
 
     Returns
     -------
@@ -237,12 +239,12 @@ def draw_wireframe(
     if not thickness > 0:
         raise InvalidInputError(f"thickness: expected a positive number, got {thickness}")
     meshes, triangles = check_mesh(vertices, triangles)
-    canvas = _Canvas(photo, meshes, triangles, samples, engine=engine)
+    canvas = _Canvas(photo, meshes, triangles, samples, implementation=implementation)
     if canvas.empty:
         return photo.copy()
     heights = _heights(canvas.vertices, triangles)
     reach = 0.5 * thickness * samples + 0.5
-    if choose_engine(engine) == "numba":
+    if choose_implementation(implementation) == "numba":
         from facegeo.render.overlay_numba import blend_edges
 
         how = np.float32(reach), paint, np.float32(opacity)

@@ -8,7 +8,7 @@ import numpy as np
 
 from facegeo.base.arrays import array_of
 from facegeo.errors import InvalidInputError
-from facegeo.ops.engines import Engine, choose_engine
+from facegeo.ops.implementations import Implementation, choose_implementation
 from facegeo.ops.threads import run_over_rows
 from facegeo.render.normals import signed_areas
 from facegeo.render.zbuffer import Raster, check_mesh, check_triangles, joined
@@ -26,7 +26,7 @@ def interpolate(
     attributes: Any,
     *,
     background: float = 0.0,
-    engine: Engine = "auto",
+    implementation: Implementation = "auto",
 ) -> np.ndarray:
     """Vertex attributes as a picture.
 
@@ -66,7 +66,7 @@ def interpolate(
     out = np.zeros((*triangle.shape, values.shape[-1]), np.float32)
     if background != 0:
         out.fill(background)
-    _mix(triangle, raster.barycentric, corners, values, out, engine)
+    _mix(triangle, raster.barycentric, corners, values, out, implementation)
     return out
 
 
@@ -76,9 +76,9 @@ def _mix(
     corners: np.ndarray,
     values: np.ndarray,
     out: np.ndarray,
-    engine: Engine,
+    implementation: Implementation,
 ) -> None:
-    if choose_engine(engine) == "numpy":
+    if choose_implementation(implementation) == "numpy":
         seen = triangle >= 0
         # p[pixel, channel] = sum_k w[pixel, k] value[corner k of the pixel's triangle, channel]
         out[seen] = np.einsum("pk,pkc->pc", barycentric[seen], values[corners[triangle[seen]]])
@@ -129,7 +129,9 @@ def normalized_coordinates(mean: Any) -> np.ndarray:
     return code
 
 
-def pncc_image(raster: Raster, triangles: Any, mean: Any, *, engine: Engine = "auto") -> np.ndarray:
+def pncc_image(
+    raster: Raster, triangles: Any, mean: Any, *, implementation: Implementation = "auto"
+) -> np.ndarray:
     """Projected normalised coordinate code.
 
     Parameters
@@ -145,7 +147,9 @@ def pncc_image(raster: Raster, triangles: Any, mean: Any, *, engine: Engine = "a
         Channels x, y, z in 0..1; zero where no face is. As a picture x is red, y green, z blue:
         ``(255 * pncc[..., ::-1]).round().astype(numpy.uint8)`` is BGR.
     """
-    return interpolate(raster, triangles, normalized_coordinates(mean), engine=engine)
+    return interpolate(
+        raster, triangles, normalized_coordinates(mean), implementation=implementation
+    )
 
 
 def points_visible(raster: Raster, points: np.ndarray, slack_px: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from facegeo.base.arrays import array_of
 from facegeo.errors import InvalidInputError
 from facegeo.images.decode import check_photo
-from facegeo.ops.engines import Engine
+from facegeo.ops.implementations import Implementation
 from facegeo.render.normals import vertex_normals
 from facegeo.render.products import depth_slack, interpolate, points_visible
 from facegeo.render.zbuffer import Raster, check_mesh, check_triangles, rasterize
@@ -72,7 +72,7 @@ def sample_texture(
     size: int = 1024,
     mirror: Any = None,
     raster: Raster | None = None,
-    engine: Engine = "auto",
+    implementation: Implementation = "auto",
 ) -> Texture:
     """Texture of one face from a photo.
 
@@ -92,7 +92,7 @@ def sample_texture(
         face where that is seen.
     raster : Raster, optional
         Drawn with all meshes that may hide this one; by default this mesh hides itself.
-    engine : {"auto", "numba", "numpy"}
+    implementation : {"auto", "numba", "numpy"}
 
     Returns
     -------
@@ -115,17 +115,19 @@ def sample_texture(
             f"uv_triangles: expected {len(triangles)} rows as in triangles, got {len(uv_triangles)}"
         )
     if raster is None:
-        raster = rasterize(placed, triangles, *photo.shape[:2], engine=engine)
-    layout = rasterize(texel_positions(uv, size), uv_triangles, size, size, engine=engine)
+        raster = rasterize(placed, triangles, *photo.shape[:2], implementation=implementation)
+    layout = rasterize(
+        texel_positions(uv, size), uv_triangles, size, size, implementation=implementation
+    )
     slack = depth_slack(meshes)
     geometry = np.hstack([placed, vertex_normals(placed, triangles)])
-    own = _Samples(photo, raster, layout, triangles, geometry, slack, engine)
+    own = _Samples(photo, raster, layout, triangles, geometry, slack, implementation)
     source = np.where(layout.covered, TexelSource.FILLED, TexelSource.EMPTY).astype(np.uint8)
     source[own.valid] = TexelSource.SEEN
     color = own.color
     if mirror is not None:
         rows = _check_mirror(mirror, len(placed))
-        other = _Samples(photo, raster, layout, triangles, geometry[rows], slack, engine)
+        other = _Samples(photo, raster, layout, triangles, geometry[rows], slack, implementation)
         taken = other.valid & ~own.valid
         source[taken] = TexelSource.MIRRORED
         color = _matched(own, other)
@@ -162,9 +164,11 @@ class _Samples:
         triangles: np.ndarray,
         geometry: np.ndarray,
         slack_px: float,
-        engine: Engine,
+        implementation: Implementation,
     ) -> None:
-        texels = interpolate(layout, triangles, geometry, background=-1e6, engine=engine)
+        texels = interpolate(
+            layout, triangles, geometry, background=-1e6, implementation=implementation
+        )
         position, normal = texels[..., :3], texels[..., 3:]
         length = np.maximum(np.linalg.norm(normal, axis=2), 1e-6)
         self.valid = (

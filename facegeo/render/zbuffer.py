@@ -13,7 +13,7 @@ import numpy as np
 
 from facegeo.base.arrays import array_of
 from facegeo.errors import InvalidInputError
-from facegeo.ops.engines import Engine, choose_engine
+from facegeo.ops.implementations import Implementation, choose_implementation
 from facegeo.ops.threads import default_threads, run_parallel
 
 #: Pictures beyond this size are a mistake in the arguments.
@@ -108,7 +108,7 @@ def rasterize(
     *,
     cull_back_faces: bool = False,
     threads: int | None = None,
-    engine: Engine = "auto",
+    implementation: Implementation = "auto",
 ) -> Raster:
     """Draw meshes into a z-buffer.
 
@@ -124,7 +124,7 @@ def rasterize(
         Leave out triangles that face away from the viewer.
     threads : int, optional
         By default the cores this process may use, at most 8.
-    engine : {"auto", "numba", "numpy"}
+    implementation : {"auto", "numba", "numpy"}
         As in :class:`facegeo.ops.mesh.MeshKernel`; both give the same result to the last bit.
 
     Returns
@@ -148,7 +148,7 @@ def rasterize(
     # Zeros cost nothing until they are touched, and only covered pixels are.
     barycentric = np.zeros((height, width, 3), np.float32)
     raster = Raster(triangle, barycentric, depth, len(triangles))
-    if choose_engine(engine) == "numpy":
+    if choose_implementation(implementation) == "numpy":
         from facegeo.render.zbuffer_numpy import draw_triangles
 
         draw_triangles(points, corners, cull_back_faces, triangle, barycentric, depth)

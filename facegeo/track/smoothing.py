@@ -87,7 +87,7 @@ class FaceSmoother:
         self._place = OneEuro(how, settings.placement_noise)
         self._expression: np.ndarray | None = None
 
-    def __call__(self, face: Face, now_s: float, rule: CropConvention) -> Face:
+    def __call__(self, face: Face, now_s: float, convention: CropConvention) -> Face:
         """The next frame's face, smoothed.
 
         Landmarks, pose, parameters and mesh belong together as before; ``roi``, ``box`` and the
@@ -107,7 +107,7 @@ class FaceSmoother:
             self._expression = expression.astype(np.float64)
         self._expression = self._expression + gain * (expression - self._expression)
         coefficients = parameters.join(
-            pose_from_photo(affine[None], face.roi[None], rule),
+            pose_from_photo(affine[None], face.roi[None], convention),
             (mean_shape if self.settings.share_shape else shape)[None].astype(np.float32),
             self._expression[None].astype(np.float32),
         )[0].astype(np.float32)

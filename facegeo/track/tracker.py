@@ -380,5 +380,5 @@ def _rows(batch: FaceBatch, rows: Sequence[int]) -> FaceBatch:
         batch.coarse_landmarks[index],
         batch.presence[index],
         batch.rois[index],
-        batch.rule,
+        batch.convention,
     )

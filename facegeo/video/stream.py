@@ -166,7 +166,7 @@ class FaceStream(Closing, Iterator[StreamFrame]):
             # Taken out and put back: the dictionary's first is the one not seen for longest.
             smoother = self._smoothers.pop(face.track_id, None) or FaceSmoother(self._how)
             self._smoothers[face.track_id] = smoother
-            result.append(smoother(face, now_s, tracked.batch.rule))
+            result.append(smoother(face, now_s, tracked.batch.convention))
         while len(self._smoothers) > max(_MOST_SMOOTHERS, len(faces)):
             del self._smoothers[next(iter(self._smoothers))]
         return result

@@ -46,7 +46,7 @@ class Card:
         Role -> file: ``network`` (ONNX, float32), ``network-int8`` ... (the same in another
         precision), ``weights`` (state for PyTorch), ``morphable`` (3DMM).
     crop_convention : str
-        Name of a rule in :mod:`facegeo.geometry.crop`; empty for detectors.
+        Name of a convention in :mod:`facegeo.geometry.crop`; empty for detectors.
     crop_size : int
         Side of the crops that a landmark network takes. Its points are in pixels of a crop of side
         120 whatever this is.

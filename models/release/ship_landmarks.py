@@ -39,7 +39,7 @@ from facegeo.networks.regressor import SYNERGY
 from facegeo.networks.synergy.network import SynergyNet, mirrored_network
 from facegeo.networks.synergy.weights import read_weights, to_safetensors
 from facegeo.training.core.run_folder import read_environment
-from facegeo.training.data.sampling import RULE
+from facegeo.training.data.sampling import CONVENTION
 from facegeo.training.landmarks.measure import DevSet
 from facegeo.zoo.cards import Card
 from facegeo.zoo.store import find, role_of
@@ -153,7 +153,7 @@ def ship(
         If there is no template for the card, or no record of what is continued.
     """
     template = read_template(MODELS / name)
-    network = read_weights(runs[-1] / "weights.npz", RULE)
+    network = read_weights(runs[-1] / "weights.npz", CONVENTION)
     if network.morphable_model != GENERIC:
         raise InvalidInputError(
             f"{runs[-1]}: expected a network that speaks {GENERIC}, got {network.morphable_model!r}"
@@ -167,7 +167,7 @@ def ship(
     if mirrored:
         network = mirrored_network(network, MorphableModel.generic(), _offset_px(last))
     if averaged:
-        mean_weights(network, read_weights(out / CHECKPOINT, RULE))
+        mean_weights(network, read_weights(out / CHECKPOINT, CONVENTION))
     data = DevSet.open(dev)
     size = crop_size(last)
     onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
@@ -279,7 +279,7 @@ def _card(name: str, weights: bytes, size: int) -> Card:
         "landmarks",
         SYNERGY,
         weights,
-        crop_convention=RULE.name,
+        crop_convention=CONVENTION.name,
         crop_size=size,
         unit_mm=MorphableModel.generic().unit_mm,
     )

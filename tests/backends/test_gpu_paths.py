@@ -151,12 +151,12 @@ def test_threads_that_share_a_bound_session_get_their_own_results(session):
 
 def regressor():
     torch = pytest.importorskip("torch")
-    from facegeo.geometry.crop import convention
+    from facegeo.geometry.crop import find_convention
     from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
     from facegeo.networks.regressor import ParameterRegressor
 
     torch.manual_seed(0)
-    network = ParameterRegressor(MobileNetV1(0.25, 62), convention("exact")).eval()
+    network = ParameterRegressor(MobileNetV1(0.25, 62), find_convention("exact")).eval()
     # Numbers of the size that real models have: micrometres, which leave half precision.
     network.landmark_mean += 1e5 * torch.rand(204)
     network.landmark_basis += torch.rand(50, 204)

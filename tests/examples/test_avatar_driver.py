@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facegeo.errors import InvalidInputError
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.geometry.pose import rotation_from_euler
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.readers import read_upstream_model
@@ -49,12 +49,12 @@ def face_of(model: MorphableModel, weights: dict[str, float], angles, seed: int 
     pose = np.zeros((1, 3, 4), np.float32)
     pose[0, :, :3] = 0.5 * rotation_from_euler(np.array([angles]))[0]
     pose[0, :, 3] = [60, 60, 0]
-    rule = convention("exact")
+    convention = find_convention("exact")
     params = np.concatenate([pose.reshape(1, 12), shape, expression], axis=1)
     rois = np.array([[100, 80, 340, 320]], np.float32)
-    batch = FaceBatch(params, np.zeros((1, 68, 3), np.float32), None, np.ones(1), rois, rule)
+    batch = FaceBatch(params, np.zeros((1, 68, 3), np.float32), None, np.ones(1), rois, convention)
     points = model.landmarks(shape, expression, batch.affine)
-    batch = FaceBatch(params, points, points, np.ones(1), rois, rule)
+    batch = FaceBatch(params, points, points, np.ones(1), rois, convention)
     source = SimpleNamespace(unit_mm=model.unit_mm, morphable=model)
     return batch.faces(rois, np.ones(1), source)[0]
 

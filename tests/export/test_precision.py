@@ -20,7 +20,7 @@ from facegeo import FaceGeometry, backends  # noqa: E402
 from facegeo.backends import open_network  # noqa: E402
 from facegeo.backends.openvino import OpenVinoBackend  # noqa: E402
 from facegeo.base.precisions import PRECISIONS  # noqa: E402
-from facegeo.bench import baseline, engines, fps  # noqa: E402
+from facegeo.bench import baseline, candidates, fps  # noqa: E402
 from facegeo.bench import main as bench_main  # noqa: E402
 from facegeo.cli import main  # noqa: E402
 from facegeo.errors import (  # noqa: E402
@@ -315,11 +315,14 @@ def test_auto_takes_the_fastest_and_says_so(tiny, monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "facegeo"):
         network = open_network(tiny)
     assert (network.name, network.precision) == ("openvino", "int8")
-    assert "OpenVINO is installed" in network.picked and network.picked in caplog.text
+    assert (
+        "OpenVINO is installed" in network.selection_reason
+        and network.selection_reason in caplog.text
+    )
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     network = open_network(tiny)
     assert (network.name, network.precision) == ("onnxruntime", "int8")
-    assert "not installed" in network.picked
+    assert "not installed" in network.selection_reason
 
 
 def test_openvino_that_is_missing_names_the_extra(tiny, monkeypatch):
@@ -383,14 +386,14 @@ def test_plain_sessions_give_the_same_and_may_be_the_baseline(tiny, monkeypatch)
         return {name: np.full((rounds, 2), 1.0 if "pieces" in name else 3.0) for name in jobs}
 
     monkeypatch.setattr(fps, "calls_in_turns", timed)
-    keyed = {engines.BASELINE: ours, ("onnxruntime", "int8"): ours}
+    keyed = {candidates.BASELINE: ours, ("onnxruntime", "int8"): ours}
     rows, _ = fps.run_fps_benchmark(keyed, ["landmarks"], [16], rounds=2)
     assert {row["baseline"] for row in rows} == {"a plain session, pieces of 8"}
     assert rows[0]["speedup_over_fp32_onnxruntime"] == pytest.approx(1 / 3)
 
 
 def test_an_engine_that_fails_at_one_batch_costs_only_that_row(tiny, monkeypatch):
-    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32", "int8"])
+    opened = candidates.open_candidates("tiny", ["onnxruntime"], ["fp32", "int8"])
     small = opened.running["onnxruntime", "int8"].network
     real = small.run
 
@@ -406,8 +409,8 @@ def test_an_engine_that_fails_at_one_batch_costs_only_that_row(tiny, monkeypatch
 
 
 def test_the_baseline_runs_on_the_cpu_where_the_device_lacks_it(tiny):
-    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32"], "cuda:77")
-    assert opened.running[engines.BASELINE].network.device == "cpu"
+    opened = candidates.open_candidates("tiny", ["onnxruntime"], ["fp32"], "cuda:77")
+    assert opened.running[candidates.BASELINE].network.device == "cpu"
     assert "cuda:77" in opened.not_measured["onnxruntime fp32 on cuda:77"]
 
 
@@ -425,7 +428,7 @@ def test_accuracy_is_given_beside_float32(tiny, dev):
         rois=dev.rois[few],
         yaw_deg=dev.yaw_deg[few],
     )
-    opened = engines.open_engines("tiny", ["onnxruntime"], ["fp32", "int8"])
+    opened = candidates.open_candidates("tiny", ["onnxruntime"], ["fp32", "int8"])
     first, second = accuracy_rows(opened, part)
     assert (first["precision"], second["precision"]) == ("fp32", "int8")
     assert first["nme_original_over_fp32"] == 0

@@ -10,26 +10,26 @@ from facegeo.geometry import crop
 RULES = list(crop.CONVENTIONS.values())
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_crop_to_photo_and_back(rule):
+@pytest.mark.parametrize("convention", RULES, ids=lambda convention: convention.name)
+def test_crop_to_photo_and_back(convention):
     rng = np.random.default_rng(0)
     rois = np.array([[10, 20, 250, 260], [-30, 5, 91, 130]], np.float32)
     points = rng.uniform(0, 120, (2, 68, 3)).astype(np.float32)
-    there = crop.crop_to_photo(points, rois, rule)
-    assert np.abs(crop.photo_to_crop(there, rois, rule) - points).max() < 1e-4
+    there = crop.crop_to_photo(points, rois, convention)
+    assert np.abs(crop.photo_to_crop(there, rois, convention) - points).max() < 1e-4
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_pose_to_photo_equals_the_steps_one_by_one(rule):
+@pytest.mark.parametrize("convention", RULES, ids=lambda convention: convention.name)
+def test_pose_to_photo_equals_the_steps_one_by_one(convention):
     rng = np.random.default_rng(1)
     pose = rng.normal(size=(3, 3, 4)).astype(np.float32)
     rois = np.array([[10, 20, 250, 260], [-30, 5, 91, 130], [0, 0, 120, 120]], np.float32)
     vertices = rng.normal(size=(3, 5, 3)).astype(np.float32)
     posed = vertices @ pose[:, :, :3].transpose(0, 2, 1) + pose[:, None, :, 3]
-    to_crop = crop.crop_from_pose_frame(rule)
+    to_crop = crop.crop_from_pose_frame(convention)
     in_crop = posed @ to_crop[:, :3].T + to_crop[:, 3]
-    expected = crop.crop_to_photo(in_crop.astype(np.float32), rois, rule)
-    affine = crop.pose_to_photo(pose, rois, rule)
+    expected = crop.crop_to_photo(in_crop.astype(np.float32), rois, convention)
+    affine = crop.pose_to_photo(pose, rois, convention)
     found = vertices @ affine[:, :, :3].transpose(0, 2, 1) + affine[:, None, :, 3]
     assert np.abs(found - expected).max() < 1e-3
 
@@ -120,4 +120,4 @@ def test_useless_regions_are_refused(roi, message):
 
 def test_unknown_convention_names_the_known_ones():
     with pytest.raises(InvalidInputError, match="3ddfa, exact"):
-        crop.convention("opencv")
+        crop.find_convention("opencv")

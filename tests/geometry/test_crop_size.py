@@ -41,7 +41,7 @@ def test_a_photo_is_cut_to_that_side_and_points_come_back_in_its_pixels(predicto
     (face,) = predictor(photo, boxes=BOXES)
     rois = crop.rois_from_boxes(BOXES)
     outputs = predictor.network.run({"crops": crop.crop_faces(photo, rois, SIZE)})
-    expected = crop.crop_to_photo(outputs["landmarks"], rois, crop.convention("exact"))
+    expected = crop.crop_to_photo(outputs["landmarks"], rois, crop.find_convention("exact"))
     np.testing.assert_array_equal(face.landmarks, expected[0])
     # The mesh belongs to the same place: both are in pixels of a crop of side 120.
     middle = face.mesh.vertices[:, :2].mean(axis=0)

@@ -165,8 +165,10 @@ def test_threads_give_the_memory_back(gpu):
 
 
 @pytest.mark.parametrize("batch", [2, 11])
-@pytest.mark.parametrize("rule", crop.CONVENTIONS.values(), ids=lambda rule: rule.name)
-def test_crop_and_region_are_those_of_the_crop_module(gpu, rule, batch):
+@pytest.mark.parametrize(
+    "convention", crop.CONVENTIONS.values(), ids=lambda convention: convention.name
+)
+def test_crop_and_region_are_those_of_the_crop_module(gpu, convention, batch):
     mean, bases, coefficients, pose = problem(77, batch)
     pose[:, :, 3] /= 5
     rng = np.random.default_rng(1)
@@ -174,8 +176,11 @@ def test_crop_and_region_are_those_of_the_crop_module(gpu, rule, batch):
     rois = np.concatenate([corner, corner + rng.uniform(60, 180, (batch, 2))], 1).astype(np.float32)
     kernel = CudaMeshKernel(mean, bases)
     for found, affine in (
-        (kernel(coefficients, pose, rois=rois, rule=rule), crop.pose_to_photo(pose, rois, rule)),
-        (kernel(coefficients, pose, rule=rule), crop.pose_to_crop(pose, rule)),
+        (
+            kernel(coefficients, pose, rois=rois, convention=convention),
+            crop.pose_to_photo(pose, rois, convention),
+        ),
+        (kernel(coefficients, pose, convention=convention), crop.pose_to_crop(pose, convention)),
     ):
         assert largest_error(mean, bases, coefficients, affine, found) < TOLERANCE_PX
 
@@ -320,8 +325,11 @@ def test_a_fork_is_refused_and_the_parent_goes_on(gpu):
         ({"pose": np.full((2, 3, 4), np.nan)}, "finite"),
         ({"out": np.zeros((2, 9, 3), np.float32)}, r"out: .*\(2, 10, 3\)"),
         ({"output": "int8"}, "out"),
-        ({"rois": np.zeros((2, 4))}, "rule=None"),
-        ({"rois": np.zeros((3, 4)), "rule": crop.convention("exact")}, r"rois: expected shape"),
+        ({"rois": np.zeros((2, 4))}, "convention=None"),
+        (
+            {"rois": np.zeros((3, 4)), "convention": crop.find_convention("exact")},
+            r"rois: expected shape",
+        ),
     ],
 )
 def test_refuses_bad_input(gpu, change, message):
@@ -339,7 +347,7 @@ def test_refuses_bad_input(gpu, change, message):
         ({"out": 66}, "out: expected an address of float32"),
         ({"batch": -1}, "batch"),
         ({"coefficient_stride": 3}, "coefficient_stride"),
-        ({"rois": 64}, "rule=None"),
+        ({"rois": 64}, "convention=None"),
     ],
 )
 def test_refuses_bad_addresses(gpu, fake_library, change, message):

@@ -17,12 +17,12 @@ def install_tiny(name: str = NAME, crop_size: int = 120):
     from facegeo.zoo.cards import Card
     from facegeo.zoo.face_models import model_bytes
     from facegeo.zoo.store import install
-    from helpers.synergy_networks import RULE, exported, settle_norms, small_network
+    from helpers.synergy_networks import CONVENTION, exported, settle_norms, small_network
 
     network = settle_norms(small_network(0.002, inverse=()), sample_crops(16))
     weights = io.BytesIO()
     np.savez(weights, **network_state(network))
-    place = {"crop_convention": RULE.name, "crop_size": crop_size}
+    place = {"crop_convention": CONVENTION.name, "crop_size": crop_size}
     card = Card(name, "landmarks", SYNERGY, "random", "MIT", {}, **place)
     contents = {
         "network": exported(network, crop_size),

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.morphable import MorphableModel
 from facegeo.training.data.augment import Sample
 from facegeo.training.data.datasets import LabelledFaces, landmarks_of, read_labelled, write_labels
 
-RULE = convention("exact")
+CONVENTION = find_convention("exact")
 
 
 def some_params(count: int, seed: int = 0) -> np.ndarray:
@@ -48,7 +48,7 @@ def dotted_face(model: MorphableModel, euler_deg=(0.0, 0.0, 0.0), dots=()) -> Sa
     pose[:, :, :3] = 0.4 * rotation_from_euler(np.array([euler_deg]))
     pose[:, :, 3] = (60, 62, 0)
     params = np.concatenate([pose.reshape(1, 12), np.zeros((1, 50))], axis=1).astype(np.float32)
-    landmarks = landmarks_of(params, model, RULE)
+    landmarks = landmarks_of(params, model, CONVENTION)
     rows, columns = np.mgrid[0:120, 0:120]
     crop = np.full((120, 120), float(BACKGROUND))
     for x, y in landmarks[0, list(dots), :2]:
@@ -67,7 +67,7 @@ def place_of_dot(crop: np.ndarray) -> np.ndarray:
 def write_faces(folder: Path, model: MorphableModel, count: int = 16) -> LabelledFaces:
     """A folder of crops with labels, as photos labelled by another model are."""
     params = some_params(count)
-    landmarks = landmarks_of(params, model, RULE)
+    landmarks = landmarks_of(params, model, CONVENTION)
     (folder / "crops").mkdir(parents=True)
     names = [f"face{i:02d}.png" for i in range(count)]
     for name, points in zip(names, landmarks, strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
 from facegeo.detect import Detections
 from facegeo.errors import MissingBasisError
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.results import FaceBatch
 
 #: Landmarks of every face of this world, in parts of its box.
@@ -129,7 +129,7 @@ class World:
             presence[:] = np.nan
         params = np.zeros((len(rois), NUM_PARAMS), np.float32)
         params[:, [0, 5, 10]] = 1.0
-        return FaceBatch(params, landmarks, landmarks, presence, rois, convention("exact"))
+        return FaceBatch(params, landmarks, landmarks, presence, rois, find_convention("exact"))
 
 
 class NoMesh:

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from helpers.synergy_networks import RULE, exported, settle_norms, small_network  # noqa: E402
+from helpers.synergy_networks import CONVENTION, exported, settle_norms, small_network  # noqa: E402
 
 from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend  # noqa: E402
 from facegeo.errors import InvalidInputError  # noqa: E402
@@ -45,7 +45,7 @@ def moved(params: np.ndarray, sign: int) -> np.ndarray:
 
 def in_the_mirror(params: np.ndarray) -> np.ndarray:
     mirror = MorphableModel.generic().mirror
-    return moved(mirror_params(moved(params, -1), mirror, RULE), 1)
+    return moved(mirror_params(moved(params, -1), mirror, CONVENTION), 1)
 
 
 @torch.inference_mode()
@@ -94,7 +94,7 @@ def test_training_and_prediction_agree():
 @torch.inference_mode()
 def test_the_mirror_travels_with_the_weights_and_into_onnx():
     network = in_both()
-    again = build_regressor(SYNERGY, RULE, network_state(network))
+    again = build_regressor(SYNERGY, CONVENTION, network_state(network))
     crops = input_example(3)
     expected = [value.numpy() for value in again(crops)]
     assert np.array_equal(expected[0], network(crops)[0].numpy())
@@ -110,7 +110,7 @@ def test_a_face_model_without_a_mirror_is_refused():
     network = small_network(mirrored=True)
     model = dataclasses.replace(MorphableModel.generic(), mirror=None)
     with pytest.raises(InvalidInputError, match="no mirror"):
-        network.speak(model, np.zeros(62), np.ones(62))
+        network.set_face_model(model, np.zeros(62), np.ones(62))
 
 
 def test_another_face_model_than_the_networks_is_refused():

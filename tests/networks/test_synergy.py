@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from helpers.synergy_networks import RULE, exported, small_network  # noqa: E402
+from helpers.synergy_networks import CONVENTION, exported, small_network  # noqa: E402
 
 from facegeo.errors import InvalidInputError  # noqa: E402
 from facegeo.geometry.crop import CROP_SIZE  # noqa: E402
@@ -73,12 +73,12 @@ def test_a_shortened_backbone_computes_what_the_deep_one_does_without_its_later_
 )
 def test_synergynet_has_the_sizes_of_the_design(row, millions):
     config = dataclasses.replace(ABLATIONS[row], presence=False)
-    assert size_of(SynergyNet(config, RULE)) / 1e6 == pytest.approx(millions, abs=5e-4)
+    assert size_of(SynergyNet(config, CONVENTION)) / 1e6 == pytest.approx(millions, abs=5e-4)
 
 
 def test_the_enlarged_baseline_spends_what_the_modules_would():
     sizes = [
-        size_of(SynergyNet(dataclasses.replace(ABLATIONS[row], presence=False), RULE))
+        size_of(SynergyNet(dataclasses.replace(ABLATIONS[row], presence=False), CONVENTION))
         for row in ("baseline", "larger")
     ]
     assert (sizes[1] - sizes[0]) / 1e6 == pytest.approx(0.8, abs=0.01)
@@ -113,7 +113,7 @@ def test_the_split_first_layer_computes_what_the_naive_one_does(adaptation):
 
 
 def test_training_starts_from_the_coarse_landmarks():
-    network = SynergyNet(SynergyConfig(backbone="mobilenet_v1_x0.5"), RULE).eval()
+    network = SynergyNet(SynergyConfig(backbone="mobilenet_v1_x0.5"), CONVENTION).eval()
     with torch.inference_mode():
         _, refined, coarse, _ = network(input_example())
     assert torch.equal(refined, coarse)
@@ -122,7 +122,7 @@ def test_training_starts_from_the_coarse_landmarks():
 @pytest.mark.parametrize("row", [name for name in ABLATIONS if not name.startswith("res")])
 def test_every_ablation_regresses(row):
     config = dataclasses.replace(ABLATIONS[row], backbone="mobilenet_v1_x0.5")
-    network = SynergyNet(config, RULE)
+    network = SynergyNet(config, CONVENTION)
     network.train()
     result = network.regress(network.backbone(torch.randn(4, 3, 32, 32)))
     assert result.landmarks.shape == (4, 68, 3)
@@ -146,7 +146,7 @@ def test_weights_make_the_round_trip_and_onnx_agrees():
     from facegeo.export.to_onnx import to_onnx
 
     network = small_network(adaptation=(64, 16, 8))
-    again = build_regressor(SYNERGY, RULE, network_state(network))
+    again = build_regressor(SYNERGY, CONVENTION, network_state(network))
     assert again.config == network.config
     assert again.morphable_model == "facegeo-generic"
     with torch.inference_mode():
@@ -169,7 +169,7 @@ def test_weights_without_their_configuration_are_refused():
     state = network_state(small_network())
     del state["config"]
     with pytest.raises(InvalidInputError, match="config"):
-        build_regressor(SYNERGY, RULE, state)
+        build_regressor(SYNERGY, CONVENTION, state)
 
 
 @pytest.mark.parametrize(

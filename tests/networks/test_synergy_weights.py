@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from helpers.synergy_networks import RULE, small_network  # noqa: E402
+from helpers.synergy_networks import CONVENTION, small_network  # noqa: E402
 
 from facegeo.errors import CorruptFileError, UnreadableFileError  # noqa: E402
 from facegeo.networks.regressor import network_state  # noqa: E402
@@ -22,7 +22,7 @@ def test_the_round_trip_loses_nothing(tmp_path, suffix):
         np.savez(path, **network_state(network))
     else:
         path.write_bytes(to_safetensors(network))
-    again = read_weights(path, RULE)
+    again = read_weights(path, CONVENTION)
     assert again.config == network.config and again.morphable_model == "facegeo-generic"
     theirs = again.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in network.state_dict().items())
@@ -32,7 +32,7 @@ def test_the_round_trip_loses_nothing(tmp_path, suffix):
 def test_files_that_are_no_weights_are_named(tmp_path, name):
     path = tmp_path / name
     with pytest.raises(UnreadableFileError, match=name):
-        read_weights(path, RULE)
+        read_weights(path, CONVENTION)
     path.write_bytes(b"nothing")
     with pytest.raises(CorruptFileError, match=name):
-        read_weights(path, RULE)
+        read_weights(path, CONVENTION)

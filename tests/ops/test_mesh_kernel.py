@@ -12,7 +12,7 @@ import pytest
 from helpers.mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
 
 from facegeo.errors import BackendUnavailableError, InvalidInputError
-from facegeo.ops import engines
+from facegeo.ops import implementations
 from facegeo.ops.mesh import MeshKernel
 from facegeo.ops.reference import build_meshes
 
@@ -25,20 +25,21 @@ except ImportError:
 
 
 SIZES = [
-    (engine, vertices, batch)
-    for engine in ENGINES
+    (implementation, vertices, batch)
+    for implementation in ENGINES
     for vertices in VERTICES
     for batch in BATCHES
-    if engine != "numpy" or vertices * batch < 4_000_000  # it works on few faces at a time, slowly
+    if implementation != "numpy"
+    or vertices * batch < 4_000_000  # it works on few faces at a time, slowly
 ]
 
 
-@pytest.mark.parametrize(("engine", "vertices", "batch"), SIZES)
-def test_every_coordinate_agrees_with_float64(engine, vertices, batch):
+@pytest.mark.parametrize(("implementation", "vertices", "batch"), SIZES)
+def test_every_coordinate_agrees_with_float64(implementation, vertices, batch):
     mean, bases, coefficients, pose = problem(vertices, batch)
     # Filled with NaN: a coordinate that is not written shows.
     out = np.full((batch, vertices, 3), np.nan, np.float32)
-    result = MeshKernel(mean, bases, engine=engine)(coefficients, pose, out)
+    result = MeshKernel(mean, bases, implementation=implementation)(coefficients, pose, out)
     assert result is out
     assert largest_error(mean, bases, coefficients, pose, out) < TOLERANCE_PX
 
@@ -55,7 +56,7 @@ def test_reference_is_the_formula():
             np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("implementation", ENGINES)
 @pytest.mark.parametrize(
     "change",
     [
@@ -66,11 +67,11 @@ def test_reference_is_the_formula():
         pytest.param(lambda c: np.sign(c) * 1e4, id="absurd: relative accuracy is kept"),
     ],
 )
-def test_unusual_coefficients(engine, change):
+def test_unusual_coefficients(implementation, change):
     mean, bases, coefficients, pose = problem(vertices=500, batch=9, coefficients=51)
     coefficients = change(coefficients)
     expected = build_meshes(mean, bases, coefficients, pose)
-    got = MeshKernel(mean, bases, engine=engine)(coefficients, pose)
+    got = MeshKernel(mean, bases, implementation=implementation)(coefficients, pose)
     reach = np.abs(coefficients).sum(axis=1).max() * np.abs(bases).max()
     assert np.abs(got - expected).max() <= TOLERANCE_PX * max(1, reach / 100)
 
@@ -85,19 +86,21 @@ def test_sums_at_the_edge_of_32_bits_do_not_wrap():
     np.testing.assert_allclose(got, 50, rtol=1e-3)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("implementation", ENGINES)
 @pytest.mark.parametrize("coefficients", [0, 1, 2, 7])
-def test_few_modes(engine, coefficients):
+def test_few_modes(implementation, coefficients):
     mean, bases, weights, pose = problem(vertices=33, batch=5, coefficients=coefficients)
-    got = MeshKernel(mean, bases, engine=engine)(weights, pose)
+    got = MeshKernel(mean, bases, implementation=implementation)(weights, pose)
     expected = build_meshes(mean, bases, weights, pose)
     assert np.abs(got - expected).max() <= TOLERANCE_PX
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_no_faces_is_an_empty_batch(engine):
+@pytest.mark.parametrize("implementation", ENGINES)
+def test_no_faces_is_an_empty_batch(implementation):
     mean, bases, _, _ = problem(vertices=33, batch=1)
-    got = MeshKernel(mean, bases, engine=engine)(np.zeros((0, 50)), np.zeros((0, 3, 4)))
+    got = MeshKernel(mean, bases, implementation=implementation)(
+        np.zeros((0, 50)), np.zeros((0, 3, 4))
+    )
     assert got.shape == (0, 33, 3)
 
 
@@ -221,7 +224,7 @@ def test_refuses_bad_faces_and_leaves_the_buffer(kernel, coefficients, pose, mes
         (np.full((4, 3), np.nan), np.zeros((2, 4, 3)), {}, "mean: expected finite"),
         (np.zeros((4, 3)), np.full((2, 4, 3), np.inf), {}, "bases: expected finite"),
         (np.zeros((4, 3)), np.zeros((2, 4, 3)), {"threads": 0}, "threads"),
-        (np.zeros((4, 3)), np.zeros((2, 4, 3)), {"engine": "gpu"}, "engine: expected 'auto'"),
+        (np.zeros((4, 3)), np.zeros((2, 4, 3)), {"implementation": "gpu"}, "implementation: expected 'auto'"),
     ],
 )
 def test_refuses_a_bad_model(mean, bases, options, message):
@@ -232,16 +235,16 @@ def test_refuses_a_bad_model(mean, bases, options, message):
 def test_without_numba_it_warns_once_and_gives_the_same(monkeypatch, caplog):
     mean, bases, coefficients, pose = problem(vertices=100, batch=3)
     monkeypatch.setitem(sys.modules, "numba", None)
-    engines._numba_problem.cache_clear()
+    implementations._numba_problem.cache_clear()
     try:
         with caplog.at_level("WARNING", logger="facegeo"):
             kernel = MeshKernel(mean, bases)
             MeshKernel(mean, bases)
         with pytest.raises(BackendUnavailableError, match="pip install numba"):
-            MeshKernel(mean, bases, engine="numba")
+            MeshKernel(mean, bases, implementation="numba")
     finally:
-        engines._numba_problem.cache_clear()
-    assert kernel.engine == "numpy"
+        implementations._numba_problem.cache_clear()
+    assert kernel.implementation == "numpy"
     assert len(caplog.records) == 1
     expected = build_meshes(mean, bases, coefficients, pose)
     assert np.abs(kernel(coefficients, pose) - expected).max() <= TOLERANCE_PX

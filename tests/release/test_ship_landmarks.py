@@ -17,7 +17,7 @@ from helpers.shared_material import REPOSITORY
 torch = pytest.importorskip("torch")
 yaml = pytest.importorskip("yaml")
 
-from helpers.synergy_networks import RULE, exported, small_network  # noqa: E402
+from helpers.synergy_networks import CONVENTION, exported, small_network  # noqa: E402
 
 from facegeo import FaceGeometry  # noqa: E402
 from facegeo.cli import main  # noqa: E402
@@ -161,7 +161,7 @@ def test_a_run_becomes_a_shipped_model(assets, few, backgrounds, tmp_path, capsy
     assert config["initial"] == "runs/first/weights.npz"
     assert config["teacher"] == "models/synergy-mbv2/checkpoint.safetensors"
     assert cv2.imread(str(out / "curve.png")).shape == (720, 960, 3)
-    shipped = read_weights(out / "checkpoint.safetensors", RULE)
+    shipped = read_weights(out / "checkpoint.safetensors", CONVENTION)
     again = shipped.state_dict()
     assert shipped.config.mirrored and '"mirrored": true' in text
     assert all(torch.equal(v, again[name]) for name, v in network.state_dict().items())
@@ -196,7 +196,7 @@ def test_the_mean_of_what_ships_and_of_what_shipped_before(
     runs = [run_folder(tmp_path / "last", last, [4])]
     figures = script.ship(name, runs, *places, continued=True, averaged=True)
 
-    shipped = read_weights(out / "checkpoint.safetensors", RULE).state_dict()
+    shipped = read_weights(out / "checkpoint.safetensors", CONVENTION).state_dict()
     bias = "heads.pose.bias"
     torch.testing.assert_close(shipped[bias], first.state_dict()[bias] + 0.25)
     assert figures["averaged_with_stage"] == 1 and figures["epochs"] == 2
@@ -258,7 +258,7 @@ def test_the_card_of_each_landmark_network_can_be_made(name):
     figures = json.loads((REPOSITORY / "models/synergy-mbv2/metrics.json").read_text())
     count = len([*(REPOSITORY / "models/synergy-mbv2").glob("stage-*.yaml")])
     stages = [{"seed": 0, "sizes": [[0.0, SIDES["synergy-mbv2"]]]}] * count
-    network = read_weights(REPOSITORY / "models/synergy-mbv2/checkpoint.safetensors", RULE)
+    network = read_weights(REPOSITORY / "models/synergy-mbv2/checkpoint.safetensors", CONVENTION)
     template = read_template(REPOSITORY / "models" / name)
     text = script.card_text(template, figures | {"model": name}, stages, network)
     assert "**non-commercial research only" in text and "{" not in text.replace('{"ada', "", 1)

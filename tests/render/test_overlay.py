@@ -130,5 +130,5 @@ def test_refuses_vertices_that_are_not_finite(draw):
 def test_engines_agree(draw):
     pytest.importorskip("numba")
     vertices, triangles = bumpy_head(2000)
-    compiled = draw(PHOTO, vertices, triangles, engine="numba").astype(int)
-    assert np.abs(compiled - draw(PHOTO, vertices, triangles, engine="numpy")).max() <= 1
+    compiled = draw(PHOTO, vertices, triangles, implementation="numba").astype(int)
+    assert np.abs(compiled - draw(PHOTO, vertices, triangles, implementation="numpy")).max() <= 1

@@ -7,7 +7,7 @@ import pytest
 
 from facegeo.bench.raster import ellipsoid
 from facegeo.errors import BackendUnavailableError, InvalidInputError
-from facegeo.ops.engines import choose_engine
+from facegeo.ops.implementations import choose_implementation
 from facegeo.render import (
     face_normals,
     interpolate,
@@ -18,7 +18,7 @@ from facegeo.render import (
 )
 
 try:
-    choose_engine("numba")
+    choose_implementation("numba")
     ENGINES = ("numba", "numpy")
 except BackendUnavailableError:
     ENGINES = ("numpy",)
@@ -58,13 +58,13 @@ def ray_test(vertices, triangles, x, y):
     return first, weights, origin[2] - distance[first]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_depth_and_pncc_equal_a_ray_test_on_200_random_pixels(engine):
+@pytest.mark.parametrize("implementation", ENGINES)
+def test_depth_and_pncc_equal_a_ray_test_on_200_random_pixels(implementation):
     vertices, triangles = bumpy_head()
-    raster = rasterize(vertices, triangles, HEIGHT, WIDTH, engine=engine)
+    raster = rasterize(vertices, triangles, HEIGHT, WIDTH, implementation=implementation)
     mean = vertices * [1, -1, 1]
     code = normalized_coordinates(mean).astype(np.float64)
-    pncc = pncc_image(raster, triangles, mean, engine=engine)
+    pncc = pncc_image(raster, triangles, mean, implementation=implementation)
     rng = np.random.default_rng(1)
     hits = 0
     for i, j in zip(rng.integers(0, HEIGHT, 200), rng.integers(0, WIDTH, 200), strict=True):
@@ -83,25 +83,25 @@ def test_depth_and_pncc_equal_a_ray_test_on_200_random_pixels(engine):
     assert hits > 50
 
 
-def covered(corners, engine, size=8):
+def covered(corners, implementation, size=8):
     vertices = np.array([[x, y, 0] for x, y in corners], np.float32)
-    return rasterize(vertices, [[0, 1, 2]], size, size, engine=engine).covered
+    return rasterize(vertices, [[0, 1, 2]], size, size, implementation=implementation).covered
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("implementation", ENGINES)
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (0, 2, 1), (2, 1, 0)])
-def test_fill_rule_on_a_triangle_whose_edges_pass_through_pixel_centres(engine, order):
+def test_fill_rule_on_a_triangle_whose_edges_pass_through_pixel_centres(implementation, order):
     corners = [(1, 1), (5, 1), (1, 5)]
-    got = covered([corners[k] for k in order], engine)
+    got = covered([corners[k] for k in order], implementation)
     rows, columns = np.mgrid[:8, :8]
     # With its left and its top edge, without the slanted one.
     expected = (columns >= 1) & (rows >= 1) & (columns + rows < 6)
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("implementation", ENGINES)
 @pytest.mark.parametrize("grid", [1.0, 0.5, 0.1, None])
-def test_a_plane_cut_into_triangles_covers_each_pixel_once(engine, grid):
+def test_a_plane_cut_into_triangles_covers_each_pixel_once(implementation, grid):
     from scipy.spatial import Delaunay
 
     size = 24
@@ -113,7 +113,9 @@ def test_a_plane_cut_into_triangles_covers_each_pixel_once(engine, grid):
     vertices = np.hstack([points, np.zeros((len(points), 1))]).astype(np.float32)
     triangles = Delaunay(vertices[:, :2]).simplices
     times = sum(
-        rasterize(vertices, triangle[None], size, size, engine=engine).covered.astype(int)
+        rasterize(
+            vertices, triangle[None], size, size, implementation=implementation
+        ).covered.astype(int)
         for triangle in triangles
     )
     np.testing.assert_array_equal(times, np.ones((size, size), int))
@@ -138,7 +140,9 @@ def test_engines_and_threads_agree_to_the_last_bit(kind, cull):
             c = (a + b) / 2 + rng.normal(size=(200, 3)) * 0.5
             vertices = np.stack([a, b, c], 1).reshape(-1, 3).astype(np.float32)
             triangles = np.arange(600).reshape(-1, 3)
-    expected = rasterize(vertices, triangles, HEIGHT, WIDTH, cull_back_faces=cull, engine="numpy")
+    expected = rasterize(
+        vertices, triangles, HEIGHT, WIDTH, cull_back_faces=cull, implementation="numpy"
+    )
     assert expected.covered.sum() > 50
     for threads in (1, 3):
         got = rasterize(
@@ -148,36 +152,43 @@ def test_engines_and_threads_agree_to_the_last_bit(kind, cull):
             WIDTH,
             cull_back_faces=cull,
             threads=threads,
-            engine="numba",
+            implementation="numba",
         )
         np.testing.assert_array_equal(got.triangle, expected.triangle)
         np.testing.assert_array_equal(got.depth, expected.depth)
         np.testing.assert_array_equal(got.barycentric, expected.barycentric)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_the_largest_z_is_seen_and_of_equal_ones_the_first_triangle(engine):
+@pytest.mark.parametrize("implementation", ENGINES)
+def test_the_largest_z_is_seen_and_of_equal_ones_the_first_triangle(implementation):
     square = np.array([[-1, -1], [20, -1], [-1, 20]], np.float32)
     vertices = np.concatenate([np.column_stack([square, np.full(3, z)]) for z in (5, 9, 9, 1)])
     triangles = np.arange(12).reshape(4, 3)
-    raster = rasterize(vertices, triangles, 4, 4, engine=engine)
+    raster = rasterize(vertices, triangles, 4, 4, implementation=implementation)
     assert (raster.triangle == 1).all()
     assert (raster.depth == 9).all()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_several_meshes_share_one_buffer(engine):
+@pytest.mark.parametrize("implementation", ENGINES)
+def test_several_meshes_share_one_buffer(implementation):
     vertices, triangles = bumpy_head()
     other = vertices + np.float32([40, 10, 5])
-    raster = rasterize(np.stack([vertices, other]), triangles, HEIGHT, WIDTH, engine=engine)
-    alone = [rasterize(v, triangles, HEIGHT, WIDTH, engine=engine) for v in (vertices, other)]
+    raster = rasterize(
+        np.stack([vertices, other]), triangles, HEIGHT, WIDTH, implementation=implementation
+    )
+    alone = [
+        rasterize(v, triangles, HEIGHT, WIDTH, implementation=implementation)
+        for v in (vertices, other)
+    ]
     nearer = np.where(alone[1].depth > alone[0].depth, 1, 0)
     nearer[~alone[0].covered & ~alone[1].covered] = -1
     np.testing.assert_array_equal(raster.mesh, nearer)
     np.testing.assert_array_equal(raster.depth, np.maximum(alone[0].depth, alone[1].depth))
     # Attributes of each mesh: its own number.
     numbers = np.stack([np.full((len(vertices), 1), n, np.float32) for n in (0, 1)])
-    drawn = interpolate(raster, triangles, numbers, background=-1, engine=engine)[..., 0]
+    drawn = interpolate(raster, triangles, numbers, background=-1, implementation=implementation)[
+        ..., 0
+    ]
     np.testing.assert_allclose(drawn, nearer, atol=1e-6)
 
 
@@ -207,7 +218,7 @@ def test_normals_without_triangles_are_zero():
     assert (vertex_normals(vertices, np.array([[0, 1, 2]])) == 0).all()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("implementation", ENGINES)
 @pytest.mark.parametrize(
     ("vertices", "triangles"),
     [
@@ -221,8 +232,8 @@ def test_normals_without_triangles_are_zero():
         pytest.param(np.eye(3) * 0.2 + 0.3, [[0, 1, 2]], id="between pixel centres"),
     ],
 )
-def test_nothing_to_see(engine, vertices, triangles):
-    raster = rasterize(vertices, triangles, 9, 11, engine=engine)
+def test_nothing_to_see(implementation, vertices, triangles):
+    raster = rasterize(vertices, triangles, 9, 11, implementation=implementation)
     assert raster.triangle.shape == (9, 11)
     assert not raster.covered.any()
     assert (raster.depth == -np.inf).all()
@@ -230,11 +241,13 @@ def test_nothing_to_see(engine, vertices, triangles):
     assert (raster.mesh == -1).all()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("implementation", ENGINES)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 50), (50, 1), (3, 2)])
-def test_small_pictures(engine, height, width):
+def test_small_pictures(implementation, height, width):
     vertices = np.array([[-99, -99, 2], [999, -99, 2], [-99, 999, 2]], np.float32)
-    raster = rasterize(vertices, [[0, 1, 2]], height, width, threads=4, engine=engine)
+    raster = rasterize(
+        vertices, [[0, 1, 2]], height, width, threads=4, implementation=implementation
+    )
     assert raster.covered.all()
 
 

@@ -8,14 +8,14 @@ from helpers.video_data import NoMesh
 
 from facegeo import MorphableModel
 from facegeo.conventions import LANDMARK_REGIONS
-from facegeo.geometry.crop import convention, pose_from_photo, pose_to_photo
+from facegeo.geometry.crop import find_convention, pose_from_photo, pose_to_photo
 from facegeo.geometry.params import join, split
 from facegeo.geometry.pose import euler_from_rotation, rotation_from_euler
 from facegeo.results import FaceBatch
 from facegeo.track import FaceSmoother, Smoothing
 from facegeo.track.smoothing import REGIONS
 
-RULE = convention("exact")
+CONVENTION = find_convention("exact")
 ROI = np.array([[100, 50, 340, 290]], np.float32)
 
 
@@ -38,8 +38,8 @@ def face(angles, noise=0.0, seed=0, source=GenericMesh):
     expression = np.full((1, 10), 0.2) + noise * 0.1 * rng.standard_normal((1, 10))
     params = join(pose, shape, expression).astype(np.float32)
     pose, shape, expression = split(params)
-    points = model.landmarks(shape, expression, pose_to_photo(pose, ROI, RULE))
-    batch = FaceBatch(params, points, points, np.array([0.9], np.float32), ROI, RULE)
+    points = model.landmarks(shape, expression, pose_to_photo(pose, ROI, CONVENTION))
+    batch = FaceBatch(params, points, points, np.array([0.9], np.float32), ROI, CONVENTION)
     return batch.faces(np.zeros((1, 4), np.float32), np.ones(1), source())[0]
 
 
@@ -51,9 +51,9 @@ def test_groups_are_the_named_regions():
 def test_parameters_place_the_face_where_affine_and_landmarks_say():
     smoother = FaceSmoother()
     for index in range(20):
-        smooth = smoother(face([index, 5, 3], 0.2, index), index / 30, RULE)
+        smooth = smoother(face([index, 5, 3], 0.2, index), index / 30, CONVENTION)
     pose, shape, expression = split(smooth.params[None])
-    np.testing.assert_allclose(pose_to_photo(pose, ROI, RULE)[0], smooth.affine, atol=1e-3)
+    np.testing.assert_allclose(pose_to_photo(pose, ROI, CONVENTION)[0], smooth.affine, atol=1e-3)
     model = GenericMesh.morphable
     again = model.landmarks(shape, expression, smooth.affine[None])[0]
     np.testing.assert_array_equal(again, smooth.coarse_landmarks)
@@ -65,14 +65,14 @@ def test_parameters_place_the_face_where_affine_and_landmarks_say():
 def test_pose_from_photo_is_the_inverse():
     pose = np.random.default_rng(0).normal(0, 1, (1, 3, 4)).astype(np.float32)
     for name in ("exact", "3ddfa"):
-        rule = convention(name)
-        there = pose_to_photo(pose, ROI, rule)
-        np.testing.assert_allclose(pose_from_photo(there, ROI, rule), pose, atol=1e-4)
+        convention = find_convention(name)
+        there = pose_to_photo(pose, ROI, convention)
+        np.testing.assert_allclose(pose_from_photo(there, ROI, convention), pose, atol=1e-4)
 
 
 def test_the_first_face_is_as_measured():
     measured = face([20, 5, 3])
-    smooth = FaceSmoother()(measured, 0.0, RULE)
+    smooth = FaceSmoother()(measured, 0.0, CONVENTION)
     np.testing.assert_allclose(smooth.landmarks, measured.landmarks, atol=1e-4)
     np.testing.assert_allclose(smooth.coarse_landmarks, measured.coarse_landmarks, atol=1e-2)
     np.testing.assert_allclose(smooth.affine, measured.affine, atol=1e-3)
@@ -81,28 +81,28 @@ def test_the_first_face_is_as_measured():
 def test_one_person_has_one_shape():
     smoother = FaceSmoother()
     shapes = [
-        split(smoother(face([0, 0, 0], 0.3, index), index / 30, RULE).params[None]).shape[0]
+        split(smoother(face([0, 0, 0], 0.3, index), index / 30, CONVENTION).params[None]).shape[0]
         for index in range(60)
     ]
     assert np.abs(shapes[-1] - 1).mean() < 0.1 < np.abs(shapes[0] - 1).mean()
     assert np.abs(shapes[-1] - shapes[-2]).max() < 0.05
     own = FaceSmoother(Smoothing(share_shape=False))
     measured = face([0, 0, 0], 0.3, 5)
-    own(face([0, 0, 0]), 0.0, RULE)
-    smooth = own(measured, 0.03, RULE)
+    own(face([0, 0, 0]), 0.0, CONVENTION)
+    smooth = own(measured, 0.03, CONVENTION)
     np.testing.assert_array_equal(smooth.params[12:52], measured.params[12:52])
 
 
 def test_after_a_break_the_place_is_new_and_the_shape_is_kept():
     smoother = FaceSmoother()
     for index in range(30):
-        smoother(face([0, 0, 0], 0.3, index), index / 30, RULE)
+        smoother(face([0, 0, 0], 0.3, index), index / 30, CONVENTION)
     measured = face([40, 0, 0], 0.3, 99)
-    back = smoother(measured, 5.0, RULE)
+    back = smoother(measured, 5.0, CONVENTION)
     np.testing.assert_allclose(back.landmarks, measured.landmarks, atol=1e-4)
     assert np.abs(back.params[12:52] - 1).mean() < 0.15
 
 
 def test_without_dense_bases_coarse_landmarks_are_the_smoothed_ones():
-    smooth = FaceSmoother()(face([0, 0, 0], source=NoMesh), 0.0, RULE)
+    smooth = FaceSmoother()(face([0, 0, 0], source=NoMesh), 0.0, CONVENTION)
     assert smooth.coarse_landmarks is smooth.landmarks

@@ -17,7 +17,7 @@ from facegeo.errors import (
     DependencyMissingError,
     InvalidInputError,
 )
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.zoo.store import InstalledModel
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchB
     try:
         with np.load(io.BytesIO(model.read("weights")), allow_pickle=False) as archive:
             state = {key: archive[key] for key in archive.files}
-        network = build_regressor(card.architecture, convention(card.crop_convention), state)
+        network = build_regressor(card.architecture, find_convention(card.crop_convention), state)
     except (InvalidInputError, ValueError, OSError) as error:
         raise CorruptFileError(f"{model.path('weights')}: {error}") from error
     return PyTorchBackend(network, device if index is None else f"cuda:{index}", precision)

@@ -62,17 +62,17 @@ class SynergyNet(FaceRows):
     Attributes
     ----------
     config : SynergyConfig
-    rule : CropConvention
+    convention : CropConvention
     morphable_model : str
         Name of the face model whose parameters the network speaks.
     """
 
     def __init__(
-        self, config: SynergyConfig, rule: CropConvention, morphable_model: str = ""
+        self, config: SynergyConfig, convention: CropConvention, morphable_model: str = ""
     ) -> None:
-        super().__init__(rule)
+        super().__init__(convention)
         self.config = config
-        self.rule = rule
+        self.convention = convention
         self.morphable_model = morphable_model
         self.backbone = build_backbone(config.backbone)
         width = int(self.backbone.num_features)  # type: ignore[arg-type]
@@ -118,14 +118,14 @@ class SynergyNet(FaceRows):
         }
         return tuple(values[name] for name in self.output_names)
 
-    def speak(
+    def set_face_model(
         self,
         model: MorphableModel,
         mean: np.ndarray,
         std: np.ndarray,
         offset_px: tuple[float, float] = (0.0, 0.0),
     ) -> None:
-        """As :meth:`FaceRows.speak`.
+        """As :meth:`FaceRows.set_face_model`.
 
         Parameters
         ----------
@@ -138,11 +138,11 @@ class SynergyNet(FaceRows):
         InvalidInputError
             If the model does not fit, or the network needs its mirror and it has none.
         """
-        super().speak(model, mean, std)
+        super().set_face_model(model, mean, std)
         if self.mirror is not None:
             if model.mirror is None:
                 raise InvalidInputError(f"mirrored: {model.name!r} has no mirror")
-            matrix, offset = mirror_matrix(model.mirror, self.rule)
+            matrix, offset = mirror_matrix(model.mirror, self.convention)
             offset[_X] += 2 * offset_px[0]
             self.mirror.set(matrix, offset)
 
@@ -211,7 +211,7 @@ def mirrored_network(
     model : MorphableModel
         That the network speaks.
     offset_px : (float, float)
-        As :meth:`SynergyNet.speak` takes it.
+        As :meth:`SynergyNet.set_face_model` takes it.
 
     Raises
     ------
@@ -224,9 +224,9 @@ def mirrored_network(
             f"got {model.name!r}"
         )
     config = dataclasses.replace(network.config, mirrored=True)
-    twin = SynergyNet(config, network.rule, model.name)
+    twin = SynergyNet(config, network.convention, model.name)
     mean, std = (value.cpu().numpy() for value in (network.param_mean, network.param_std))
-    twin.speak(model, mean, std, offset_px)
+    twin.set_face_model(model, mean, std, offset_px)
     twin.load_state_dict(twin.state_dict() | network.state_dict())
     return twin.eval()
 

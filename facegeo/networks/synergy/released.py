@@ -42,8 +42,8 @@ class ReleasedSynergyNet(FaceRows):
 
     output_names = ("params", "landmarks", "coarse_landmarks")
 
-    def __init__(self, rule: CropConvention) -> None:
-        super().__init__(rule)
+    def __init__(self, convention: CropConvention) -> None:
+        super().__init__(convention)
         self.backbone = MobileNetV2()
         width = self.backbone.num_features
         self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in GROUPS.items()})

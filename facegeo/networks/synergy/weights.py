@@ -24,7 +24,7 @@ from facegeo.networks.synergy.network import SynergyNet
 _SAFETENSORS: Final = ".safetensors"
 
 
-def read_weights(path: str | Path, rule: CropConvention) -> SynergyNet:
+def read_weights(path: str | Path, convention: CropConvention) -> SynergyNet:
     """The network of a weights file, in evaluation mode.
 
     Raises
@@ -39,7 +39,7 @@ def read_weights(path: str | Path, rule: CropConvention) -> SynergyNet:
         raise UnreadableFileError(f"{path}: no such file")
     try:
         state = _safetensors(path) if path.suffix == _SAFETENSORS else _npz(path)
-        network = build_regressor(SYNERGY, rule, state)
+        network = build_regressor(SYNERGY, convention, state)
     except (OSError, ValueError) as error:
         raise CorruptFileError(f"{path}: not the weights of a SynergyNet ({error})") from error
     if not isinstance(network, SynergyNet):

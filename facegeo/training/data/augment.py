@@ -84,7 +84,7 @@ def augmented(
     rng: Rng,
     config: AugmentConfig,
     mirror: Mirror | None,
-    rule: CropConvention,
+    convention: CropConvention,
     size: int = CROP_SIZE,
 ) -> Sample:
     """A random view of a sample, ``size`` pixels wide."""
@@ -92,23 +92,23 @@ def augmented(
     if rng.random() < config.occlusion:
         crop = occluded(crop, rng)
     if mirror is not None and rng.random() < config.flip:
-        sample = flipped(Sample(crop, sample.params, sample.landmarks), mirror, rule)
+        sample = flipped(Sample(crop, sample.params, sample.landmarks), mirror, convention)
         crop = sample.crop
     matrix = random_similarity(rng, config, sample.landmarks)
     border = _BORDERS[rng.integers(len(_BORDERS))]
     crop = recoloured(moved_picture(crop, matrix, size, border), rng, config)
     return Sample(
         np.ascontiguousarray(degraded(crop, rng, config)),
-        transform_params(sample.params[None], matrix[None], rule)[0],
+        transform_params(sample.params[None], matrix[None], convention)[0],
         transform_landmarks(sample.landmarks[None], matrix[None])[0],
     )
 
 
-def flipped(sample: Sample, mirror: Mirror, rule: CropConvention) -> Sample:
+def flipped(sample: Sample, mirror: Mirror, convention: CropConvention) -> Sample:
     """The sample as in a mirror."""
     return Sample(
         sample.crop[:, ::-1],
-        mirror_params(sample.params[None], mirror, rule)[0],
+        mirror_params(sample.params[None], mirror, convention)[0],
         mirror_landmarks(sample.landmarks[None])[0],
     )
 

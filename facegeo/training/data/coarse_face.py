@@ -20,31 +20,31 @@ class CoarseFace:
     Parameters
     ----------
     model : MorphableModel
-    rule : CropConvention
+    convention : CropConvention
         Of the parameters that will be given.
 
     Attributes
     ----------
-    rule : CropConvention
+    convention : CropConvention
     triangles : (F, 3) integers
     skin : (F, 3) integers
         Those of them that belong to the region ``face``, where the model has it.
     """
 
-    def __init__(self, model: MorphableModel, rule: CropConvention) -> None:
+    def __init__(self, model: MorphableModel, convention: CropConvention) -> None:
         # Plain arrays: they travel to worker processes.
         rows, self.triangles = coarse_mesh(model.mean, model.triangles, _VERTICES)
         self._mean = model.mean[rows]
         modes = np.concatenate([model.shape_basis, model.expression_basis])[:, rows]
         self._modes = modes.reshape(len(modes), -1)
-        self.rule = rule
+        self.convention = convention
         self.skin = self.triangles
         if "face" in model.regions:
             self.skin = self.triangles[model.regions["face"][rows][self.triangles].all(axis=1)]
 
     def vertices(self, params: np.ndarray) -> np.ndarray:
         """``(N, 62)`` to ``(N, V, 3)`` float32, crop pixels."""
-        affine = pose_to_crop(split(params).pose, self.rule)
+        affine = pose_to_crop(split(params).pose, self.convention)
         moved = (params[:, NUM_POSE:] @ self._modes).reshape(len(params), -1, 3) + self._mean
         placed = moved @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
         return np.asarray(placed, np.float32)

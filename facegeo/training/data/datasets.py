@@ -23,8 +23,8 @@ from facegeo.geometry.axes import flip_y
 from facegeo.geometry.crop import (
     CROP_SIZE,
     CropConvention,
-    convention,
     crop_faces,
+    find_convention,
     photo_to_crop,
     pose_from_crop,
     pose_to_crop,
@@ -167,8 +167,8 @@ def read_300wlp_crops(
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptFileError(f"{statistics_file}: {error}") from error
     params = (whitened * std + mean).astype(np.float32)
-    params = _between_rules(params, convention("3ddfa"), convention("exact"))
-    landmarks = landmarks_of(params, model, convention("exact"))
+    params = _between_conventions(params, find_convention("3ddfa"), find_convention("exact"))
+    landmarks = landmarks_of(params, model, find_convention("exact"))
     pictures = FolderPictures(folder, lines)
     return _without_bad(pictures, params, landmarks, model.name, str(list_file))
 
@@ -208,10 +208,12 @@ def read_300wlp_photos(
     return faces.labelled(cache, model, skipped)
 
 
-def landmarks_of(params: np.ndarray, model: MorphableModel, rule: CropConvention) -> np.ndarray:
+def landmarks_of(
+    params: np.ndarray, model: MorphableModel, convention: CropConvention
+) -> np.ndarray:
     """The 68 rows of a face model for parameters ``(N, 62)``: ``(N, 68, 3)`` crop pixels."""
     pose, shape, expression = split(params)
-    return model.landmarks(shape, expression, pose_to_crop(pose, rule))
+    return model.landmarks(shape, expression, pose_to_crop(pose, convention))
 
 
 def _read_300wlp_photo(photo: Path, basel: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
@@ -241,7 +243,7 @@ def _crop_once(photo: Path, points: np.ndarray, crop_file: Path) -> np.ndarray:
         picture = decode_photo(photo.read_bytes(), str(photo))
         with replacing(crop_file) as temporary:
             temporary.write_bytes(cv2.imencode(".png", crop_faces(picture, roi)[0])[1].tobytes())
-    return photo_to_crop(points[None].astype(np.float32), roi, convention("exact"))[0]
+    return photo_to_crop(points[None].astype(np.float32), roi, find_convention("exact"))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,16 +265,16 @@ class _CropFaces:
         landmarks = np.stack(self.points).astype(np.float32)
         rotation = np.stack(self.rotations)
         fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation)
-        pose = pose_from_crop(fit.pose, convention("exact"))
+        pose = pose_from_crop(fit.pose, find_convention("exact"))
         params = join(pose, fit.shape, fit.expression).astype(np.float32)
         pictures = FolderPictures(cache, self.names)
         return LabelledFaces(pictures, params, landmarks, model.name, skipped.count)
 
 
-def _between_rules(
+def _between_conventions(
     params: np.ndarray, source: CropConvention, target: CropConvention
 ) -> np.ndarray:
-    """The same crop pixels, in the pose frame of another rule."""
+    """The same crop pixels, in the pose frame of another convention."""
     pose, shape, expression = split(params)
     moved = pose_from_crop(pose_to_crop(pose, source), target)
     return join(moved, shape, expression).astype(np.float32)

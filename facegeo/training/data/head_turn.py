@@ -37,7 +37,7 @@ def random_turn(yaw_deg: float, rng: np.random.Generator) -> tuple[float, float]
     return float(side * rng.uniform(least, most)), nod
 
 
-def steady_point(params: np.ndarray, rule: CropConvention) -> np.ndarray:
+def steady_point(params: np.ndarray, convention: CropConvention) -> np.ndarray:
     """The point of the model that has the same depth in all labels, as nearly as there is one.
 
     Parallel projection leaves the depth of a face open. Labels fix it by a point that never moves,
@@ -52,7 +52,7 @@ def steady_point(params: np.ndarray, rule: CropConvention) -> np.ndarray:
     point : (3,) float64
         Model units.
     """
-    affine = pose_to_crop(split(params).pose, rule).astype(np.float64)
+    affine = pose_to_crop(split(params).pose, convention).astype(np.float64)
     known = np.concatenate([affine[:, 2, :3], np.ones((len(affine), 1))], axis=1)
     return -np.linalg.lstsq(known, affine[:, 2, 3], rcond=None)[0][:3]
 
@@ -93,7 +93,7 @@ class HeadTurn:
         if yaw_deg == 0 and pitch_deg == 0:
             return sample
         pose = split(sample.params[None]).pose
-        affine = pose_to_crop(pose, self._face.rule)[0].astype(np.float64)
+        affine = pose_to_crop(pose, self._face.convention)[0].astype(np.float64)
         linear = affine[:, :3] @ _turned(yaw_deg, pitch_deg) @ np.linalg.inv(affine[:, :3])
         points = sample.landmarks.astype(np.float64)
         landmarks = points @ linear.T
@@ -106,7 +106,7 @@ class HeadTurn:
         landmarks += moved
         affine[:, 3] += moved
         params = sample.params.copy()
-        params[:NUM_POSE] = pose_from_crop(affine[None], self._face.rule).reshape(-1)
+        params[:NUM_POSE] = pose_from_crop(affine[None], self._face.convention).reshape(-1)
         crop = self._picture(sample, linear, moved)
         return Sample(crop, params, landmarks.astype(sample.landmarks.dtype))
 

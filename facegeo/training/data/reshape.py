@@ -48,7 +48,7 @@ class Reshape:
         params = sample.params.copy()
         params[NUM_POSE:] += change
         both = np.stack([sample.params, params])
-        points = landmarks_of(both, self._model, self._face.rule)
+        points = landmarks_of(both, self._model, self._face.convention)
         landmarks = sample.landmarks + points[1] - points[0]
         return Sample(self._picture(sample.crop, both), params, landmarks)
 

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from facegeo.conventions import NUM_POSE
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine, euler_from_rotation
 from facegeo.images import decode_photo
@@ -37,7 +37,7 @@ from facegeo.training.data.head_turn import HeadTurn, random_turn, steady_point
 from facegeo.training.data.reshape import Reshape, random_change
 
 #: The convention of every network that is trained here.
-RULE = convention("exact")
+CONVENTION = find_convention("exact")
 
 
 class Key(NamedTuple):
@@ -90,10 +90,10 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         self._reshape: Reshape | None = None
         self._turn: HeadTurn | None = None
         if max(augment.swap, augment.reshape, augment.turn) > 0:
-            coarse = CoarseFace(model, RULE)
+            coarse = CoarseFace(model, CONVENTION)
             self._swap = FaceSwap(coarse)
             self._reshape = Reshape(model, coarse)
-            self._turn = HeadTurn(coarse, steady_point(faces.params, RULE))
+            self._turn = HeadTurn(coarse, steady_point(faces.params, CONVENTION))
         self._yaw_deg = _yaw_deg(faces.params)
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
             sample = self._reshape(sample, random_change(self._spread, rng))
         if self._turn is not None and _happens(self._augment.turn, rng):
             sample = self._turn(sample, *random_turn(float(self._yaw_deg[key.sample]), rng))
-        view = augmented(sample, rng, self._augment, self._mirror, RULE, key.size)
+        view = augmented(sample, rng, self._augment, self._mirror, CONVENTION, key.size)
         return _tensors(shifted(view, self._faces.offset_px), 1.0)
 
     def weights(self, yaw_balance: float) -> np.ndarray:

@@ -49,19 +49,23 @@ def transform_landmarks(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     return (points @ np.swapaxes(linear, 1, 2) + offset[:, None]).astype(points.dtype)
 
 
-def transform_pose(pose: np.ndarray, matrices: np.ndarray, rule: CropConvention) -> np.ndarray:
+def transform_pose(
+    pose: np.ndarray, matrices: np.ndarray, convention: CropConvention
+) -> np.ndarray:
     """Move ``(N, 3, 4)`` poses (model to the pose's frame) with the picture."""
     linear, offset = _lifted(matrices)
-    moved = linear @ pose_to_crop(pose, rule)
+    moved = linear @ pose_to_crop(pose, convention)
     moved[:, :, 3] += offset
-    return pose_from_crop(moved, rule).astype(pose.dtype)
+    return pose_from_crop(moved, convention).astype(pose.dtype)
 
 
-def transform_params(params: np.ndarray, matrices: np.ndarray, rule: CropConvention) -> np.ndarray:
+def transform_params(
+    params: np.ndarray, matrices: np.ndarray, convention: CropConvention
+) -> np.ndarray:
     """Move ``(N, 62)`` parameters: the pose changes, shape and expression stay."""
     moved = params.copy()
     pose = params[:, :NUM_POSE].reshape(-1, 3, 4)
-    moved[:, :NUM_POSE] = transform_pose(pose, matrices, rule).reshape(-1, NUM_POSE)
+    moved[:, :NUM_POSE] = transform_pose(pose, matrices, convention).reshape(-1, NUM_POSE)
     return moved
 
 

@@ -17,8 +17,8 @@ from facegeo.evaluation.aflw import AflwCrops
 from facegeo.geometry.crop import (
     CROP_SIZE,
     CropConvention,
-    convention,
     crop_to_photo,
+    find_convention,
     photo_to_crop,
 )
 from facegeo.geometry.params import split
@@ -55,7 +55,7 @@ _TRUST = 0.7
 #: How much too far the teacher turns a profile, in degrees. On the same photos the mean angle
 #: between its rotations and the annotated ones is 5.34 degrees, and 5.20 once they are turned back
 #: by this; of corrected faces 4.94 and 4.82. Either half of the photos asks for 2 to 3 degrees.
-_OVERSHOOT_DEG = 2.5
+_YAW_BIAS_DEG = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +69,14 @@ class Teacher:
     def open(cls, name: str, **options: Any) -> Teacher:
         """An installed landmark model; options are those of :class:`FaceGeometry`."""
         network = FaceGeometry(name, **options)
-        rule = convention(network.card.crop_convention)
+        convention = find_convention(network.card.crop_convention)
         with np.load(io.BytesIO(find(name).read("weights")), allow_pickle=False) as state:
             mean, basis, std = (
                 state[key].astype(np.float64)
                 for key in ("landmark_mean", "landmark_basis", "param_std")
             )
         shape = (NUM_LANDMARKS, 3)
-        rows = FaceModelRows(mean.reshape(shape), basis.reshape(-1, *shape), std, rule)
+        rows = FaceModelRows(mean.reshape(shape), basis.reshape(-1, *shape), std, convention)
         return cls(network, rows)
 
     def predict(self, crops: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def label_aflw(
     *,
     views: int = 8,
     trust: float = _TRUST,
-    overshoot_deg: float = _OVERSHOOT_DEG,
+    yaw_bias_deg: float = _YAW_BIAS_DEG,
 ) -> dict[str, Any]:
     """Make a label file for :func:`facegeo.training.data.datasets.read_labelled`.
 
@@ -110,7 +110,7 @@ def label_aflw(
         Views of each crop over which the teacher's parameters are averaged.
     trust : float
         Part (0..1) of the correction by manual points that is taken.
-    overshoot_deg : float
+    yaw_bias_deg : float
         How much too far to the side the teacher turns a head in profile; heads are turned back by
         it, times the sine of their yaw.
 
@@ -124,19 +124,19 @@ def label_aflw(
     taught, readable, drift = _teacher_params(data, teacher, views)
     points = np.concatenate([data.points, np.zeros_like(data.points[..., :1])], axis=2)
     manual = ManualPoints(
-        photo_to_crop(points, data.rois, rows.rule)[..., :2].astype(np.float64), data.visible
+        photo_to_crop(points, data.rois, rows.convention)[..., :2].astype(np.float64), data.visible
     )
     first = corrected_params(taught, rows, manual)
     offsets = convention_offsets(first[readable], rows, _some(manual, readable))
     params = corrected_params(taught, rows, manual, offsets, trust=trust)
     landmarks = rows.landmarks(params)
     manual_error = _manual_error(landmarks, params, rows, manual, offsets)
-    offset_px = _annotators_offset(landmarks, data.rois, rows.rule, drift)
+    offset_px = _annotators_offset(landmarks, data.rois, rows.convention, drift)
     landmarks[..., 0] += drift
     _, rotation, _ = decompose_affine(split(params).pose)
-    held = turned_back(rotation, overshoot_deg)
+    held = turned_back(rotation, yaw_bias_deg)
     landmarks = with_depth_turned(landmarks, rotation, held)
-    fitted = fitted_labels(model, landmarks, held, convention("exact"))
+    fitted = fitted_labels(model, landmarks, held, find_convention("exact"))
     few = data.visible.sum(axis=1) < _LEAST_POINTS
     reasons = {
         "unreadable": ~readable,
@@ -155,7 +155,7 @@ def label_aflw(
         "manual_error_median": float(np.nanmedian(manual_error[keep])),
         "fit_residual_median": float(np.median(fitted.residual[keep])),
         "trust": trust,
-        "overshoot_deg": overshoot_deg,
+        "overshoot_deg": yaw_bias_deg,
         "calibration_deg": float(turn),
         "calibration": fitted.calibration.tolist(),
         "drift_px": drift,
@@ -180,7 +180,7 @@ def _teacher_params(
             teacher.predict,
             moved_pictures,
             crops,
-            teacher.rows.rule,
+            teacher.rows.convention,
             views=views,
             seed=int(indices[0]),
         )
@@ -195,7 +195,7 @@ def _teacher_params(
 
 
 def _annotators_offset(
-    landmarks: np.ndarray, rois: np.ndarray, rule: CropConvention, drift: float
+    landmarks: np.ndarray, rois: np.ndarray, convention: CropConvention, drift: float
 ) -> tuple[float, float]:
     """Where annotations lie beside the picture, in crop pixels.
 
@@ -203,8 +203,8 @@ def _annotators_offset(
     them there. A network of the convention ``exact`` must put them elsewhere in the crop for that,
     by a nearly constant shift; ``drift`` says where the picture itself is.
     """
-    photo = crop_to_photo(landmarks.astype(np.float32), rois, rule)
-    exact = photo_to_crop(photo, rois, convention("exact"))
+    photo = crop_to_photo(landmarks.astype(np.float32), rois, convention)
+    exact = photo_to_crop(photo, rois, find_convention("exact"))
     dx, dy = np.median((exact - landmarks)[:, 0, :2], axis=0).tolist()
     return dx - drift, dy
 

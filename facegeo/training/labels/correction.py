@@ -50,17 +50,17 @@ class FaceModelRows:
         40 shape modes, then 10 expression modes.
     std : (62,) float64
         Spread of the parameters, by which they are whitened.
-    rule : CropConvention
+    convention : CropConvention
     """
 
     mean: np.ndarray
     basis: np.ndarray
     std: np.ndarray
-    rule: CropConvention
+    convention: CropConvention
 
     def landmarks(self, params: np.ndarray) -> np.ndarray:
         """``(N, 62)`` parameters to ``(N, 68, 3)`` crop pixels."""
-        affine = pose_to_crop(split(params).pose, self.rule)
+        affine = pose_to_crop(split(params).pose, self.convention)
         points = self.mean + np.tensordot(params[:, NUM_POSE:], self.basis, 1)
         return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
 
@@ -84,7 +84,7 @@ def averaged_params(
     predict: Predict,
     warp: Warp,
     crops: np.ndarray,
-    rule: CropConvention,
+    convention: CropConvention,
     *,
     views: int = 8,
     seed: int = 0,
@@ -100,7 +100,7 @@ def averaged_params(
             rng.uniform(-4, 4, (count, 2)),
         )
         seen = predict(warp(crops, matrices))
-        total += transform_params(seen.astype(np.float64), inverted(matrices), rule)
+        total += transform_params(seen.astype(np.float64), inverted(matrices), convention)
     return total / views
 
 
@@ -110,7 +110,7 @@ def convention_offsets(params: np.ndarray, rows: FaceModelRows, manual: ManualPo
     Annotators and the teacher mean slightly different places of the face by a point. The offset
     o minimises the robust distance of A (v + o) + t from the manual points over all faces.
     """
-    affine = pose_to_crop(split(params).pose, rows.rule)[:, :2]  # (N, 2, 4)
+    affine = pose_to_crop(split(params).pose, rows.convention)[:, :2]  # (N, 2, 4)
     residual = manual.points - points_21(rows.landmarks(params))[:, :, :2]
     offsets = np.zeros((len(AFLW21_FROM_68), 3))
     linear = affine[:, None, :, :3]
@@ -181,7 +181,7 @@ def _projection(
     params: np.ndarray, mean: np.ndarray, basis: np.ndarray, rows: FaceModelRows
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (N, 21, 2) in crop pixels and their derivative by whitened parameters."""
-    affine = pose_to_crop(split(params).pose, rows.rule).astype(np.float64)[:, :2]
+    affine = pose_to_crop(split(params).pose, rows.convention).astype(np.float64)[:, :2]
     points = mean + np.tensordot(params[:, NUM_POSE:], basis, 1)  # (N, 21, 3)
     placed = points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
     jacobian = np.zeros((*placed.shape, params.shape[1]))
@@ -236,7 +236,7 @@ def fitted_labels(
     model: MorphableModel,
     landmarks: np.ndarray,
     rotation: np.ndarray,
-    rule: CropConvention,
+    convention: CropConvention,
     *,
     calibration: np.ndarray | None = None,
 ) -> FittedLabels:
@@ -248,7 +248,7 @@ def fitted_labels(
         Crop pixels.
     rotation : (N, 3, 3) float
         Of the corrected poses, model to the y-up frame; held, but for the calibration.
-    rule : CropConvention
+    convention : CropConvention
         Of the network that the labels are for.
     calibration : (3, 3) float, optional
         By default found from a free fit of these faces.
@@ -258,12 +258,12 @@ def fitted_labels(
         free = fit_landmarks(model.landmark_basis, landmarks[some], robust=True)
         calibration = calibrating_rotation(rotation[some], free)
     fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation @ calibration)
-    pose = pose_from_crop(fit.pose, rule)
+    pose = pose_from_crop(fit.pose, convention)
     params = join(pose, fit.shape, fit.expression).astype(np.float32)
     # No photo shows depth: it is what face model and pose make of it. Another model's would ask for
     # another pose.
     labels = landmarks.astype(np.float32)
-    labels[..., 2] = landmarks_of(params, model, rule)[..., 2]
+    labels[..., 2] = landmarks_of(params, model, convention)[..., 2]
     spread = np.sqrt(landmarks.var(axis=1).sum(axis=1))
     residual = np.sqrt((fit.residual.astype(np.float64) ** 2).mean(axis=1)) / spread
     return FittedLabels(params, labels, residual, calibration)

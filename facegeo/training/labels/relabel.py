@@ -18,7 +18,7 @@ from tqdm import tqdm
 from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import InvalidInputError
 from facegeo.geometry import pose as pose_maths
-from facegeo.geometry.crop import convention, resized_crops
+from facegeo.geometry.crop import find_convention, resized_crops
 from facegeo.geometry.params import split
 from facegeo.images.collections import decoded
 from facegeo.morphable import MorphableModel
@@ -33,17 +33,17 @@ from facegeo.training.data.similarity import (
     transform_pose,
 )
 from facegeo.training.labels.correction import FittedLabels, fitted_labels
-from facegeo.training.labels.yaw_bias import overshoot_deg, turned_back, with_depth_turned
+from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned, yaw_bias_deg
 
 #: Of the labels, as of every network that is trained here.
-RULE = convention("exact")
+CONVENTION = find_convention("exact")
 
 _CHUNK = 512
 _JITTER_DEG, _JITTER_SCALE, _JITTER_PX = 10.0, 0.08, 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class Opinion:
+class Prediction:
     """What a network says of N crops.
 
     Attributes
@@ -58,7 +58,9 @@ class Opinion:
     rotation: np.ndarray
 
 
-def opinion(network: FaceGeometry, crops: np.ndarray, views: int = 5, seed: int = 0) -> Opinion:
+def predict_views(
+    network: FaceGeometry, crops: np.ndarray, views: int = 5, seed: int = 0
+) -> Prediction:
     """The mean over the crops, jittered views of them, and the mirror images of all.
 
     Parameters
@@ -74,18 +76,18 @@ def opinion(network: FaceGeometry, crops: np.ndarray, views: int = 5, seed: int 
         matrices = _jitter(rng, len(crops), 0.0 if view == 0 else 1.0)
         seen = crops if view == 0 else moved_pictures(crops, matrices)
         for flipped in (False, True):
-            points, pose = _asked(network, seen, flipped)
-            rule = convention(network.card.crop_convention)
+            points, pose = _predicted(network, seen, flipped)
+            convention = find_convention(network.card.crop_convention)
             back = inverted(matrices)
             landmarks += transform_landmarks(points, back)
-            rotation += pose_maths.decompose_affine(transform_pose(pose, back, rule))[1]
-    return Opinion(landmarks / (2 * views), pose_maths.nearest_rotation(rotation))
+            rotation += pose_maths.decompose_affine(transform_pose(pose, back, convention))[1]
+    return Prediction(landmarks / (2 * views), pose_maths.nearest_rotation(rotation))
 
 
 def relabelled(
     faces: LabelledFaces,
     model: MorphableModel,
-    opinions: Sequence[Opinion],
+    predictions: Sequence[Prediction],
     weights: Sequence[float],
 ) -> FittedLabels:
     """Labels between the given ones and the networks'.
@@ -97,7 +99,7 @@ def relabelled(
     Parameters
     ----------
     weights : sequence of float
-        One for each opinion; the labels have what is left of 1.
+        One for each prediction; the labels have what is left of 1.
 
     Raises
     ------
@@ -109,16 +111,16 @@ def relabelled(
     rest = 1 - sum(weights)
     own = pose_maths.decompose_affine(split(faces.params).pose)[1]
     landmarks, rotation = rest * faces.landmarks, rest * own
-    for said, weight in zip(opinions, weights, strict=True):
+    for said, weight in zip(predictions, weights, strict=True):
         turn = np.swapaxes(said.rotation, 1, 2) @ own
         turned = said.rotation @ pose_maths.nearest_rotation(turn.mean(axis=0)[None])[0]
-        back = turned_back(turned, overshoot_deg(turned, own))
+        back = turned_back(turned, yaw_bias_deg(turned, own))
         points = with_depth_turned(said.landmarks, turned, back)
         shift = np.median(points - faces.landmarks, axis=(0, 1))
         landmarks = landmarks + weight * (points - shift)
         rotation = rotation + weight * back
     held = pose_maths.nearest_rotation(rotation)
-    return fitted_labels(model, landmarks, held, RULE, calibration=np.eye(3))
+    return fitted_labels(model, landmarks, held, CONVENTION, calibration=np.eye(3))
 
 
 def relabel(
@@ -136,14 +138,16 @@ def relabel(
     report : dict
         How far the new labels are from the old ones, and the networks.
     """
-    parts: list[list[Opinion]] = [[] for _ in networks]
+    parts: list[list[Prediction]] = [[] for _ in networks]
     for start in tqdm(range(0, len(faces), _CHUNK), desc="labels", disable=None):
         chunk = range(start, min(start + _CHUNK, len(faces)))
         crops = np.stack(list(decoded(faces.pictures, chunk)))
         for (network, _), said in zip(networks, parts, strict=True):
-            said.append(opinion(network, crops, views, seed=start))
+            said.append(predict_views(network, crops, views, seed=start))
     whole = [
-        Opinion(*(np.concatenate([getattr(o, k) for o in said]) for k in ("landmarks", "rotation")))
+        Prediction(
+            *(np.concatenate([getattr(o, k) for o in said]) for k in ("landmarks", "rotation"))
+        )
         for said in parts
     ]
     made = relabelled(faces, model, whole, [weight for _, weight in networks])
@@ -161,7 +165,7 @@ def relabel(
     }
 
 
-def _asked(
+def _predicted(
     network: FaceGeometry, crops: np.ndarray, flipped: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks (crop pixels) and poses; of the mirror image, as they are in the crop itself."""
@@ -170,8 +174,8 @@ def _asked(
     points, pose = outputs["landmarks"], split(outputs["params"]).pose
     if not flipped:
         return points, pose
-    rule = convention(network.card.crop_convention)
-    return mirror_landmarks(points), mirror_pose(pose, rule)
+    convention = find_convention(network.card.crop_convention)
+    return mirror_landmarks(points), mirror_pose(pose, convention)
 
 
 def _jitter(rng: np.random.Generator, count: int, reach: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from facegeo.geometry import pose as pose_maths
 from facegeo.geometry.axes import flip_rows, flip_y
 
 
-def overshoot_deg(rotation: np.ndarray, truth: np.ndarray) -> float:
+def yaw_bias_deg(rotation: np.ndarray, truth: np.ndarray) -> float:
     """Of heads, compared with what they should be: least squares over both ``(N, 3, 3)``."""
     sine = _sine_of_yaw(truth)
     relative = pose_maths.euler_from_rotation(np.swapaxes(truth, 1, 2) @ rotation)[:, 0]
@@ -20,14 +20,14 @@ def overshoot_deg(rotation: np.ndarray, truth: np.ndarray) -> float:
     return float(relative @ sine) / total if total > 0 else 0.0
 
 
-def turned_back(rotation: np.ndarray, overshoot_deg: float) -> np.ndarray:
+def turned_back(rotation: np.ndarray, yaw_bias_deg: float) -> np.ndarray:
     """Rotations of heads without their overshoot.
 
     Parameters
     ----------
     rotation : (N, 3, 3) float
         Model to camera axes.
-    overshoot_deg : float
+    yaw_bias_deg : float
         How much too far a head in profile is turned about its own vertical axis, in degrees.
 
     Returns
@@ -35,7 +35,7 @@ def turned_back(rotation: np.ndarray, overshoot_deg: float) -> np.ndarray:
     rotation : (N, 3, 3) float64
     """
     angles = np.zeros((len(rotation), 3))
-    angles[:, 0] = -overshoot_deg * _sine_of_yaw(rotation)
+    angles[:, 0] = -yaw_bias_deg * _sine_of_yaw(rotation)
     return np.asarray(rotation @ pose_maths.rotation_from_euler(angles))
 
 

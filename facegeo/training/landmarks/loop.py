@@ -25,7 +25,13 @@ from facegeo.training.core.optimiser import build_optimiser, rate_factor
 from facegeo.training.core.process import Process, device_of, one_thread
 from facegeo.training.core.run_folder import RunFolder
 from facegeo.training.data.datasets import LabelledFaces, read_labelled
-from facegeo.training.data.sampling import RULE, EpochBatches, Negatives, RunBatches, TrainingSet
+from facegeo.training.data.sampling import (
+    CONVENTION,
+    EpochBatches,
+    Negatives,
+    RunBatches,
+    TrainingSet,
+)
 from facegeo.training.landmarks.config import TrainConfig
 from facegeo.training.landmarks.measure import DevSet
 from facegeo.training.landmarks.step import Batch, TrainingStep
@@ -187,7 +193,7 @@ class Trainer:
         state = self.ema.state if self.config.ema else self.step.state_dict()
         prefix = "network."
         own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        copy = SynergyNet(self.network.config, RULE, self.network.morphable_model)
+        copy = SynergyNet(self.network.config, CONVENTION, self.network.morphable_model)
         copy.load_state_dict(own)
         return copy.to(self.device).eval()
 
@@ -266,10 +272,13 @@ _MAY_CHANGE = ("run", "device", "compile", "checkpoint_steps", "evaluate_epochs"
 
 
 def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -> SynergyNet:
-    network = SynergyNet(config.network, RULE, model.name)
-    network.speak(model, *faces.statistics(), faces.offset_px)
+    network = SynergyNet(config.network, CONVENTION, model.name)
+    network.set_face_model(model, *faces.statistics(), faces.offset_px)
     if config.initial:
-        own, given = network.state_dict(), _state_for(network, read_weights(config.initial, RULE))
+        own, given = (
+            network.state_dict(),
+            _state_for(network, read_weights(config.initial, CONVENTION)),
+        )
         fitting = {
             name: value
             for name, value in given.items()
@@ -304,7 +313,7 @@ def _state_for(network: SynergyNet, earlier: SynergyNet) -> dict[str, torch.Tens
 def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:
     if not config.teacher:
         return None
-    return read_weights(config.teacher, RULE).to(device).requires_grad_(False).eval()
+    return read_weights(config.teacher, CONVENTION).to(device).requires_grad_(False).eval()
 
 
 def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:

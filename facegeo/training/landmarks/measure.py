@@ -16,7 +16,7 @@ from facegeo.geometry.crop import CROP_SIZE, crop_to_photo, resized_crops
 from facegeo.geometry.params import split
 from facegeo.networks.synergy.network import SynergyNet
 from facegeo.synthetic.negatives import half_a_face, shifted_crops
-from facegeo.training.data.sampling import RULE
+from facegeo.training.data.sampling import CONVENTION
 
 _BATCH = 125
 
@@ -47,7 +47,7 @@ class DevSet:
         points["coarse"] = outputs.get("coarse_landmarks", outputs["landmarks"])
         report: dict[str, Any] = {}
         for kind, values in points.items():
-            photo = crop_to_photo(values, self.data.rois, RULE)[..., :2]
+            photo = crop_to_photo(values, self.data.rois, CONVENTION)[..., :2]
             for name, truth in (
                 ("original", self.data.original),
                 ("reannotated", self.data.reannotated),

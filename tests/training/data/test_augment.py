@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.training_data import RULE, painted, some_params
+from helpers.training_data import CONVENTION, painted, some_params
 
 from facegeo.geometry.crop import rois_from_landmarks
 from facegeo.morphable import MorphableModel
@@ -53,7 +53,7 @@ def centre_of(picture: np.ndarray) -> np.ndarray:
 
 def sample_of(model: MorphableModel, seed: int = 0) -> Sample:
     params = some_params(1, seed)
-    landmarks = landmarks_of(params, model, RULE)
+    landmarks = landmarks_of(params, model, CONVENTION)
     return Sample(painted(landmarks[0]), params[0], landmarks[0])
 
 
@@ -80,28 +80,30 @@ def test_parameters_move_as_the_landmarks_do(model):
     matrices = similarities(
         rng.uniform(-40, 40, 8), rng.uniform(0.8, 1.2, 8), rng.uniform(-9, 9, (8, 2))
     )
-    of_params = landmarks_of(transform_params(params, matrices, RULE), model, RULE)
-    of_points = transform_landmarks(landmarks_of(params, model, RULE), matrices)
+    of_params = landmarks_of(transform_params(params, matrices, CONVENTION), model, CONVENTION)
+    of_points = transform_landmarks(landmarks_of(params, model, CONVENTION), matrices)
     assert np.abs(of_params - of_points).max() < 1e-3
-    back = transform_params(transform_params(params, matrices, RULE), inverted(matrices), RULE)
+    back = transform_params(
+        transform_params(params, matrices, CONVENTION), inverted(matrices), CONVENTION
+    )
     assert np.abs(back - params).max() < 1e-3
 
 
 def test_a_flip_takes_landmarks_parameters_and_picture_along(model):
     sample = sample_of(model)
-    mirrored = flipped(sample, model.mirror, RULE)
-    of_params = landmarks_of(mirrored.params[None], model, RULE)[0]
+    mirrored = flipped(sample, model.mirror, CONVENTION)
+    of_params = landmarks_of(mirrored.params[None], model, CONVENTION)[0]
     assert np.abs(of_params - mirrored.landmarks).max() < 0.5
     # Under every landmark that lies in the crop there is the dot that was painted there.
     columns, rows = np.rint(mirrored.landmarks[:, :2] + (0.01, 0)).astype(int).T
     assert (mirrored.crop[rows, columns, 0] > 100).all()
-    twice = mirror_params(mirrored.params[None], model.mirror, RULE)[0]
+    twice = mirror_params(mirrored.params[None], model.mirror, CONVENTION)[0]
     assert np.abs(twice - sample.params).max() < 1e-4
 
 
 def test_without_chances_nothing_changes(model):
     sample = sample_of(model)
-    same = augmented(sample, np.random.default_rng(0), STILL, model.mirror, RULE)
+    same = augmented(sample, np.random.default_rng(0), STILL, model.mirror, CONVENTION)
     assert np.array_equal(same.crop, sample.crop)
     assert np.abs(same.landmarks - sample.landmarks).max() < 1e-4
 
@@ -110,17 +112,27 @@ def test_augmented_labels_agree_with_each_other(model):
     config = AugmentConfig(flip=0.5, occlusion=1, blur=1, jpeg=1)
     for seed in range(12):
         view = augmented(
-            sample_of(model, seed), np.random.default_rng(seed), config, model.mirror, RULE, 64
+            sample_of(model, seed),
+            np.random.default_rng(seed),
+            config,
+            model.mirror,
+            CONVENTION,
+            64,
         )
         assert view.crop.shape == (64, 64, 3)
-        of_params = landmarks_of(view.params[None], model, RULE)[0]
+        of_params = landmarks_of(view.params[None], model, CONVENTION)[0]
         assert np.abs(of_params - view.landmarks).max() < 0.5
 
 
 def test_the_same_generator_gives_the_same_view(model):
     views = [
         augmented(
-            sample_of(model), np.random.default_rng(5), AugmentConfig(), model.mirror, RULE, 96
+            sample_of(model),
+            np.random.default_rng(5),
+            AugmentConfig(),
+            model.mirror,
+            CONVENTION,
+            96,
         )
         for _ in range(2)
     ]
@@ -132,9 +144,9 @@ def test_swapping_changes_the_face_and_nothing_else(model):
     own, other = some_params(2, seed=3)
     grey, bright = np.full((120, 120, 3), 90, np.uint8), np.zeros((120, 120, 3), np.uint8)
     bright[:, :60], bright[:, 60:] = (200, 120, 60), (60, 120, 200)
-    swapped = FaceSwap(CoarseFace(model, RULE))(grey, own, bright, other)
+    swapped = FaceSwap(CoarseFace(model, CONVENTION))(grey, own, bright, other)
     vertices = model.vertices(own[None, 12:52], own[None, 52:])
-    points = landmarks_of(own[None], model, RULE)[0]
+    points = landmarks_of(own[None], model, CONVENTION)[0]
     nose = np.rint(points[30, :2]).astype(int)
     assert vertices.shape[1] == model.num_vertices
     assert np.abs(swapped[nose[1], nose[0]].astype(int) - 90).max() > 10
@@ -146,7 +158,7 @@ def test_a_face_swapped_with_itself_stays(model):
     params = some_params(1)[0]
     rows, columns = np.mgrid[0:120, 0:120]
     crop = np.stack([rows, columns, 120 - rows], axis=2).astype(np.uint8)  # smooth
-    swapped = FaceSwap(CoarseFace(model, RULE))(crop, params, crop, params)
+    swapped = FaceSwap(CoarseFace(model, CONVENTION))(crop, params, crop, params)
     assert np.abs(swapped.astype(int) - crop).max() <= 1
 
 

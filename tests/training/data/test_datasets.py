@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
-from helpers.training_data import RULE, painted, some_params, write_faces
+from helpers.training_data import CONVENTION, painted, some_params, write_faces
 
 from facegeo.errors import CorruptFileError, UnreadableFileError
 from facegeo.evaluation.aflw import AflwCrops
-from facegeo.geometry.crop import convention, pose_to_crop
+from facegeo.geometry.crop import find_convention, pose_to_crop
 from facegeo.geometry.pose import euler_from_rotation
 from facegeo.images import decode_photo
 from facegeo.images.collections import TarPictures
@@ -99,13 +99,13 @@ def read_train_aug(folder: Path, model):
 
 def test_300wlp_crops_keep_their_place(tmp_path, model):
     upstream = some_params(3)
-    points = landmarks_of(upstream, model, convention("3ddfa"))
+    points = landmarks_of(upstream, model, find_convention("3ddfa"))
     write_train_aug(tmp_path, upstream, [painted(p) for p in points])
     found = read_train_aug(tmp_path, model)
     assert found.morphable_model == model.name
     # Other numbers, for another rule; the same crop pixels.
     assert np.abs(found.landmarks - points).max() < 1e-3
-    assert np.abs(landmarks_of(found.params, model, RULE) - points).max() < 1e-3
+    assert np.abs(landmarks_of(found.params, model, CONVENTION) - points).max() < 1e-3
     assert np.abs(found.params[:, 3] - upstream[:, 3] + 1).max() < 1e-4
 
 
@@ -148,9 +148,9 @@ def test_300wlp_photos_are_cropped_and_fitted(tmp_path, model):
     crop = decode_photo(found.pictures.read(0), "")
     columns, rows = np.rint(found.landmarks[0, :, :2]).astype(int).T
     assert (crop[rows, columns, 0] > 120).all()
-    fitted = landmarks_of(found.params, model, RULE)
+    fitted = landmarks_of(found.params, model, CONVENTION)
     assert np.abs(fitted - found.landmarks).max() < 0.5
-    turned = pose_to_crop(found.params[:, :12].reshape(-1, 3, 4), RULE)[:, :, :3]
+    turned = pose_to_crop(found.params[:, :12].reshape(-1, 3, 4), CONVENTION)[:, :, :3]
     turned[:, 1] *= -1
     rotation = turned / np.linalg.norm(turned, axis=2, keepdims=True)
     assert np.abs(euler_from_rotation(rotation)[0] - angles).max() < 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from helpers.training_data import RULE, dotted_face, place_of_dot
+from helpers.training_data import CONVENTION, dotted_face, place_of_dot
 
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine, euler_from_rotation, rotation_from_euler
@@ -27,7 +27,7 @@ def yaw_of(sample: Sample) -> float:
 
 @pytest.fixture(scope="module")
 def turn(model) -> HeadTurn:
-    return HeadTurn(CoarseFace(model, RULE), np.zeros(3))
+    return HeadTurn(CoarseFace(model, CONVENTION), np.zeros(3))
 
 
 @pytest.mark.parametrize("angle", [-50.0, -20.0, 20.0, 50.0])
@@ -61,7 +61,7 @@ def test_the_turn_is_about_the_heads_own_axis(model, turn):
 @pytest.mark.parametrize("angle", [-55.0, 25.0, 55.0])
 def test_parameters_and_landmarks_agree(model, turn, angle):
     turned = turn(dotted_face(model, (5.0, 12.0, -8.0)), angle)
-    of_params = landmarks_of(turned.params[None], model, RULE)[0]
+    of_params = landmarks_of(turned.params[None], model, CONVENTION)[0]
     assert np.abs(of_params - turned.landmarks).max() < 1e-3
 
 
@@ -114,8 +114,8 @@ def test_the_steady_point_is_found_and_keeps_its_depth(model, pivot):
     pose[:, 2, 3] = -30 - pose[:, 2, :3] @ pivot
     params = np.zeros((40, 62), np.float32)
     params[:, :12] = pose.reshape(40, 12)
-    assert steady_point(params, RULE) == pytest.approx(pivot, abs=0.01)
-    turned = HeadTurn(CoarseFace(model, RULE), np.array(pivot))(dotted_face(model), 45.0)
+    assert steady_point(params, CONVENTION) == pytest.approx(pivot, abs=0.01)
+    turned = HeadTurn(CoarseFace(model, CONVENTION), np.array(pivot))(dotted_face(model), 45.0)
     depths = [
         split(sample.params[None]).pose[0, 2] @ [*pivot, 1.0]
         for sample in (dotted_face(model), turned)

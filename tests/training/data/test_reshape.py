@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.training_data import RULE, dotted_face, place_of_dot
+from helpers.training_data import CONVENTION, dotted_face, place_of_dot
 
 from facegeo.conventions import NUM_POSE
 from facegeo.training.data.augment import AugmentConfig, Sample
@@ -19,7 +19,7 @@ POINTS = (30, 36, 45, 48, 54)
 
 @pytest.fixture(scope="module")
 def reshape(model) -> Reshape:
-    return Reshape(model, CoarseFace(model, RULE))
+    return Reshape(model, CoarseFace(model, CONVENTION))
 
 
 def moving(model, point: int, shape: bool) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_parameters_and_landmarks_agree(model, reshape):
     assert np.array_equal(after.params[:NUM_POSE], sample.params[:NUM_POSE])
     assert after.params[NUM_POSE:] == pytest.approx(change)
     # What the landmarks have beyond the parameters stays.
-    of_params = landmarks_of(after.params[None], model, RULE)[0]
+    of_params = landmarks_of(after.params[None], model, CONVENTION)[0]
     assert after.landmarks - of_params == pytest.approx(refined - sample.landmarks, abs=1e-3)
 
 

@@ -7,7 +7,7 @@ import pytest
 from helpers.training_data import some_params
 
 from facegeo.evaluation.measures import points_21
-from facegeo.geometry.crop import convention, crop_to_photo, photo_to_crop
+from facegeo.geometry.crop import crop_to_photo, find_convention, photo_to_crop
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine, rotation_from_euler
 from facegeo.training.data.datasets import landmarks_of
@@ -20,21 +20,23 @@ from facegeo.training.labels.correction import (
     corrected_params,
     fitted_labels,
 )
-from facegeo.training.labels.yaw_bias import overshoot_deg, turned_back, with_depth_turned
+from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned, yaw_bias_deg
 
-RULE = convention("3ddfa")
+CONVENTION = find_convention("3ddfa")
 
 
 @pytest.fixture(scope="module")
 def rows(model) -> FaceModelRows:
     basis = model.landmark_basis
     modes = np.concatenate([basis.shape_basis, basis.expression_basis]).astype(np.float64)
-    return FaceModelRows(basis.mean.astype(np.float64), modes, some_params(64).std(axis=0), RULE)
+    return FaceModelRows(
+        basis.mean.astype(np.float64), modes, some_params(64).std(axis=0), CONVENTION
+    )
 
 
 def test_rows_mean_what_the_network_says(rows, model):
     params = some_params(5)
-    assert np.abs(rows.landmarks(params) - landmarks_of(params, model, RULE)).max() < 1e-3
+    assert np.abs(rows.landmarks(params) - landmarks_of(params, model, CONVENTION)).max() < 1e-3
 
 
 def test_correction_reaches_the_manual_points_and_no_further(rows):
@@ -85,23 +87,25 @@ def test_averaging_undoes_the_views(rows):
     def predict(crops):  # a perfect teacher: it sees how the picture was moved
         from facegeo.training.data.similarity import transform_params
 
-        return transform_params(params, seen[-1], RULE) if seen else params
+        return transform_params(params, seen[-1], CONVENTION) if seen else params
 
     crops = np.zeros((6, 120, 120, 3), np.uint8)
-    averaged = averaged_params(predict, warp, crops, RULE, views=4)
+    averaged = averaged_params(predict, warp, crops, CONVENTION, views=4)
     assert len(seen) == 3
     assert np.abs(averaged - params).max() < 1e-3
 
 
 def test_the_rotation_is_held_times_one_calibration(model):
     params = some_params(40, seed=5)
-    landmarks = landmarks_of(params, model, convention("exact")).astype(np.float64)
+    landmarks = landmarks_of(params, model, find_convention("exact")).astype(np.float64)
     pose = split(params).pose.astype(np.float64)
     # The teacher's model calls an orientation frontal that is 3 degrees of pitch off.
     turn = rotation_from_euler(np.array([[0.0, 3.0, 0.0]]))[0]
     teachers = pose.copy()
     teachers[:, :, :3] = pose[:, :, :3] @ turn.T
-    fitted = fitted_labels(model, landmarks, decompose_affine(teachers)[1], convention("exact"))
+    fitted = fitted_labels(
+        model, landmarks, decompose_affine(teachers)[1], find_convention("exact")
+    )
     assert np.abs(fitted.calibration - turn).max() < 0.01
     rotation = decompose_affine(split(fitted.params).pose)[1]
     expected = decompose_affine(teachers)[1] @ fitted.calibration
@@ -111,11 +115,13 @@ def test_the_rotation_is_held_times_one_calibration(model):
 
 def test_what_a_photo_shows_stays_and_depth_is_the_fitted_models(model):
     params = some_params(20, seed=6)
-    landmarks = landmarks_of(params, model, convention("exact")).astype(np.float64)
+    landmarks = landmarks_of(params, model, find_convention("exact")).astype(np.float64)
     landmarks += np.random.default_rng(7).normal(0, 1, landmarks.shape)
     rotation = decompose_affine(split(params).pose)[1]
-    fitted = fitted_labels(model, landmarks, rotation, convention("exact"), calibration=np.eye(3))
-    drawn = landmarks_of(fitted.params, model, convention("exact"))
+    fitted = fitted_labels(
+        model, landmarks, rotation, find_convention("exact"), calibration=np.eye(3)
+    )
+    drawn = landmarks_of(fitted.params, model, find_convention("exact"))
     np.testing.assert_allclose(fitted.landmarks[..., :2], landmarks[..., :2], atol=1e-4)
     np.testing.assert_array_equal(fitted.landmarks[..., 2], drawn[..., 2])
     assert np.abs(fitted.landmarks[..., 2] - landmarks[..., 2]).max() > 1
@@ -131,11 +137,11 @@ def test_correction_on_the_dev_photos_is_as_good_as_measured(models, dev):
     points = points.transpose(0, 2, 1).astype(np.float32)
     visible = (points >= 0).all(axis=2)
     lifted = np.concatenate([points, np.zeros_like(points[..., :1])], axis=2)
-    manual = ManualPoints(photo_to_crop(lifted, dev.rois, RULE)[..., :2], visible)
+    manual = ManualPoints(photo_to_crop(lifted, dev.rois, CONVENTION)[..., :2], visible)
 
     def measured(params):
         landmarks = teacher.rows.landmarks(params).astype(np.float32)
-        photo = crop_to_photo(landmarks, dev.rois, RULE)[..., :2]
+        photo = crop_to_photo(landmarks, dev.rois, CONVENTION)[..., :2]
         nme = [
             by_yaw(normalised_mean_error(photo, truth), dev.yaw_deg)["mean_of_bins"]
             for truth in (dev.original, dev.reannotated)
@@ -191,7 +197,7 @@ def test_the_command_labels_a_folder(models, shared, tmp_path, capsys):
     assert report["left_out"]["unreadable"] == 1
     faces = read_labelled(out, tmp_path / "crops.tar")
     assert len(faces) == report["kept"] >= 18
-    coarse = landmarks_of(faces.params, MorphableModel.generic(), convention("exact"))
+    coarse = landmarks_of(faces.params, MorphableModel.generic(), find_convention("exact"))
     extent = np.sqrt(np.ptp(faces.landmarks[..., :2], axis=1).prod(axis=1))
     distance = np.linalg.norm((coarse - faces.landmarks)[..., :2], axis=2).mean(axis=1)
     assert np.median(distance / extent) < 0.02
@@ -205,4 +211,4 @@ def test_the_command_labels_a_folder(models, shared, tmp_path, capsys):
     assert np.array_equal(far.landmarks[..., :2], faces.landmarks[..., :2])
     difference = [np.abs(before - faces.landmarks).mean() for before in (far.landmarks, turned)]
     assert difference[0] > 0.1 and difference[1] < 0.5 * difference[0]
-    assert overshoot_deg(*rotations) == pytest.approx(2.5, abs=0.1)
+    assert yaw_bias_deg(*rotations) == pytest.approx(2.5, abs=0.1)

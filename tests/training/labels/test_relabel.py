@@ -17,7 +17,7 @@ from facegeo.geometry import pose
 from facegeo.geometry.params import join, split
 from facegeo.morphable import MorphableModel
 from facegeo.training.data.datasets import LabelledFaces, landmarks_of, read_labelled, write_labels
-from facegeo.training.labels.relabel import RULE, Opinion, opinion, relabelled
+from facegeo.training.labels.relabel import CONVENTION, Prediction, predict_views, relabelled
 from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned
 
 MODEL = MorphableModel.generic()
@@ -73,7 +73,7 @@ def test_answers_come_back_to_the_crop_and_mirror_images_cancel_what_is_one_side
     bright = [(60, 70), (50, 66), (70, 64)]
     other = [(60, 40), (64, 40), (40, 60)]
     crops = np.stack([dotted(*pair) for pair in zip(bright, other, strict=True)])
-    said = opinion(DotsNetwork(), crops, views=4)
+    said = predict_views(DotsNetwork(), crops, views=4)
     assert np.abs(said.landmarks[:, 0, :2] - bright).max() < 0.35
     along = np.array(other, float) - bright
     wanted = turned(np.degrees(np.arctan2(along[:, 0], -along[:, 1])))
@@ -90,7 +90,7 @@ def labelled(rng: np.random.Generator, count: int = 12) -> LabelledFaces:
     affine[:, :2, 3] = 60
     params = join(affine, rng.normal(size=(count, 40)), rng.normal(size=(count, 10)))
     params = params.astype(np.float32)
-    return LabelledFaces(None, params, landmarks_of(params, MODEL, RULE), MODEL.name)
+    return LabelledFaces(None, params, landmarks_of(params, MODEL, CONVENTION), MODEL.name)
 
 
 def rotations(params: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_a_network_of_another_convention_changes_nothing():
     own = rotations(faces.params)
     too_far = turned_back(own, -3.0)
     points = with_depth_turned(faces.landmarks, own, too_far)
-    other = Opinion(points + np.array([1.0, -0.5, 3.0]), too_far @ turn)
+    other = Prediction(points + np.array([1.0, -0.5, 3.0]), too_far @ turn)
     assert np.abs(points[..., 2] - faces.landmarks[..., 2]).max() > 0.5
     alone = relabelled(faces, MODEL, [], [])
     made = relabelled(faces, MODEL, [other], [0.6])
@@ -118,7 +118,7 @@ def test_errors_on_both_sides_of_the_truth_shrink():
     faces = labelled(rng)
     noise = rng.normal(size=faces.landmarks.shape)
     wrong = LabelledFaces(None, faces.params, faces.landmarks + noise, MODEL.name)
-    said = Opinion(faces.landmarks - noise, rotations(faces.params))
+    said = Prediction(faces.landmarks - noise, rotations(faces.params))
     made = relabelled(wrong, MODEL, [said], [0.5])
     assert np.abs(made.landmarks - faces.landmarks).mean() < 0.1 * np.abs(noise).mean()
 
@@ -126,7 +126,7 @@ def test_errors_on_both_sides_of_the_truth_shrink():
 @pytest.mark.parametrize("weights", [(0.6, 0.6), (-0.1, 0.2)])
 def test_weights_that_are_no_parts_are_refused(weights):
     faces = labelled(np.random.default_rng(0), 2)
-    same = Opinion(faces.landmarks, rotations(faces.params))
+    same = Prediction(faces.landmarks, rotations(faces.params))
     with pytest.raises(InvalidInputError, match="weights"):
         relabelled(faces, MODEL, [same, same], weights)
 

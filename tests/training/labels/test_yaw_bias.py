@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegeo.geometry.pose import euler_from_rotation, rotation_from_euler
-from facegeo.training.labels.yaw_bias import overshoot_deg, turned_back, with_depth_turned
+from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned, yaw_bias_deg
 
 
 def test_a_profile_is_turned_back_by_all_of_it_and_a_frontal_face_by_nothing():
@@ -34,9 +34,9 @@ def test_the_overshoot_is_found_under_noise():
     sine = np.sin(np.radians(angles[:, :1]))
     too_far = truth @ rotation_from_euler(np.concatenate([2.5 * sine, 0 * sine, 0 * sine], axis=1))
     noise = rotation_from_euler(rng.normal(0, 3, (2000, 3)))
-    assert overshoot_deg(too_far @ noise, truth) == pytest.approx(2.5, abs=0.3)
-    assert overshoot_deg(truth @ noise, truth) == pytest.approx(0.0, abs=0.3)
-    assert overshoot_deg(rotation_from_euler(np.zeros((3, 3))), np.tile(np.eye(3), (3, 1, 1))) == 0
+    assert yaw_bias_deg(too_far @ noise, truth) == pytest.approx(2.5, abs=0.3)
+    assert yaw_bias_deg(truth @ noise, truth) == pytest.approx(0.0, abs=0.3)
+    assert yaw_bias_deg(rotation_from_euler(np.zeros((3, 3))), np.tile(np.eye(3), (3, 1, 1))) == 0
 
 
 def test_landmarks_get_the_depth_of_the_turned_head_and_stay_in_the_picture():

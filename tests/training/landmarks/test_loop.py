@@ -8,10 +8,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers.training_data import RULE
+from helpers.training_data import CONVENTION
 
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
-from facegeo.geometry.crop import convention
+from facegeo.geometry.crop import find_convention
 from facegeo.images.collections import FolderPictures
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.mirror import mirror_matrix
@@ -121,7 +121,7 @@ def test_a_run_leaves_config_commit_and_weights(tmp_path, faces):
     assert {"commit", "torch", "facegeo", "machine"} <= set(environment)
     with np.load(weights) as archive:
         state = {key: archive[key] for key in archive.files}
-    network = build_regressor(SYNERGY, convention("exact"), state)
+    network = build_regressor(SYNERGY, find_convention("exact"), state)
     assert network.config == config.network
     mean, std = faces.statistics()
     assert np.abs(network.param_mean.numpy() - mean).max() < 1e-4
@@ -155,7 +155,7 @@ def test_weights_can_be_trained_on(tmp_path, faces):
 
 def test_parts_of_it_can_start_anew(tmp_path, faces):
     weights = train(config_of(tmp_path / "first", epochs=1), faces)
-    given = read_weights(weights, RULE).state_dict()
+    given = read_weights(weights, CONVENTION).state_dict()
     config = config_of(tmp_path / "second", initial=str(weights), fresh=("refinement",))
     network = _network(config, MorphableModel.generic(), faces)
     own = network.state_dict()
@@ -169,10 +169,10 @@ def test_parts_of_it_can_start_anew(tmp_path, faces):
 
 def test_parts_of_it_stay_as_they_are(tmp_path, faces):
     weights = train(config_of(tmp_path / "first", epochs=1), faces)
-    given = read_weights(weights, RULE).state_dict()
+    given = read_weights(weights, CONVENTION).state_dict()
     frozen = ("backbone", "heads", "presence")
     config = config_of(tmp_path / "second", epochs=1, initial=str(weights), frozen=frozen)
-    own = read_weights(train(config, faces), RULE).state_dict()
+    own = read_weights(train(config, faces), CONVENTION).state_dict()
     same = {name: torch.equal(value, given[name]) for name, value in own.items()}
     assert all(same[name] for name in own if name.split(".")[0] in frozen)
     assert not same["refinement.encoder.low.0.weight"] and not same["inverse.heads.pose.weight"]
@@ -249,10 +249,10 @@ def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(
     plain = train(config_of(tmp_path / "plain", epochs=1), faces)
     network = SynergyConfig(backbone="mobilenet_v1_x0.5", mirrored=True)
     config = config_of(tmp_path / "mirrored", data=data, network=network, initial=str(plain))
-    weights = read_weights(train(config, faces), RULE)
+    weights = read_weights(train(config, faces), CONVENTION)
     assert weights.config.mirrored
     # An undisturbed centre, x = 59.5, stays there; the labels' -2 lies at the same place in both.
-    of_model = mirror_matrix(MorphableModel.generic().mirror, RULE)[1]
+    of_model = mirror_matrix(MorphableModel.generic().mirror, CONVENTION)[1]
     assert weights.mirror.offset.numpy() - of_model == pytest.approx([0, 0, 0, -4] + [0] * 58)
 
 
@@ -290,7 +290,7 @@ def test_the_annotators_offset_does_not_turn_with_the_picture(faces, model):
         assert torch.equal(plain["crop"], moved["crop"])
         shift = (moved["landmarks"] - plain["landmarks"]).mean(dim=0)
         assert np.abs(shift.numpy() - (-2, 3, 0)).max() < 1e-4
-        of_params = landmarks_of(moved["params"][None].numpy(), model, RULE)[0]
+        of_params = landmarks_of(moved["params"][None].numpy(), model, CONVENTION)[0]
         assert np.abs(of_params - moved["landmarks"].numpy()).max() < 0.5
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from helpers.training_data import RULE
+from helpers.training_data import CONVENTION
 
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.network import SynergyNet
@@ -29,8 +29,8 @@ def test_the_figures_are_those_of_the_evaluation(dev, model):
     mean = np.zeros(62)
     mean[:12] = [0.5, 0, 0, 60, 0, 0.5, 0, 60, 0, 0, 0.5, 0]
     torch.manual_seed(0)
-    network = SynergyNet(SynergyConfig(backbone="mobilenet_v1_x0.5"), RULE).eval()
-    network.speak(model, mean, np.full(62, 0.1))
+    network = SynergyNet(SynergyConfig(backbone="mobilenet_v1_x0.5"), CONVENTION).eval()
+    network.set_face_model(model, mean, np.full(62, 0.1))
 
     class Predictor:
         crop_size = 120
@@ -40,8 +40,8 @@ def test_the_figures_are_those_of_the_evaluation(dev, model):
 
             with torch.inference_mode():
                 params, points, _, presence = (v.numpy() for v in network(torch.from_numpy(crops)))
-            points = crop_to_photo(points, rois, RULE)
-            return FaceBatch(params, points, points, presence, rois, RULE)
+            points = crop_to_photo(points, rois, CONVENTION)
+            return FaceBatch(params, points, points, presence, rois, CONVENTION)
 
     report = evaluate(Predictor(), few)
     ours = DevSet(few, few.crops(), few.poses_deg()).measure(network, torch.device("cpu"))

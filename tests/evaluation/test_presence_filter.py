@@ -12,22 +12,22 @@ import pytest
 
 from facegeo import detect
 from facegeo.cli import main
-from facegeo.detect import Detections, SecondOpinion
+from facegeo.detect import Detections, PresenceFilter
 from facegeo.errors import InvalidInputError
-from facegeo.evaluation import second_opinion
+from facegeo.evaluation import presence_filter
 from facegeo.evaluation.detection import Sample
 from models.release.package import write_shipped
 
 
 def test_only_doubtful_boxes_without_presence_are_dropped():
-    opinion = SecondOpinion(sure_score=0.8, least_presence=0.3)
+    lenient = PresenceFilter(sure_score=0.8, least_presence=0.3)
     scores = np.array([0.9, 0.6, 0.6, 0.6, np.nan], np.float32)
     presence = np.array([0.0, 0.1, 0.4, np.nan, 0.0], np.float32)
-    assert opinion.keeps(scores, presence).tolist() == [True, False, True, True, True]
-    assert SecondOpinion(1.0, 0.0).keeps(scores, presence).all()
+    assert lenient.keeps(scores, presence).tolist() == [True, False, True, True, True]
+    assert PresenceFilter(1.0, 0.0).keeps(scores, presence).all()
     for wrong in ({"sure_score": 1.1}, {"least_presence": -0.1}):
         with pytest.raises(InvalidInputError, match=next(iter(wrong))):
-            SecondOpinion(**wrong)
+            PresenceFilter(**wrong)
 
 
 class Boxes:
@@ -72,7 +72,7 @@ def photo():
 def samples(monkeypatch):
     face = np.array([[30, 30, 70, 70]], np.float32)
     annotated = [Sample(photo(), face, np.zeros(1, bool)) for _ in range(2)]
-    monkeypatch.setattr(second_opinion, "aflw2000_samples", lambda folder: iter(annotated))
+    monkeypatch.setattr(presence_filter, "aflw2000_samples", lambda folder: iter(annotated))
 
 
 @pytest.fixture
@@ -84,16 +84,20 @@ def backgrounds(tmp_path):
 
 
 def test_what_each_threshold_keeps(samples, backgrounds):
-    report = second_opinion.evaluate(Predictor(), Boxes(), Nothing(), "", backgrounds, 0.8)
+    report = presence_filter.evaluate(Predictor(), Boxes(), Nothing(), "", backgrounds, 0.8)
     assert report["photos"] == 2 and report["backgrounds"] == 1
     rows = {(row["score"], row["least_presence"]): row for row in report["rows"]}
-    alone, asked, strict = rows[0.5, 0.0], rows[0.5, 0.3], rows[0.5, 0.9]
+    alone, filtered, strict = rows[0.5, 0.0], rows[0.5, 0.3], rows[0.5, 0.9]
     assert (alone["recall"], alone["false_per_photo"], alone["false_per_background"]) == (1, 1, 2)
-    assert (asked["recall"], asked["false_per_photo"], asked["false_per_background"]) == (1, 0, 0)
+    assert (filtered["recall"], filtered["false_per_photo"], filtered["false_per_background"]) == (
+        1,
+        0,
+        0,
+    )
     assert strict["recall"] == 0 and rows[0.6, 0.0]["false_per_photo"] == 0
-    sure = second_opinion.evaluate(Predictor(), Boxes(), Nothing(), "", backgrounds, 0.5)
+    sure = presence_filter.evaluate(Predictor(), Boxes(), Nothing(), "", backgrounds, 0.5)
     assert all(row["recall"] == 1 for row in sure["rows"])
-    text = second_opinion.to_markdown(report)
+    text = presence_filter.to_markdown(report)
     assert "| 0.5 | 0.300 | 1.000 | 0.000 | 0.000 |" in text
 
 
@@ -103,7 +107,7 @@ def test_a_network_without_presence_has_no_second_opinion(samples, backgrounds):
             return SimpleNamespace(presence=np.full(len(crops), np.nan, np.float32))
 
     with pytest.raises(InvalidInputError, match="'known' has no presence output"):
-        second_opinion.evaluate(Blind(), Boxes(), Nothing(), "", backgrounds)
+        presence_filter.evaluate(Blind(), Boxes(), Nothing(), "", backgrounds)
 
 
 def test_the_command_tries_thresholds(samples, backgrounds, monkeypatch, capsys):
@@ -155,13 +159,13 @@ def predictor_of(tmp_path, monkeypatch, cache):
 
 def test_the_predictor_drops_what_its_network_does_not_believe(predictor_of):
     two = [photo(), photo()]
-    asked = predictor_of()(two)
-    assert [[round(face.score, 2) for face in faces] for faces in asked] == [[0.9], [0.9]]
-    assert asked[0][0].presence == pytest.approx(0.12, abs=0.01)
-    assert asked[1][0].box.tolist() == [30, 30, 70, 70]
+    filtered = predictor_of()(two)
+    assert [[round(face.score, 2) for face in faces] for faces in filtered] == [[0.9], [0.9]]
+    assert filtered[0][0].presence == pytest.approx(0.12, abs=0.01)
+    assert filtered[1][0].box.tolist() == [30, 30, 70, 70]
     alone = predictor_of(second_opinion=None)(two)
     assert [len(faces) for faces in alone] == [2, 2]
-    lenient = predictor_of(second_opinion=SecondOpinion(0.8, 0.1))(two)
+    lenient = predictor_of(second_opinion=PresenceFilter(0.8, 0.1))(two)
     assert [len(faces) for faces in lenient] == [2, 2]
     given = predictor_of()(photo(), boxes=[[30, 30, 70, 70], [90, 30, 130, 70]])
     assert len(given) == 2

@@ -18,7 +18,7 @@ Key = tuple[str, str]
 
 
 @dataclass
-class Engines:
+class Candidates:
     """Predictors of one model.
 
     Attributes
@@ -33,16 +33,16 @@ class Engines:
     not_measured: dict[str, str] = field(default_factory=dict)
 
 
-def add_engine_choice(parser: argparse.ArgumentParser) -> None:
+def add_candidate_options(parser: argparse.ArgumentParser) -> None:
     """``--backends``, ``--precisions``, ``--device``."""
     parser.add_argument("--backends", nargs="+", choices=[*BACKENDS], default=[*BACKENDS])
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=[*PRECISIONS])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
-def open_engines(
+def open_candidates(
     model: str, backends: Sequence[str], precisions: Sequence[str], device: str = "auto"
-) -> Engines:
+) -> Candidates:
     """All that work here; the baseline is always among them, on the CPU where the device lacks it.
 
     Raises
@@ -52,7 +52,7 @@ def open_engines(
     FacegeoError
         If the baseline does not even run on the CPU.
     """
-    engines = Engines()
+    candidates = Candidates()
     wanted = [BASELINE, *((b, p) for b in backends for p in precisions if (b, p) != BASELINE)]
     for backend, precision in wanted:
         try:
@@ -61,9 +61,9 @@ def open_engines(
             is_baseline = (backend, precision) == BASELINE
             if is_baseline and (device in ("auto", "cpu") or isinstance(error, ModelNotFoundError)):
                 raise
-            engines.not_measured[f"{backend} {precision} on {device}"] = str(error)
+            candidates.not_measured[f"{backend} {precision} on {device}"] = str(error)
             if not is_baseline:
                 continue
             predictor = FaceGeometry(model, backend=backend, precision=precision, device="cpu")
-        engines.running[backend, precision] = predictor
-    return engines
+        candidates.running[backend, precision] = predictor
+    return candidates

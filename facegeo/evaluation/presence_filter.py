@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.detect import Detections, Detector, SecondOpinion
+from facegeo.detect import Detections, Detector, PresenceFilter
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation.detection import (
     DEFAULT_IOU,
@@ -34,7 +34,7 @@ PRESENCES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ScoredSample:
     """A photo whose boxes were all shown to the landmark network.
 
     Attributes
@@ -51,9 +51,11 @@ class Asked:
     presence: np.ndarray
     reference: Detections | None = None
 
-    def kept(self, score: float, opinion: SecondOpinion) -> Detections:
+    def kept(self, score: float, presence_filter: PresenceFilter) -> Detections:
         """The boxes that the predictor would report."""
-        keep = opinion.keeps(self.found.scores, self.presence) & (self.found.scores >= score)
+        keep = presence_filter.keeps(self.found.scores, self.presence) & (
+            self.found.scores >= score
+        )
         return self.found[keep]
 
 
@@ -63,7 +65,7 @@ def evaluate(
     reference: Detector,
     folder: str | Path,
     backgrounds: str | Path,
-    sure_score: float = SecondOpinion.sure_score,
+    sure_score: float = PresenceFilter.sure_score,
 ) -> dict[str, Any]:
     """Recall and false boxes for each pair of thresholds.
 
@@ -95,9 +97,9 @@ def evaluate(
     rows = []
     for score in SCORES:
         for least in PRESENCES:
-            opinion = SecondOpinion(sure_score, least)
+            presence_filter = PresenceFilter(sure_score, least)
             row = {"score": score, "least_presence": least}
-            rows.append(row | _figures(annotated, empty, score, opinion))
+            rows.append(row | _figures(annotated, empty, score, presence_filter))
     return {
         "photos": len(annotated),
         "backgrounds": len(empty),
@@ -122,19 +124,24 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _figures(
-    annotated: Sequence[Asked], empty: Sequence[Asked], score: float, opinion: SecondOpinion
+    annotated: Sequence[ScoredSample],
+    empty: Sequence[ScoredSample],
+    score: float,
+    presence_filter: PresenceFilter,
 ) -> dict[str, float]:
     hits = false = 0
-    for asked in annotated:
-        sample = asked.sample
-        outcome, at = match(asked.kept(score, opinion), sample.boxes, sample.ignored, DEFAULT_IOU)
+    for scored in annotated:
+        sample = scored.sample
+        outcome, at = match(
+            scored.kept(score, presence_filter), sample.boxes, sample.ignored, DEFAULT_IOU
+        )
         hits += int((at > 0).sum())
         false += int((outcome == 0).sum())
-    faces = sum(len(asked.sample.boxes) for asked in annotated)
+    faces = sum(len(scored.sample.boxes) for scored in annotated)
     wrong = sum(
-        unexplained(asked.kept(score, opinion), asked.reference, score)
-        for asked in empty
-        if asked.reference is not None
+        unexplained(scored.kept(score, presence_filter), scored.reference, score)
+        for scored in empty
+        if scored.reference is not None
     )
     return {
         "recall": hits / max(faces, 1),
@@ -145,7 +152,7 @@ def _figures(
 
 def _ask(
     predictor: FaceGeometry, detector: Detector, sample: Sample, reference: Detector | None = None
-) -> Asked:
+) -> ScoredSample:
     found = detector(sample.photo)
     rois = crop.rois_from_boxes(found.boxes)
     crops = crop.crop_faces(sample.photo, rois, predictor.crop_size)
@@ -156,7 +163,7 @@ def _ask(
             "expected a network that facegeo trained with one"
         )
     explained = reference(sample.photo) if reference is not None else None
-    return Asked(sample, found, presence, explained)
+    return ScoredSample(sample, found, presence, explained)
 
 
 def _background_samples(path: str | Path) -> Iterator[Sample]:

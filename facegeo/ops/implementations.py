@@ -8,7 +8,7 @@ from typing import Literal
 
 from facegeo.errors import BackendUnavailableError, InvalidInputError
 
-Engine = Literal["auto", "numba", "numpy"]
+Implementation = Literal["auto", "numba", "numpy"]
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +28,12 @@ def _numba_problem() -> str | None:
     return None
 
 
-def choose_engine(engine: Engine) -> Literal["numba", "numpy"]:
+def choose_implementation(implementation: Implementation) -> Literal["numba", "numpy"]:
     """The engine that will run.
 
     Parameters
     ----------
-    engine : {"auto", "numba", "numpy"}
+    implementation : {"auto", "numba", "numpy"}
         ``auto`` is Numba where it can be imported, else NumPy with one warning in the log.
 
     Raises
@@ -43,16 +43,18 @@ def choose_engine(engine: Engine) -> Literal["numba", "numpy"]:
     BackendUnavailableError
         If ``numba`` was asked for and cannot be imported.
     """
-    if engine not in ("auto", "numba", "numpy"):
-        raise InvalidInputError(f"engine: expected 'auto', 'numba' or 'numpy', got {engine!r}")
-    if engine == "numpy":
+    if implementation not in ("auto", "numba", "numpy"):
+        raise InvalidInputError(
+            f"implementation: expected 'auto', 'numba' or 'numpy', got {implementation!r}"
+        )
+    if implementation == "numpy":
         return "numpy"
     problem = _numba_problem()
     if problem is None:
         return "numba"
-    if engine == "numba":
+    if implementation == "numba":
         raise BackendUnavailableError(
             f"engine: 'numba' was asked for and cannot be imported ({problem}); "
-            "install it with `pip install numba`, or take engine='auto'"
+            "install it with `pip install numba`, or take implementation='auto'"
         )
     return "numpy"
