@@ -23,7 +23,7 @@ from facegeo.export.to_onnx import regressor_onnx
 from facegeo.morphable import MorphableModel
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.network import SynergyNet
-from facegeo.networks.synergy.weights import read_weights
+from facegeo.networks.synergy.weights import parse_weights
 from facegeo.training.data.sampling import CONVENTION
 from facegeo.zoo.store import find
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
     """Milliseconds of both, and ``refinement_over_backbone``: the median of what it adds."""
-    config = read_weights(MODELS / name / "checkpoint.safetensors", CONVENTION).config
+    config = parse_weights(find(name).read("network"), CONVENTION, name).config
     size = find(name).card.crop_size
     crops = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
     backends = {

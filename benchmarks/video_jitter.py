@@ -266,7 +266,7 @@ def main() -> None:
     text = json.dumps(report, indent=1) + "\n"
     print(text, end="")
     write_bytes(options.out / f"video-jitter-{options.name}.json", text.encode())
-    write_bytes(options.out / "video_jitter.png", encode_photo(draw(curves), ".png"))
+    write_bytes(options.out / "video_jitter.jpg", encode_photo(draw(curves), ".jpg"))
 
 
 if __name__ == "__main__":

@@ -422,7 +422,7 @@ def main() -> None:
     print(text, end="")
     write_bytes(options.out / f"presence-{predictor.card.name}.json", text.encode())
     picture = draw(found, COVERS, threshold)
-    write_bytes(options.out / "presence.png", encode_photo(picture, ".png"))
+    write_bytes(options.out / "presence.jpg", encode_photo(picture, ".jpg"))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ PICTURES = {
     "demo.jpg": demo,
     "axes.jpg": convention_pictures.axes_picture,
     "landmarks68.jpg": convention_pictures.landmarks_picture,
-    "pixels.png": convention_pictures.pixels_picture,
+    "pixels.jpg": convention_pictures.pixels_picture,
     "turned.jpg": training_pictures.turned_picture,
 }
 

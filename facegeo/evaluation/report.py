@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from facegeo.evaluation.measures import cumulative
 from facegeo.evaluation.plots import draw_curves
 from facegeo.evaluation.published import Rows
+from facegeo.images import encode_photo
 
 #: A row of a table: its name, its numbers.
 Row = tuple[str, Sequence[float]]
@@ -54,11 +54,13 @@ def error_curves(
 
 def curve_png(curve: Mapping[str, Any]) -> bytes:
     """``report["curve"]`` as a PNG file."""
+    return encode_photo(curve_image(curve), ".png")
+
+
+def curve_image(curve: Mapping[str, Any]) -> np.ndarray:
+    """``report["curve"]`` drawn, (H, W, 3) uint8."""
     lines = {name: (np.array(c["x"]), np.array(c["y"])) for name, c in curve["curves"].items()}
-    image = draw_curves(
-        lines, (curve["x"], curve["y"]), x_max=float(curve["x_max"]), legend="right"
-    )
-    return cv2.imencode(".png", image)[1].tobytes()
+    return draw_curves(lines, (curve["x"], curve["y"]), x_max=float(curve["x_max"]), legend="right")
 
 
 def part_used(every: int) -> str:

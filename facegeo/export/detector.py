@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from facegeo.export.to_onnx import to_onnx
+from facegeo.export.to_onnx import to_onnx, with_weights_named
+from facegeo.networks.folding import folded
 from facegeo.networks.one_stage import OneStageDetector
 
 #: Largest difference of ONNX from PyTorch, as a part of each output's range.
@@ -27,8 +28,9 @@ def detector_to_onnx(network: OneStageDetector) -> bytes:
         shape = (count, height, width, 3)
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
-    return to_onnx(
-        network,
+    plain = folded(network, photos(1, 64, 64))
+    onnx = to_onnx(
+        plain,
         photos(2, 128, 192),
         input_name="photos",
         output_names=("scores", "distances"),
@@ -36,3 +38,4 @@ def detector_to_onnx(network: OneStageDetector) -> bytes:
         checks=(photos(1, 480, 640), photos(3, 96, 32)),
         tolerance=TOLERANCE,
     )
+    return with_weights_named(onnx, plain)

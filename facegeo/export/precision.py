@@ -46,7 +46,8 @@ def precision_of(graph: bytes) -> str:
     model = onnx.load_from_string(graph)
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "int8"
-    types = {tensor.data_type for tensor in model.graph.initializer}
+    widened = {node.input[0] for node in model.graph.node if node.op_type == "Cast"}
+    types = {t.data_type for t in model.graph.initializer if t.name not in widened}
     for name, kind in (
         ("fp16", onnx.TensorProto.FLOAT16),
         ("bf16", onnx.TensorProto.BFLOAT16),
@@ -54,6 +55,21 @@ def precision_of(graph: bytes) -> str:
         if kind in types:
             return name
     return "fp32"
+
+
+def weights_in_half(graph: bytes) -> bytes:
+    """A float32 graph whose layers' weights are stored in float16, and widened when it is loaded.
+
+    It computes what it did where half precision holds the weights' values, as those of
+    :func:`facegeo.networks.folding.halved` are. Half the bytes.
+    """
+    require_onnx("storing weights in 16 bits")
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    _store_in_half(model, [t for t in model.graph.initializer if t.name.endswith(".weight")])
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
 
 
 def to_half(graph: bytes, precision: str) -> bytes:
@@ -137,7 +153,8 @@ def to_int8(graph: bytes, crops: np.ndarray) -> bytes:
             },
         )
         quantised = onnx.load(path)
-    _store_large_in_half(quantised)
+    large = [t for t in quantised.graph.initializer if np.prod(t.dims) >= _LARGE]
+    _store_in_half(quantised, large)
     onnx.checker.check_model(quantised)
     return bytes(quantised.SerializeToString())
 
@@ -369,19 +386,15 @@ def _add_constant(model: onnx.ModelProto, name: str, value: npt.ArrayLike) -> No
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
 
 
-def _store_large_in_half(model: onnx.ModelProto) -> None:
-    """Large float32 constants as float16 ones and a cast, which engines compute once."""
+def _store_in_half(model: onnx.ModelProto, tensors: list[onnx.TensorProto]) -> None:
+    """Float32 constants as float16 ones and a cast, which engines compute once."""
     import onnx
     from onnx import numpy_helper
 
-    large = [
-        (tensor, value)
-        for tensor in model.graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT
-        and (value := numpy_helper.to_array(tensor)).size >= _LARGE
-        and np.abs(value).max() < np.finfo(np.float16).max
-    ]
-    for tensor, value in large:
+    for tensor in tensors:
+        value = numpy_helper.to_array(tensor)
+        if value.dtype != np.float32 or np.abs(value).max() >= np.finfo(np.float16).max:
+            continue
         stored = f"{tensor.name}_16"
         _add_constant(model, stored, value.astype(np.float16))
         cast = onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT)

@@ -253,15 +253,14 @@ def _check_self_contained(graph: bytes, precision: str) -> None:
 
 def _reference(model: InstalledModel, source: bytes) -> tuple[str, Run]:
     """PyTorch where it and the weights are there, else the float32 graph."""
-    if "weights" in model.card.files:
-        from facegeo.backends.pytorch import backend as pytorch
+    from facegeo.backends.pytorch import backend as pytorch
 
-        try:
-            network = pytorch.open_network(model, "cpu", "fp32")
-        except DependencyMissingError as error:
-            _log.warning("%s; comparing with the float32 graph instead", error)
-        else:
-            return "pytorch fp32", lambda crops: network.run({"crops": crops})
+    try:
+        network = pytorch.open_network(model, "cpu", "fp32")
+    except DependencyMissingError as error:
+        _log.warning("%s; comparing with the float32 graph instead", error)
+    else:
+        return "pytorch fp32", lambda crops: network.run({"crops": crops})
     return "onnxruntime fp32", _runner(source, "fp32")
 
 

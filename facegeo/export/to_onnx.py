@@ -94,10 +94,13 @@ def regressor_onnx(
         Batch sizes at which ONNX Runtime must agree with PyTorch.
     """
     require_torch("exporting a network")
-    from facegeo.networks.regressor import input_example
+    from facegeo.networks.folding import folded
+    from facegeo.networks.onnx_state import with_texts
+    from facegeo.networks.regressor import exported_texts, input_example
 
-    return to_onnx(
-        network,
+    plain = folded(network, input_example(size=size))
+    data = to_onnx(
+        plain,
         input_example(size=size),
         input_name="crops",
         output_names=network.output_names,
@@ -105,6 +108,46 @@ def regressor_onnx(
         checks=[input_example(batch, size) for batch in checks],
         tolerance=tolerance,
     )
+    held = with_weights_named(data, plain, leaving_out=("inverse.",))
+    return with_texts(held, exported_texts(network))
+
+
+def with_weights_named(
+    onnx: bytes, network: torch.nn.Module, leaving_out: tuple[str, ...] = ()
+) -> bytes:
+    """An exported graph in which PyTorch finds every weight by its name.
+
+    Exporters drop a bias of zeros (:func:`facegeo.networks.regressor.load_state` knows), and keep
+    one of several equal constants: the names of the others become metadata.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        That was exported, without batch norms.
+    leaving_out : tuple of str
+        Beginnings of names of weights that serve training only.
+
+    Raises
+    ------
+    CorruptFileError
+        If a weight is not in the graph.
+    """
+    from facegeo.networks.onnx_state import read_onnx_state, with_equal
+
+    held, equal, lost = read_onnx_state(onnx), {}, []
+    for name, value in network.state_dict().items():
+        if name in held or name.startswith(leaving_out):
+            continue
+        if name.endswith(".bias") and not value.any():
+            continue
+        same = next((n for n, v in held.items() if np.array_equal(v, value.numpy())), None)
+        if same is None:
+            lost.append(name)
+        else:
+            equal[name] = same
+    if lost:
+        raise CorruptFileError(f"the exported graph has no {', '.join(lost[:5])} of the network's")
+    return with_equal(onnx, equal)
 
 
 def parity(network: torch.nn.Module, onnx: bytes, inputs: torch.Tensor) -> float:

@@ -5,7 +5,6 @@ Weights are read with ``weights_only=True``: no file runs code.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,13 +43,6 @@ def find_below(folder: Path, name: str, sources: dict[str, Path]) -> Path:
 def checksums(sources: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of each file, by name."""
     return {name: files.sha256(path.read_bytes()) for name, path in sorted(sources.items())}
-
-
-def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Arrays as the content of an ``.npz`` file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def torch_state(path: Path) -> State:

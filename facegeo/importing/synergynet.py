@@ -24,7 +24,6 @@ from facegeo.importing.release_files import (
     existing_folder,
     find_below,
     fitting,
-    npz_bytes,
     search,
     torch_state,
 )
@@ -122,7 +121,7 @@ def import_synergynet(folder: str | Path, name: str = "synergynet") -> Installed
         missing=missing,
         imported_from=checksums(sources),
     )
-    return install(card, {"network": onnx, "weights": npz_bytes(state)} | morphable)
+    return install(card, {"network": onnx} | morphable)
 
 
 def _network_state(path: Path, expected: Mapping[str, tuple[int, ...]]) -> State:

@@ -29,7 +29,6 @@ from facegeo.importing.release_files import (
     existing_folder,
     find_below,
     fitting,
-    npz_bytes,
     search,
     torch_state,
 )
@@ -110,7 +109,7 @@ def import_3ddfa_v2(
         missing=missing,
         imported_from=checksums(sources),
     )
-    return install(card, {"network": onnx, "weights": npz_bytes(state)} | morphable)
+    return install(card, {"network": onnx} | morphable)
 
 
 def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledModel:
@@ -156,7 +155,7 @@ def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledMode
         files={},
         imported_from=checksums({file.name: file}),
     )
-    return install(card, {"network": onnx, "weights": npz_bytes(state)})
+    return install(card, {"network": onnx})
 
 
 def read_landmark_rows(folder: str | Path) -> LandmarkRows:

@@ -81,8 +81,12 @@ class Separable(nn.Module):
 class OneStageDetector(nn.Module):
     """The network with its pre-processing, as it is exported."""
 
+    #: Called by their weights; see :mod:`facegeo.networks.folding`.
+    functional_norms = (("stem.0", "stem.1"),)
+
     def __init__(self) -> None:
         super().__init__()
+        self.pixel_scale = _PIXEL_SCALE
         self.stem = ConvNorm(3, _STEM_CHANNELS, 5, stride=4)
         self.stages = nn.ModuleList()
         channels = _STEM_CHANNELS
@@ -99,6 +103,18 @@ class OneStageDetector(nn.Module):
             bias = head.get_parameter("bias")
             nn.init.zeros_(bias)
             nn.init.constant_(bias[:1], _PRIOR_LOGIT)
+
+    def absorb_scale(self) -> None:
+        """Scale the first layer's weights instead of scaling them in every call."""
+        with torch.no_grad():
+            self.stem.get_submodule("0").get_parameter("weight").mul_(self.pixel_scale)
+        self.pixel_scale = 1.0
+
+    def release_scale(self) -> None:
+        """Undo :meth:`absorb_scale`: weights of a size that can be trained."""
+        self.pixel_scale = _PIXEL_SCALE
+        with torch.no_grad():
+            self.stem.get_submodule("0").get_parameter("weight").div_(self.pixel_scale)
 
     def forward(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Score and locate all cells.
@@ -130,9 +146,10 @@ class OneStageDetector(nn.Module):
         # The axes change while the values are still bytes: a quarter of the memory to move. In
         # PyTorch nothing moves: what comes out has its channels last, as convolutions like it.
         pixels = photos.permute(0, 3, 1, 2).float()
-        first = self.stem.get_submodule("0")
-        weight = first.get_parameter("weight") * _PIXEL_SCALE
-        x = functional.conv2d(pixels, weight, None, stride=4, padding=2)
+        first = self.stem[0]
+        assert isinstance(first, nn.Conv2d)
+        weight = first.weight if self.pixel_scale == 1 else first.weight * self.pixel_scale
+        x = functional.conv2d(pixels, weight, first.bias, stride=4, padding=2)
         x = torch.relu(self.stem[1](x))
         maps = []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):

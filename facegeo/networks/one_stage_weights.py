@@ -1,39 +1,32 @@
-"""The detector's weights as a file."""
+"""The detector out of its ONNX file."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.networks.folding import take_structure
 from facegeo.networks.one_stage import OneStageDetector
+from facegeo.networks.onnx_state import read_onnx_state
+from facegeo.networks.regressor import load_state
 
 
-def read_detector(path: str | Path) -> OneStageDetector:
-    """The network of a ``.safetensors`` file, in evaluation mode.
+def read_detector(onnx: bytes, *, trainable: bool = False) -> OneStageDetector:
+    """The network of an ONNX file, in evaluation mode.
+
+    Parameters
+    ----------
+    trainable : bool
+        With affine layers where its batch norms were, to be trained on.
 
     Raises
     ------
-    UnreadableFileError
-        If there is no such file.
     CorruptFileError
+        If it is no ONNX file.
+    InvalidInputError
         If it does not hold a detector's weights.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = Path(path)
-    if not path.is_file():
-        raise UnreadableFileError(f"{path}: no such file")
-    network = OneStageDetector()
-    try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise CorruptFileError(f"{path}: not the weights of a detector ({error})") from error
+    network, state = OneStageDetector(), read_onnx_state(onnx)
+    take_structure(network, state, trainable=trainable)
+    load_state(network, state, "a detector", whole=False)
+    network.pixel_scale = 1.0  # the file's first layer has it
+    if trainable:
+        network.release_scale()
     return network.eval()
-
-
-def to_safetensors(network: OneStageDetector) -> bytes:
-    """The weights as the content of a ``.safetensors`` file."""
-    from safetensors.torch import save
-
-    return save({name: value.contiguous() for name, value in network.state_dict().items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Final
@@ -15,6 +16,8 @@ from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE, CropConvention
 from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
 from facegeo.networks.face_rows import FaceRows
+from facegeo.networks.folding import ChannelAffine, take_structure
+from facegeo.networks.onnx_state import State
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.network import SynergyNet
 from facegeo.networks.synergy.released import ReleasedSynergyNet
@@ -27,9 +30,6 @@ RELEASED_SYNERGY: Final = "synergynet-released"
 
 #: Architectures of one plain head, as 3DDFA_V2 releases them -> width of MobileNetV1.
 _RELEASED_WIDTHS: Final = {"mobilenet_v1_x1": 1.0, "mobilenet_v1_x0.5": 0.5}
-
-#: Weights by name, as NumPy arrays.
-State = dict[str, np.ndarray]
 
 #: Texts that travel with the weights of a SynergyNet.
 STATE_TEXTS: Final = ("config", "morphable_model")
@@ -71,9 +71,23 @@ class ParameterRegressor(FaceRows):
 
 
 def build_regressor(
-    architecture: str, convention: CropConvention, state: Mapping[str, np.ndarray]
+    architecture: str,
+    convention: CropConvention,
+    state: Mapping[str, np.ndarray],
+    *,
+    whole: bool = True,
+    trainable: bool = False,
 ) -> FaceRows:
-    """A network in evaluation mode with weights; every weight must be there and nothing else.
+    """A network in evaluation mode with weights; every weight must be there.
+
+    Parameters
+    ----------
+    state : mapping of str to array
+        Norms that it has no statistics for are folded: see :mod:`facegeo.networks.folding`.
+    whole : bool
+        Nothing else may be in the state; an ONNX file has other constants too.
+    trainable : bool
+        With affine layers where norms were folded.
 
     Raises
     ------
@@ -92,20 +106,58 @@ def build_regressor(
     else:
         known = ", ".join(sorted([SYNERGY, RELEASED_SYNERGY, *_RELEASED_WIDTHS]))
         raise InvalidInputError(f"architecture: expected one of {known}, got {architecture!r}")
-    load_state(network, state, architecture)
+    take_structure(network, state, trainable=trainable)
+    load_state(network, state, architecture, whole=whole)
     return network.eval()
 
 
 def network_state(network: SynergyNet) -> State:
     """Weights, configuration and face model's name, for :func:`build_regressor`."""
     state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
-    state[_CONFIG] = np.array(network.config.to_json())
-    state[_MORPHABLE] = np.array(network.morphable_model)
-    return state
+    return state | {key: np.array(text) for key, text in network_texts(network).items()}
 
 
-def load_state(network: nn.Module, state: Mapping[str, np.ndarray], name: str) -> None:
-    """Load NumPy weights strictly. Raises InvalidInputError that names what does not fit."""
+def network_texts(network: FaceRows) -> dict[str, str]:
+    """What :func:`build_regressor` must know of a network beside its weights."""
+    if not isinstance(network, SynergyNet):
+        return {}
+    return {_CONFIG: network.config.to_json(), _MORPHABLE: network.morphable_model}
+
+
+def exported_texts(network: FaceRows) -> dict[str, str]:
+    """The same of what is exported, which has no landmark-to-3DMM."""
+    texts = network_texts(network)
+    if isinstance(network, SynergyNet):
+        texts[_CONFIG] = dataclasses.replace(network.config, inverse=()).to_json()
+    return texts
+
+
+def load_state(
+    network: nn.Module, state: Mapping[str, np.ndarray], name: str, *, whole: bool = True
+) -> None:
+    """Load NumPy weights strictly. Raises InvalidInputError that names what does not fit.
+
+    Parameters
+    ----------
+    whole : bool
+        Refuse a state that has more than the network, or lacks a bias. An ONNX file has other
+        constants too, and no biases of zeros.
+    """
+    own = network.state_dict()
+    # An affine layer in place of a folded norm begins as one that changes nothing.
+    assumed = {
+        f"{place}.{key}": value.numpy()
+        for place, module in network.named_modules()
+        if isinstance(module, ChannelAffine)
+        for key, value in module.state_dict().items()
+    }
+    if not whole:
+        biases = {key: value for key, value in own.items() if key.endswith(".bias")}
+        assumed = {
+            key: np.zeros(value.shape, np.float32) for key, value in biases.items()
+        } | assumed
+        state = {key: value for key, value in state.items() if key in own}
+    state = assumed | dict(state)
     try:
         # Copies: torch will not share memory that NumPy holds read-only.
         network.load_state_dict({key: torch.tensor(value) for key, value in state.items()})

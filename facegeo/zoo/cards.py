@@ -43,8 +43,8 @@ class Card:
     source, licence : str
         Where the weights come from and what their owners allow.
     files : mapping of str to FileEntry
-        Role -> file: ``network`` (ONNX, float32), ``network-int8`` ... (the same in another
-        precision), ``weights`` (state for PyTorch), ``morphable`` (3DMM).
+        Role -> file: ``network`` (ONNX, float32; PyTorch's weights too), ``network-int8`` ... (the
+        same in another precision), ``morphable`` (3DMM).
     crop_convention : str
         Name of a convention in :mod:`facegeo.geometry.crop`; empty for detectors.
     crop_size : int

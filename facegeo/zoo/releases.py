@@ -11,6 +11,9 @@ DEFAULT_MODEL: Final = "synergy-mbv2"
 #: What ``detector="default"`` and ``"auto"`` mean.
 DEFAULT_DETECTOR: Final = "detector"
 
+#: Models of the distribution facegeo-models.
+FURTHER: Final = ("synergy-fast",)
+
 #: Task -> what ``default`` means.
 DEFAULTS: Final = {
     "landmarks": DEFAULT_MODEL,

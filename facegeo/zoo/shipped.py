@@ -1,36 +1,59 @@
-"""Models inside the package: ``assets/<name>.onnx`` and its card, ``assets/<name>.json``.
+"""Models that come as files: in the package, and in distributions beside it.
 
-The network in another precision lies beside it, ``assets/<name>-int8.onnx``.
+A model is ``NAME.onnx`` and its card, ``NAME.json``; the network in another precision lies beside
+it, ``NAME-int8.onnx``. The default ones are in the package, ``facegeo/assets``. Further ones lie in
+folders ``*/weights`` of what announces itself under the entry point group ``facegeo.models``, as
+the distribution facegeo-models does, or of ``models/`` where facegeo runs from a checkout.
 """
 
 from __future__ import annotations
 
+import functools
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 #: The package's own folder; what lies in it is in the wheel.
 ASSETS: Final = Path(__file__).resolve().parent.parent / "assets"
 
-#: Most bytes of a shipped float32 network, by task: the wheel must stay small.
-LARGEST: Final = {"landmarks": 16_500_000, "detection": 4_000_000}
+#: What distributions with models announce themselves as.
+GROUP: Final = "facegeo.models"
+
+#: Most bytes of a shipped float32 network, by task: wheels must stay small.
+LARGEST: Final = {"landmarks": 9_000_000, "detection": 4_000_000}
 
 #: Most bytes of the same network in another precision, as a part of :data:`LARGEST`.
-_LARGEST_PART: Final = 0.4
+_LARGEST_PART: Final = 0.6
+
+
+def folders() -> list[Path]:
+    """Folders with models, the package's own first."""
+    return [ASSETS, *(path for root in further_roots() for path in sorted(root.glob("*/weights")))]
+
+
+@functools.cache
+def further_roots() -> tuple[Path, ...]:
+    """Where distributions of models lie; a checkout's own rather than an installed one."""
+    checkout = ASSETS.parents[1] / "models"
+    if (checkout / "pyproject.toml").is_file():
+        return (checkout,)
+    specs = (find_spec(entry.module) for entry in entry_points(group=GROUP))
+    return tuple(Path(spec.origin).parent for spec in specs if spec is not None and spec.origin)
 
 
 def shipped_card(name: str) -> Path | None:
     """The card of a shipped model; None where no model of that name ships."""
-    path = ASSETS / f"{name}.json"
-    return path if path.is_file() else None
+    paths = (folder / f"{name}.json" for folder in folders())
+    return next((path for path in paths if path.is_file()), None)
 
 
 def shipped_names() -> list[str]:
     """Names of the shipped models, in alphabetical order; other assets have notes of theirs too."""
-    return sorted(
-        path.stem for path in ASSETS.glob("*.onnx") if path.with_suffix(".json").is_file()
-    )
+    found = (path for folder in folders() for path in folder.glob("*.onnx"))
+    return sorted({path.stem for path in found if path.with_suffix(".json").is_file()})
 
 
 def largest(task: str, role: str) -> int:
-    """Most bytes that a network may have in the package."""
+    """Most bytes that a network may have in a wheel."""
     return int(LARGEST[task] * (1 if role == "network" else _LARGEST_PART))

@@ -16,14 +16,14 @@ from facegeo.base.cache import cache_dir
 from facegeo.errors import CorruptFileError, InvalidInputError, ModelNotFoundError
 from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card, FileEntry, check_name, read_card
-from facegeo.zoo.releases import DEFAULTS, release_of
+from facegeo.zoo.releases import DEFAULTS, FURTHER, release_of
 
 _log = logging.getLogger(__name__)
 
 _NETWORK = "network"
 
 #: Ending of the file of each role.
-_SUFFIX = {_NETWORK: ".onnx", "weights": ".npz", "morphable": ".npz"}
+_SUFFIX = {_NETWORK: ".onnx", "morphable": ".npz"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class InstalledModel:
         """The file of a role. Raises CorruptFileError where the card has none."""
         if role not in self.card.files:
             raise CorruptFileError(f"model {self.card.name!r}: its card has no file for {role!r}")
-        return self.elsewhere.get(role, self.folder) / self.card.files[role].file
+        path = self.elsewhere.get(role, self.folder) / self.card.files[role].file
+        if self.ships and not path.exists():  # a face model of the package's, which many share
+            return shipped.ASSETS / path.name
+        return path
 
     def read(self, role: str) -> bytes:
         """The bytes of a role's file, after comparing their checksum with the card's.
@@ -71,8 +74,8 @@ class InstalledModel:
 
     @property
     def ships(self) -> bool:
-        """Whether it is in the package, rather than installed."""
-        return self.folder == shipped.ASSETS
+        """Whether it came with the package or a distribution, rather than installed."""
+        return self.folder in shipped.folders()
 
     @property
     def _hint(self) -> str:
@@ -159,7 +162,7 @@ def find_any(name: str) -> InstalledModel:
     """The model of that name, whatever it does. Raises ModelNotFoundError."""
     card = shipped.shipped_card(check_name(name))
     if card is not None:
-        return _with_additions(InstalledModel(read_card(card), shipped.ASSETS))
+        return _with_additions(InstalledModel(read_card(card), card.parent))
     folder = _folder(name)
     if not (folder / "card.json").is_file():
         raise ModelNotFoundError(_how_to_get(name))
@@ -215,6 +218,8 @@ def _folder(name: str) -> Path:
 def _how_to_get(name: str) -> str:
     installed = ", ".join(list_models()) or "none"
     release = release_of(name)
+    if name in FURTHER:
+        return f'model {name!r} is in facegeo-models: pip install "facegeo[models]"'
     how = (
         f"get it with: facegeo fetch {release.name}"
         if release

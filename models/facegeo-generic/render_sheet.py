@@ -164,9 +164,9 @@ def people(face: Face, count: int = 8, size: int = 340) -> np.ndarray:
 
 def main(model: Path = MODEL, folder: Path = HERE) -> None:
     face = Face(model)
-    cv2.imwrite(str(folder / "sides.png"), sides(face))
-    cv2.imwrite(str(folder / "expressions.png"), expressions(face))
-    cv2.imwrite(str(folder / "people.png"), people(face))
+    cv2.imwrite(str(folder / "sides.jpg"), sides(face))
+    cv2.imwrite(str(folder / "expressions.jpg"), expressions(face))
+    cv2.imwrite(str(folder / "people.jpg"), people(face))
     cv2.imwrite(str(folder / "shape_modes.jpg"), modes(face, face.names[:40], 2.5, 220))
 
 

@@ -1,14 +1,23 @@
-"""Networks and their cards written into the package."""
+"""Networks and their cards written into the package, or into facegeo-models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from facegeo.base import files
 from facegeo.errors import InvalidInputError
 from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card, FileEntry, check_name
+from facegeo.zoo.releases import DEFAULTS
+
+
+def home_of(name: str) -> Path:
+    """Where a model's files lie: the default ones in the package, others in facegeo-models."""
+    if name in DEFAULTS.values():
+        return shipped.ASSETS
+    return shipped.further_roots()[0] / name / "weights"
 
 
 def write_shipped(
@@ -16,8 +25,9 @@ def write_shipped(
     network: bytes,
     present: Mapping[str, str] | None = None,
     others: Mapping[str, bytes] | None = None,
+    folder: Path | None = None,
 ) -> Card:
-    """Put a model into the package: its networks, then its card.
+    """Put a model into a distribution: its networks, then its card.
 
     Parameters
     ----------
@@ -29,6 +39,8 @@ def write_shipped(
         Role -> file among the assets that the model shares, such as the generic face model.
     others : mapping of str to bytes, optional
         Role -> the network in another precision: ``network-int8``.
+    folder : Path, optional
+        Default: the package's assets.
 
     Returns
     -------
@@ -57,7 +69,8 @@ def write_shipped(
     for role, other in (present or {}).items():
         entries[role] = FileEntry(other, files.sha256((shipped.ASSETS / other).read_bytes()))
     card = replace(card, files=entries)
+    folder = folder or shipped.ASSETS
     for file, data in contents.items():
-        files.write_bytes(shipped.ASSETS / file, data)
-    files.write_bytes(shipped.ASSETS / f"{card.name}.json", (card.to_json() + "\n").encode())
+        files.write_bytes(folder / file, data)
+    files.write_bytes(folder / f"{card.name}.json", (card.to_json() + "\n").encode())
     return card

@@ -20,7 +20,6 @@ from facegeo.zoo.cards import Card
 #: Licence of networks that learnt from AFLW's photos.
 AFLW_LICENCE: Final = "non-commercial research only, as AFLW, whose photos it was trained on"
 
-CHECKPOINT: Final = "checkpoint.safetensors"
 METRICS: Final = "metrics.json"
 TEMPLATE: Final = "card.template.md"
 
@@ -55,8 +54,8 @@ def largest_difference(
     return difference
 
 
-def card(name: str, task: str, architecture: str, weights: bytes, **facts: Any) -> Card:
-    """The card of a network of this repository, whose ``weights`` stay in ``models/<name>``."""
+def card(name: str, task: str, architecture: str, **facts: Any) -> Card:
+    """The card of a network of this repository."""
     return Card(
         name=name,
         task=task,
@@ -64,8 +63,6 @@ def card(name: str, task: str, architecture: str, weights: bytes, **facts: Any) 
         source=f"facegeo, models/{name}",
         licence=AFLW_LICENCE,
         files={},
-        missing={"weights": f"models/{name}/{CHECKPOINT} in facegeo's repository holds them"},
-        imported_from={CHECKPOINT: files.sha256(weights)},
         **facts,
     )
 
@@ -109,27 +106,25 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 def write_record(
     folder: Path,
-    weights: bytes,
     configs: Mapping[str, Mapping[str, Any]],
     figures: Mapping[str, Any],
     curve: bytes,
     card_text: str,
 ) -> None:
-    """What stays in ``models/<name>``: checkpoint, configurations, metrics, curve and card.
+    """What stays in ``models/<name>``: configurations, metrics, curve and card.
 
     Parameters
     ----------
     configs : mapping
         Name of the file, such as ``config.yaml`` -> its settings.
     curve : bytes
-        A PNG file.
+        A JPEG file.
     """
     yaml = require_yaml()
     contents = {
-        CHECKPOINT: weights,
         **{n: yaml.safe_dump(dict(c), sort_keys=False).encode() for n, c in configs.items()},
         METRICS: (json.dumps(figures, indent=2) + "\n").encode(),
-        "curve.png": curve,
+        "curve.jpg": curve,
         "card.md": card_text.encode(),
     }
     for name, content in contents.items():

@@ -6,7 +6,7 @@ python -m models.release.ship_detector runs/detector --faces data/aflw_train --d
 Takes the averaged weights of the run's checkpoint, finished or not. Needs the detection model
 faceboxes installed, beside which everything is measured. Writes facegeo/assets/detector.onnx,
 detector-int8.onnx and their card, .json; and into models/detector card.md, config.yaml,
-metrics.json, curve.png and checkpoint.safetensors. Every figure is measured with the shipped
+metrics.json and curve.jpg. Every figure is measured with the shipped
 files: "default" is
 what users get, and "int8" the same network in 8 bits, for those who ask for it.
 """
@@ -32,11 +32,12 @@ from facegeo.detect import Detector, DetectorOptions, open_detector
 from facegeo.detect.one_stage import OneStageFaces, pad
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation import detection
-from facegeo.evaluation.report import curve_png, table
+from facegeo.evaluation.report import curve_image, table
 from facegeo.export.detector import TOLERANCE, detector_to_onnx
-from facegeo.export.precision import to_int8
+from facegeo.export.precision import to_int8, weights_in_half
+from facegeo.images import encode_photo
+from facegeo.networks.folding import folded, halved
 from facegeo.networks.one_stage import OneStageDetector
-from facegeo.networks.one_stage_weights import to_safetensors
 from facegeo.training.core import checkpoint
 from facegeo.training.core.run_folder import portable, read_environment
 from facegeo.training.detector.config import DetectorData
@@ -177,9 +178,8 @@ def ship(
         small, report["int8"] = compared_int8(onnx, scenes, data.dev, threshold)
         if report["int8"]["ships"]:
             others[role_of("int8")] = small
-    weights = to_safetensors(network)
     remove_int8()
-    write_shipped(card(NAME, "detection", "one-stage", weights), onnx, others=others)
+    write_shipped(card(NAME, "detection", "one-stage"), onnx, others=others)
 
     detectors: dict[str, Detector] = {"default": open_detector(NAME, low)}
     if others:
@@ -216,8 +216,8 @@ def ship(
     }
     figures["targets"] = targets(figures)
     config = {"task": "detection"} | portable(found.config, *PATHS)
-    curve = curve_png(dev["curve"])
-    write_record(out, weights, {"config.yaml": config}, figures, curve, card_text(figures))
+    curve = encode_photo(curve_image(dev["curve"]), ".jpg")
+    write_record(out, {"config.yaml": config}, figures, curve, card_text(figures))
     for name, target in figures["targets"].items():
         _log.info("%s: %.3f, wanted %s: %s", name, *target.values())
     return figures
@@ -248,13 +248,14 @@ def calibrated(
 
 def proven_onnx(network: OneStageDetector, dev: Path) -> tuple[bytes, float]:
     """The ONNX file, and its largest relative difference from PyTorch on dev photos."""
-    onnx = detector_to_onnx(network)
+    plain = halved(folded(network, torch.zeros(1, 64, 64, 3, dtype=torch.uint8)))
+    onnx = weights_in_half(detector_to_onnx(plain))
     by_size: dict[tuple[int, ...], list[np.ndarray]] = {}
     for sample in islice(detection.aflw2000_samples(dev), COMPARED):
         photo = pad(sample.photo)
         by_size.setdefault(photo.shape, []).append(photo)
     batches = [torch.from_numpy(np.stack(photos)) for photos in by_size.values()]
-    return onnx, largest_difference(network, onnx, batches, TOLERANCE, "the dev photos")
+    return onnx, largest_difference(plain, onnx, batches, TOLERANCE, "the dev photos")
 
 
 def compared_int8(

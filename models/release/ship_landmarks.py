@@ -5,8 +5,9 @@ python -m models.release.ship_landmarks NAME runs/first runs/second ... [--conti
     --calibration data/aflw_train/crops.tar
 
 NAME is that of a folder in models with a card.template.md: synergy-mbv2, synergy-fast. Writes
-facegeo/assets/NAME.onnx, NAME-int8.onnx and their card, NAME.json; and into the folder card.md,
-stage-N.yaml of each run, metrics.json, curve.png and checkpoint.safetensors. With ``--continued``
+NAME.onnx, NAME-int8.onnx and their card, NAME.json, into facegeo/assets or, of a model that is no
+default, into models/NAME/weights; and into the folder card.md,
+stage-N.yaml of each run, metrics.json and curve.jpg. With ``--continued``
 the runs come after the stages that the folder records; with ``--averaged`` too, what ships is the
 mean of the last run's weights and those of the folder. Every figure is measured with the shipped
 ONNX files, by the code of ``facegeo eval``.
@@ -31,22 +32,23 @@ from facegeo.evaluation import aflw2000
 from facegeo.evaluation import presence as evaluation_presence
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error
 from facegeo.evaluation.plots import draw_curves
+from facegeo.export.precision import weights_in_half
 from facegeo.export.publishing import compared_graph, read_crops
 from facegeo.export.to_onnx import regressor_onnx
 from facegeo.geometry.crop import CROP_SIZE, resized_crops
 from facegeo.images import encode_photo
-from facegeo.networks.regressor import SYNERGY
+from facegeo.networks.folding import folded, halved
+from facegeo.networks.regressor import SYNERGY, input_example
 from facegeo.networks.synergy.network import SynergyNet, mirrored_network
-from facegeo.networks.synergy.weights import read_weights, to_safetensors
+from facegeo.networks.synergy.weights import parse_weights, read_weights
 from facegeo.training.core.run_folder import read_environment
 from facegeo.training.data.sampling import CONVENTION
 from facegeo.training.landmarks.measure import DevSet
 from facegeo.zoo.cards import Card
 from facegeo.zoo.store import find, role_of
-from models.release.package import write_shipped
+from models.release.package import home_of, write_shipped
 from models.release.record import (
     AFLW_LICENCE,
-    CHECKPOINT,
     card,
     fill,
     largest_difference,
@@ -167,15 +169,19 @@ def ship(
     if mirrored:
         network = mirrored_network(network, MorphableModel.generic(), _offset_px(last))
     if averaged:
-        mean_weights(network, read_weights(out / CHECKPOINT, CONVENTION))
+        example = input_example(size=crop_size(last))
+        shipped_before = parse_weights(find(name).read("network"), CONVENTION, name)
+        network = folded(network, example)
+        network.inverse = None  # of what shipped before there is none
+        mean_weights(network, folded(shipped_before, example))
     data = DevSet.open(dev)
     size = crop_size(last)
     onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
-    weights = to_safetensors(network)
-    facts, shared = _card(name, weights, size), {"morphable": f"{GENERIC}.npz"}
-    write_shipped(facts, onnx, shared)
+    facts, shared = _card(name, size), {"morphable": f"{GENERIC}.npz"}
+    folder = home_of(name)
+    write_shipped(facts, onnx, shared, folder=folder)
     int8, compared = compared_graph(find(name), "int8", read_crops(calibration, size=size))
-    write_shipped(facts, onnx, shared, {role_of("int8"): int8})
+    write_shipped(facts, onnx, shared, {role_of("int8"): int8}, folder)
 
     predictor = FaceGeometry(name, backend="onnxruntime", device="cpu", precision="fp32")
     small = FaceGeometry(name, backend="onnxruntime", device="cpu", precision="int8")
@@ -206,8 +212,8 @@ def ship(
         "environment": read_environment(runs[-1]),
     }
     text = card_text(template, figures, stages.configs, network)
-    curve = encode_photo(draw_history(stages.history), ".png")
-    write_record(out, weights, stages.named(), figures, curve, text)
+    curve = encode_photo(draw_history(stages.history), ".jpg")
+    write_record(out, stages.named(), figures, curve, text)
     return figures
 
 
@@ -225,10 +231,15 @@ def _offset_px(stage: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:
-    """The ONNX file, and its largest relative difference from PyTorch on real crops."""
-    onnx = regressor_onnx(network, size=crops.shape[1], tolerance=TOLERANCE)
+    """The ONNX file, and its largest relative difference from PyTorch on real crops.
+
+    Weights are rounded to half precision first, so both compute with the same ones.
+    """
+    size = crops.shape[1]
+    plain = halved(folded(network, input_example(size=size)))
+    onnx = weights_in_half(regressor_onnx(plain, size=size, tolerance=TOLERANCE))
     batches = torch.from_numpy(crops).split(100)
-    return onnx, largest_difference(network, onnx, batches, TOLERANCE, "the dev crops")
+    return onnx, largest_difference(plain, onnx, batches, TOLERANCE, "the dev crops")
 
 
 def accuracy(
@@ -273,12 +284,11 @@ def draw_history(history: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return draw_curves(curves, labels, x_max=last, y_range=(low, high))
 
 
-def _card(name: str, weights: bytes, size: int) -> Card:
+def _card(name: str, size: int) -> Card:
     return card(
         name,
         "landmarks",
         SYNERGY,
-        weights,
         crop_convention=CONVENTION.name,
         crop_size=size,
         unit_mm=MorphableModel.generic().unit_mm,

@@ -89,6 +89,6 @@ def test_a_file_that_is_no_network_is_corrupt(cache, backend):
     from facegeo.zoo.store import install
 
     card = Card("x", "landmarks", "mobilenet_v1_x1", "", "", {}, crop_convention="exact")
-    model = install(card, {"network": b"no onnx", "weights": b"no npz"})
+    model = install(card, {"network": b"no onnx"})
     with pytest.raises(CorruptFileError):
         open_network(model, backend, "cpu")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
-
 NAME = "tiny"
 
 
@@ -13,20 +9,17 @@ def install_tiny(name: str = NAME, crop_size: int = 120):
     """MobileNetV1 x0.5 with refinement, speaking facegeo-generic. Its outputs are no faces."""
     from facegeo.export.publishing import sample_crops
     from facegeo.morphable import MorphableModel
-    from facegeo.networks.regressor import SYNERGY, network_state
+    from facegeo.networks.regressor import SYNERGY
     from facegeo.zoo.cards import Card
     from facegeo.zoo.face_models import model_bytes
     from facegeo.zoo.store import install
     from helpers.synergy_networks import CONVENTION, exported, settle_norms, small_network
 
     network = settle_norms(small_network(0.002, inverse=()), sample_crops(16))
-    weights = io.BytesIO()
-    np.savez(weights, **network_state(network))
     place = {"crop_convention": CONVENTION.name, "crop_size": crop_size}
     card = Card(name, "landmarks", SYNERGY, "random", "MIT", {}, **place)
     contents = {
         "network": exported(network, crop_size),
-        "weights": weights.getvalue(),
         "morphable": model_bytes(MorphableModel.generic()),
     }
     return install(card, contents)

@@ -19,7 +19,6 @@ from torch.nn import functional  # noqa: E402
 from facegeo import FaceGeometry  # noqa: E402
 from facegeo.cli import main  # noqa: E402
 from facegeo.errors import CorruptFileError, MissingBasisError, UnreadableFileError  # noqa: E402
-from facegeo.importing import synergynet as upstream_synergynet  # noqa: E402
 from facegeo.importing.synergynet import import_synergynet  # noqa: E402
 
 VERTICES = 53215
@@ -234,11 +233,7 @@ def complete(random_state, shared, tmp_path) -> Path:
     return write(folder, state)
 
 
-def test_with_its_data_it_has_a_mesh_whose_rows_are_the_coarse_landmarks(
-    complete, cache, crops, monkeypatch
-):
-    # Exporting takes long and was seen to above.
-    monkeypatch.setattr(upstream_synergynet, "regressor_onnx", lambda *_, **__: b"")
+def test_with_its_data_it_has_a_mesh_whose_rows_are_the_coarse_landmarks(complete, cache, crops):
     model = import_synergynet(complete, "theirs")
     assert not model.card.missing and "3dmm_data/w_shp_sim.npy" in model.card.imported_from
     predictor = FaceGeometry("theirs", backend="pytorch")

@@ -190,7 +190,6 @@ def test_a_wrong_configuration_is_refused(settings):
 @pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
 def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_photo):
     from facegeo import FaceGeometry
-    from facegeo.importing.release_files import npz_bytes
     from facegeo.zoo.cards import Card
     from facegeo.zoo.face_models import model_bytes
     from facegeo.zoo.store import install
@@ -198,8 +197,7 @@ def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_
     network = small_network()
     onnx = exported(network)
     card = Card("tiny", "landmarks", SYNERGY, "test", "MIT", {}, crop_convention="exact")
-    contents = {"network": onnx, "weights": npz_bytes(network_state(network))}
-    install(card, contents | {"morphable": model_bytes(MorphableModel.generic())})
+    install(card, {"network": onnx, "morphable": model_bytes(MorphableModel.generic())})
 
     (face,) = FaceGeometry("tiny", backend=backend)(sample_photo, boxes=[[180, 70, 270, 180]])
     assert 0 < face.presence < 1

@@ -15,15 +15,15 @@ def card(name: str = "tiny", task: str = "landmarks") -> Card:
 
 
 def test_installed_files_come_back_and_the_card_says_what_it_was_told(cache):
-    install(card(), {"network": b"onnx", "weights": b"npz"})
+    install(card(), {"network": b"onnx", "morphable": b"npz"})
     model = find("tiny")
-    assert model.read("network") == b"onnx" and model.read("weights") == b"npz"
+    assert model.read("network") == b"onnx" and model.read("morphable") == b"npz"
     assert model.card.licence == "MIT"
     assert list_models() == [*shipped_names(), "tiny"] and "tiny" not in list_models("detection")
 
 
 def test_installing_again_replaces_everything(cache):
-    install(card(), {"network": b"old", "weights": b"old weights"})
+    install(card(), {"network": b"old", "morphable": b"old model"})
     install(card(), {"network": b"new"})
     assert find("tiny").read("network") == b"new"
     assert sorted(path.suffix for path in (cache / "models/tiny").iterdir()) == [".json", ".onnx"]

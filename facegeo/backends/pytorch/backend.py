@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -74,6 +73,7 @@ def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchB
         raise DependencyMissingError(
             'backend "pytorch": PyTorch is not installed; pip install "facegeo[torch]"'
         ) from error
+    from facegeo.networks.onnx_state import read_onnx_state
     from facegeo.networks.regressor import build_regressor
 
     if device == "auto":
@@ -86,16 +86,13 @@ def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchB
             "devices; see `facegeo doctor`"
         )
     card = model.card
-    if "weights" not in card.files:
-        raise BackendUnavailableError(
-            f'backend "pytorch": model {card.name!r} has its ONNX network only, without weights '
-            f"for PyTorch ({card.missing.get('weights', 'it was installed without them')}); "
-            "use backend='onnxruntime'"
-        )
     try:
-        with np.load(io.BytesIO(model.read("weights")), allow_pickle=False) as archive:
-            state = {key: archive[key] for key in archive.files}
-        network = build_regressor(card.architecture, find_convention(card.crop_convention), state)
-    except (InvalidInputError, ValueError, OSError) as error:
-        raise CorruptFileError(f"{model.path('weights')}: {error}") from error
+        state = read_onnx_state(model.read("network"))
+        convention = find_convention(card.crop_convention)
+        network = build_regressor(card.architecture, convention, state, whole=False)
+    except (InvalidInputError, CorruptFileError) as error:
+        raise CorruptFileError(
+            f"{model.path('network')}: has no weights that PyTorch can run from ({error}); "
+            "import or install the model again"
+        ) from error
     return PyTorchBackend(network, device if index is None else f"cuda:{index}", precision)

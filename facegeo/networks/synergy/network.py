@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from facegeo.conventions import NUM_EXPRESSION, NUM_PARAMS, NUM_SHAPE
 from facegeo.errors import InvalidInputError
@@ -249,7 +250,7 @@ class _Mirror(nn.Module):
 
     def forward(self, own: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
         """The mean of both ``(N, 62)``, the second brought back from the mirror."""
-        return (own + torch.addmm(self.offset, mirrored, self.matrix.T)) / 2
+        return (own + functional.linear(mirrored, self.matrix, self.offset)) / 2
 
 
 def _of_views(values: torch.Tensor) -> torch.Tensor:

@@ -80,6 +80,9 @@ class Refinement(nn.Module):
         Widths of a fully connected layer (with ReLU) that each attribute passes first.
     """
 
+    #: Called by their weights; see :mod:`facegeo.networks.folding`.
+    functional_norms = (("first", "first_norm"),)
+
     def __init__(self, attributes: Sequence[int], adaptation: Sequence[int] | None = None) -> None:
         super().__init__()
         self.encoder = PointEncoder()

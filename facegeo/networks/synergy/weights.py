@@ -1,31 +1,25 @@
-"""Files with the weights of a SynergyNet, whole: configuration and face model's name with them.
-
-``.npz`` is what a training run writes, ``.safetensors`` what is published.
-"""
+"""A SynergyNet out of its file: ``.npz`` of a training run, or ``.onnx``, as it ships."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from facegeo.errors import CorruptFileError, UnreadableFileError
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 from facegeo.geometry.crop import CropConvention
-from facegeo.networks.regressor import (
-    STATE_TEXTS,
-    SYNERGY,
-    State,
-    build_regressor,
-    network_state,
-)
+from facegeo.networks.onnx_state import State, read_onnx_state
+from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy.network import SynergyNet
-
-_SAFETENSORS: Final = ".safetensors"
 
 
 def read_weights(path: str | Path, convention: CropConvention) -> SynergyNet:
-    """The network of a weights file, in evaluation mode.
+    """The network of a weights file, in evaluation mode, to be run or trained on.
+
+    Where a norm was folded there is an affine layer: :mod:`facegeo.networks.folding`. An ONNX file
+    has no landmark-to-3DMM, which serves training only.
 
     Raises
     ------
@@ -35,39 +29,28 @@ def read_weights(path: str | Path, convention: CropConvention) -> SynergyNet:
         If it does not hold the weights of a SynergyNet.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UnreadableFileError(f"{path}: no such file")
     try:
-        state = _safetensors(path) if path.suffix == _SAFETENSORS else _npz(path)
-        network = build_regressor(SYNERGY, convention, state)
-    except (OSError, ValueError) as error:
-        raise CorruptFileError(f"{path}: not the weights of a SynergyNet ({error})") from error
-    if not isinstance(network, SynergyNet):
-        raise CorruptFileError(f"{path}: not a SynergyNet")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: no such file") from error
+    return parse_weights(data, convention, str(path))
+
+
+def parse_weights(data: bytes, convention: CropConvention, name: str) -> SynergyNet:
+    """As :func:`read_weights` from a file's content; ``name`` is for messages."""
+    is_npz = zipfile.is_zipfile(io.BytesIO(data))
+    try:
+        state = _npz(data) if is_npz else read_onnx_state(data)
+        network = build_regressor(SYNERGY, convention, state, whole=is_npz, trainable=True)
+    except (OSError, ValueError, CorruptFileError) as error:
+        raise CorruptFileError(f"{name}: not the weights of a SynergyNet ({error})") from error
+    assert isinstance(network, SynergyNet)
     return network
 
 
-def to_safetensors(network: SynergyNet) -> bytes:
-    """The weights as the content of a ``.safetensors`` file."""
-    from safetensors.numpy import save
-
-    state = network_state(network)
-    texts = {name: str(state.pop(name)) for name in STATE_TEXTS}
-    return save({name: np.array(value, order="C") for name, value in state.items()}, texts)
-
-
-def _npz(path: Path) -> State:
-    with np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
-
-
-def _safetensors(path: Path) -> State:
-    from safetensors import SafetensorError, safe_open
-
+def _npz(data: bytes) -> State:
     try:
-        with safe_open(path, "np") as file:
-            state: State = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            texts = file.metadata() or {}
-    except SafetensorError as error:
-        raise ValueError(error) from error
-    return state | {name: np.array(text) for name, text in texts.items()}
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise InvalidInputError(f"damaged ({error})") from error

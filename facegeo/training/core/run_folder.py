@@ -135,6 +135,8 @@ def in_data(path: str) -> str:
 
 def _of_a_run(path: Path) -> str:
     """``runs/<run>/<file>``; what lies in ``models`` stays there."""
+    if len(path.parts) == 1 and not path.suffix:  # a model's name
+        return str(path)
     parts = path.parts[-3:]
     return "/".join(parts if parts[0] == "models" else ("runs", *parts[-2:]))
 

@@ -13,10 +13,12 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from facegeo.networks.folding import take_structure
 from facegeo.networks.one_stage import OneStageDetector, cells
 from facegeo.networks.one_stage_weights import read_detector
 from facegeo.training.core import checkpoint
 from facegeo.training.core.checkpoint import Checkpoint, Ema, Progress
+from facegeo.training.core.initial import read_initial
 from facegeo.training.core.optimiser import build_optimiser, rate_factor
 from facegeo.training.core.process import Process, device_of
 from facegeo.training.core.run_folder import RunFolder
@@ -74,7 +76,9 @@ class Trainer:
         self.device = device_of(config.device, Process())
         self.folder = RunFolder(Path(config.run), {"task": "detection"} | config.to_dict())
         torch.manual_seed(config.seed)
-        network = read_detector(config.initial) if config.initial else OneStageDetector()
+        network = OneStageDetector()
+        if config.initial:
+            network = read_detector(read_initial(config.initial, "detection"), trainable=True)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.network, config.ema)
         self.optimiser = build_optimiser(self.network, config.optimiser)
@@ -187,5 +191,6 @@ def averaged_network(found: Checkpoint) -> OneStageDetector:
 def network_of(state: dict[str, torch.Tensor]) -> OneStageDetector:
     """A network with copies of these weights, in evaluation mode."""
     network = OneStageDetector()
+    take_structure(network, state, trainable=True)
     network.load_state_dict(state)
     return network.eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from facegeo.geometry.pose import decompose_affine
 from facegeo.images import decode_photo
 from facegeo.images.collections import Skipped
 from facegeo.morphable import MorphableModel
+from facegeo.networks.onnx_state import read_onnx_state
 from facegeo.predictor import FaceGeometry
 from facegeo.training.data.augment import moved_pictures
 from facegeo.training.data.datasets import write_labels
@@ -70,11 +70,11 @@ class Teacher:
         """An installed landmark model; options are those of :class:`FaceGeometry`."""
         network = FaceGeometry(name, **options)
         convention = find_convention(network.card.crop_convention)
-        with np.load(io.BytesIO(find(name).read("weights")), allow_pickle=False) as state:
-            mean, basis, std = (
-                state[key].astype(np.float64)
-                for key in ("landmark_mean", "landmark_basis", "param_std")
-            )
+        state = read_onnx_state(find(name).read("network"))
+        mean, basis, std = (
+            state[key].astype(np.float64)
+            for key in ("landmark_mean", "landmark_basis", "param_std")
+        )
         shape = (NUM_LANDMARKS, 3)
         rows = FaceModelRows(mean.reshape(shape), basis.reshape(-1, *shape), std, convention)
         return cls(network, rows)

@@ -16,11 +16,13 @@ from tqdm import tqdm
 from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.networks.backbones.mobilenet_v2 import MobileNetV2, shortened
+from facegeo.networks.folding import take_structure
 from facegeo.networks.synergy.network import SynergyNet
-from facegeo.networks.synergy.weights import read_weights
+from facegeo.networks.synergy.weights import parse_weights
 from facegeo.synthetic.negatives import training_backgrounds
 from facegeo.training.core import checkpoint
 from facegeo.training.core.checkpoint import Ema, Progress
+from facegeo.training.core.initial import read_initial
 from facegeo.training.core.optimiser import build_optimiser, rate_factor
 from facegeo.training.core.process import Process, device_of, one_thread
 from facegeo.training.core.run_folder import RunFolder
@@ -275,22 +277,36 @@ def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -
     network = SynergyNet(config.network, CONVENTION, model.name)
     network.set_face_model(model, *faces.statistics(), faces.offset_px)
     if config.initial:
-        own, given = (
-            network.state_dict(),
-            _state_for(network, read_weights(config.initial, CONVENTION)),
-        )
-        fitting = {
-            name: value
-            for name, value in given.items()
-            if name.split(".")[0] not in config.fresh
-            and name in own
-            and own[name].shape == value.shape
-        }
-        network.load_state_dict(own | fitting)
-        _log.info("%d of %d weights taken from %s", len(fitting), len(own), config.initial)
+        _start_from(network, config)
     for part in _parts(network, config.frozen):
         part.requires_grad_(False)
     return network
+
+
+def _weights_of(source: str) -> SynergyNet:
+    return parse_weights(read_initial(source, "landmarks"), CONVENTION, source)
+
+
+def _start_from(network: SynergyNet, config: TrainConfig) -> None:
+    """Take over the earlier weights that fit, and affine layers for norms that were folded."""
+    own = network.state_dict()
+    given = {
+        name: value
+        for name, value in _state_for(network, _weights_of(config.initial)).items()
+        if name.split(".")[0] not in config.fresh
+        and (name not in own or own[name].shape == value.shape)
+    }
+    statistics = [name for name in own if name.endswith(".running_mean")]
+    folded = {n for n in statistics if n not in given and _beside(n, "weight") in given}
+    take_structure(network, (own.keys() - folded) | given.keys(), trainable=True)
+    own = network.state_dict()
+    fitting = {name: value for name, value in given.items() if name in own}
+    network.load_state_dict(own | fitting)
+    _log.info("%d of %d weights taken from %s", len(fitting), len(own), config.initial)
+
+
+def _beside(name: str, other: str) -> str:
+    return f"{name.rsplit('.', 1)[0]}.{other}"
 
 
 def _parts(network: SynergyNet, names: tuple[str, ...]) -> list[nn.Module]:
@@ -313,7 +329,7 @@ def _state_for(network: SynergyNet, earlier: SynergyNet) -> dict[str, torch.Tens
 def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:
     if not config.teacher:
         return None
-    return read_weights(config.teacher, CONVENTION).to(device).requires_grad_(False).eval()
+    return _weights_of(config.teacher).to(device).requires_grad_(False).eval()
 
 
 def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:

@@ -12,9 +12,14 @@ torch = pytest.importorskip("torch")
 
 from facegeo.cli import main  # noqa: E402
 from facegeo.detect.base import Detections  # noqa: E402
-from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError  # noqa: E402
+from facegeo.errors import (  # noqa: E402
+    CorruptFileError,
+    InvalidInputError,
+    ModelNotFoundError,
+    UnreadableFileError,
+)
 from facegeo.networks.one_stage import STRIDES, OneStageDetector, cells  # noqa: E402
-from facegeo.networks.one_stage_weights import read_detector, to_safetensors  # noqa: E402
+from facegeo.networks.one_stage_weights import read_detector  # noqa: E402
 from facegeo.training.core import checkpoint  # noqa: E402
 from facegeo.training.core.optimiser import OptimiserConfig  # noqa: E402
 from facegeo.training.detector import mining, prepare  # noqa: E402
@@ -24,7 +29,12 @@ from facegeo.training.detector.config import (  # noqa: E402
     DetectorData,
     config_from,
 )
-from facegeo.training.detector.loop import Trainer, averaged_network, train_detector  # noqa: E402
+from facegeo.training.detector.loop import (  # noqa: E402
+    Trainer,
+    averaged_network,
+    network_of,
+    train_detector,
+)
 from facegeo.training.detector.matching import assign, detection_loss, overlap  # noqa: E402
 from facegeo.training.detector.scenes import (  # noqa: E402
     Composer,
@@ -588,19 +598,24 @@ def test_another_configuration_does_not_continue_a_run(tmp_path, sources):
         train_detector(config, sources)
 
 
-def test_training_can_start_from_weights(tmp_path, sources):
-    torch.manual_seed(9)
-    network = OneStageDetector()
-    path = tmp_path / "start.safetensors"
-    path.write_bytes(to_safetensors(network))
+def test_training_can_start_from_a_file_that_ships(tmp_path, sources, random_detector):
+    network, onnx = random_detector
+    path = tmp_path / "start.onnx"
+    path.write_bytes(onnx)
     trainer = Trainer(config_of(tmp_path / "run", initial=str(path)), sources)
-    for name, value in network.state_dict().items():
-        assert torch.equal(trainer.network.state_dict()[name], value), name
-    path.write_bytes(to_safetensors(network)[:1000])
-    with pytest.raises(CorruptFileError, match=r"start\.safetensors"):
-        read_detector(path)
-    with pytest.raises(UnreadableFileError, match="none"):
-        read_detector(tmp_path / "none.safetensors")
+    photos = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        for ours, theirs in zip(trainer.network(photos), network(photos), strict=True):
+            assert torch.abs(ours - theirs).max() < 1e-4
+    # Averaged weights of a checkpoint have the same layers.
+    again = network_of(trainer.ema.state)
+    assert again.state_dict().keys() == trainer.network.state_dict().keys()
+    with pytest.raises(CorruptFileError):
+        read_detector(onnx[:1000])
+    with pytest.raises(UnreadableFileError, match=r"none\.onnx"):
+        Trainer(config_of(tmp_path / "other", initial=str(tmp_path / "none.onnx")), sources)
+    with pytest.raises(ModelNotFoundError, match="nobody"):
+        Trainer(config_of(tmp_path / "other", initial="nobody"), sources)
 
 
 def test_configuration_names_what_is_wrong():

@@ -1,0 +1,65 @@
+"""The weights inside an ONNX file, by the names that they have in PyTorch.
+
+One file of weights serves every engine: layers keep their names as constants of the graph, stored
+in half precision where they are large, and a configuration travels as metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from facegeo.base.optional import require_onnx
+from facegeo.errors import CorruptFileError
+
+#: Metadata: name of a weight -> name of the constant that it equals, as JSON.
+_EQUAL: Final = "equal_weights"
+
+#: Weights, and texts that travel with them, by name.
+State = dict[str, np.ndarray]
+
+
+def read_onnx_state(onnx: bytes) -> State:
+    """Constants of a graph in float32, those that are stored in half precision too, and metadata.
+
+    Raises
+    ------
+    DependencyMissingError
+        Without the package onnx.
+    CorruptFileError
+        If it is no ONNX file.
+    """
+    require_onnx("reading weights")
+    from google.protobuf.message import DecodeError
+    from onnx import ModelProto, load_from_string, numpy_helper
+
+    try:
+        model: ModelProto = load_from_string(onnx)
+        state = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    except (DecodeError, ValueError, TypeError) as error:
+        raise CorruptFileError(f"not an ONNX file with weights ({error})") from error
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.input[0] in state:
+            state[node.output[0]] = state[node.input[0]].astype(np.float32)
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    equal = json.loads(texts.pop(_EQUAL, "{}"))
+    state |= {name: state[same] for name, same in equal.items() if same in state}
+    return state | {key: np.array(value) for key, value in texts.items()}
+
+
+def with_equal(onnx: bytes, equal: Mapping[str, str]) -> bytes:
+    """The same file, in which names of weights stand for constants of other names."""
+    return with_texts(onnx, {_EQUAL: json.dumps(dict(equal))} if equal else {})
+
+
+def with_texts(onnx: bytes, texts: Mapping[str, str]) -> bytes:
+    """The same file with texts as its metadata."""
+    from onnx import load_from_string
+
+    model = load_from_string(onnx)
+    for key, value in texts.items():
+        model.metadata_props.add(key=key, value=value)
+    return bytes(model.SerializeToString())
