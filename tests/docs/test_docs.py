@@ -1,4 +1,4 @@
-"""The documentation: it builds without a warning, and its tables and pictures are current."""
+"""The documentation: it builds without a warning; what is made in it is current."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers.shared_material import REPOSITORY
 
-from facegeo import MorphableModel
+from facegeo import MorphableModel, conventions
 from facegeo.cli import build_parser
 from facegeo.zoo import Card, shipped
 from models.release.package import write_shipped
@@ -21,7 +21,7 @@ from models.release.package import write_shipped
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built documentation; building it with a warning is an error."""
-    for module in ("mkdocs", "mkdocstrings", "pygments"):
+    for module in ("mkdocs", "pymdownx", "pygments"):
         pytest.importorskip(module, reason="the documentation needs the extra [docs]")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
@@ -32,6 +32,69 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def text_of(page: Path) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def generator(monkeypatch: pytest.MonkeyPatch):
+    """The script that writes generated text into the pages."""
+    pytest.importorskip("griffe", reason="reading docstrings needs the extra [docs]")
+    monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
+    from tools import generate
+
+    return generate
+
+
+def test_generated_text_is_current(generator):
+    stale = [path.relative_to(REPOSITORY).as_posix() for path in generator.stale()]
+    assert not stale, f"{stale}: run python docs/tools/generate.py"
+
+
+def test_stale_text_is_named(generator, monkeypatch, capsys):
+    monkeypatch.setitem(generator.TABLES, "engines", lambda: "`abacus`")
+    assert generator.main(["--check"]) == 1
+    assert capsys.readouterr().out == "stale: docs/engines.md\n"
+
+
+def test_an_unknown_name_is_an_error(generator, monkeypatch):
+    monkeypatch.delitem(generator.TABLES, "engines")
+    with pytest.raises(ValueError, match=r"docs/engines\.md: expected one of .* got 'engines'"):
+        generator.stale()
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("docs/api/predictor.md", "- `min_face_size`, *float*: Photo pixels: drop boxes whose"),
+        ("docs/api/predictor.md", "    search: Search | None = None,\n"),
+        ("docs/api/results.md", "- `landmarks`, *(68, 3) float32*: Photo pixels; the network's"),
+        ("docs/api/geometry.md", "](../conventions.md#facegeo.geometry.crop.CropConvention)"),
+        ("docs/commands.md", "\n## facegeo predict\n"),
+        ("docs/models.md", "\n| `synergy-mbv2` | landmarks |"),
+    ],
+)
+def test_pages_can_be_read_where_they_lie(page, text):
+    """Without MkDocs, as on a code host."""
+    assert text in (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def test_no_markup_of_one_renderer_is_left():
+    """What a code host would show as text: directives, attributes, definition lists, roles."""
+    for page in (REPOSITORY / "docs").rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(
+            r"^:::|\{ *[#.:][^}\n]*\}$|^: {3}|:(?:func|class|mod):`", text, re.M
+        ), page
+
+
+def test_the_page_on_conventions_has_the_whole_docstring():
+    page = (REPOSITORY / "docs/conventions.md").read_text(encoding="utf-8")
+    assert words(conventions.__doc__) in words(page)
+
+
+def words(text: str) -> str:
+    """Letters, digits and signs; marks, links and roles are gone."""
+    text = re.sub(r"\]\([^)]*\)|<[^>]*>|:\w+:`", "", text)
+    return " ".join(re.sub(r"[*`\[.]", "", text).split())
 
 
 def test_all_tables_are_in_the_pages(site):
