@@ -4,8 +4,9 @@ python docs/tools/generate.py            writes what is stale, and names it
 python docs/tools/generate.py --check    writes nothing; fails and names what is stale
 
 A page asks for text by ``<!-- made: NAME -->``; what is made stands behind that mark and ends with
-``<!-- end of NAME -->``, which the first run adds. A NAME is one of ``tables.TABLES``, or what of
-the package's docstrings to show: ``api facegeo.images``, see ``api_text.Entry``.
+``<!-- end of NAME -->``, which the first run adds. A NAME is one of :data:`TABLES`, or what of the
+package's docstrings to show: ``api facegeo.images``, see ``api_text.Entry``. The picture of the
+package's plan is drawn anew where it shows other imports than the code has.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ if __name__ == "__main__":  # the package beside this script, not one that is in
     sys.path.insert(0, str(REPOSITORY))
 sys.path.insert(0, str(_HERE))
 
+import plan_picture  # noqa: E402
+import tables  # noqa: E402
 from api_text import Entry, Reference  # noqa: E402
-from tables import TABLES  # noqa: E402
+
+#: Name in ``<!-- made: NAME -->`` -> what takes its place.
+TABLES = tables.TABLES | plan_picture.TABLES
 
 MARK = re.compile(
     r"(?P<open><!-- made: (?P<name>[^\n]+?) -->)(?:.*?<!-- end of (?P=name) -->)?", re.DOTALL
 )
 _HEADING = re.compile(r"^(#+) ", re.MULTILINE)
-_TABLES = TABLES
 
 
 def pages() -> list[Path]:
@@ -69,10 +73,10 @@ def _filled(text: str, page: str, reference: Reference) -> str:
         if entry is not None:
             level = _level(MARK.sub("", text[: match.start()]))
             made = reference.markdown(entry, page, level)
-        elif name in _TABLES:
-            made = _TABLES[name]()
+        elif name in TABLES:
+            made = TABLES[name]()
         else:
-            known = ", ".join(_TABLES)
+            known = ", ".join(TABLES)
             raise ValueError(f"{page}: expected one of {known} or api NAME, got {name!r}")
         inline = match.string[: match.start()].rpartition("\n")[2] != ""
         made = made.strip() if inline else f"\n\n{made.strip()}\n\n"
@@ -97,9 +101,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{'stale' if check else 'written'}: {_uri(path)}")
         if not check:
             path.write_text(text, encoding="utf-8")
-    if check and found:
+    old_picture = plan_picture.drawn() != plan_picture.plan()
+    if old_picture:
+        print(f"{'stale' if check else 'written'}: {_uri(plan_picture.PICTURE)}")
+        if not check:
+            plan_picture.draw()
+    if check and (found or old_picture):
         print("run: python docs/tools/generate.py", file=sys.stderr)
-    return 1 if check and found else 0
+    return 1 if check and (found or old_picture) else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.shared_material import REPOSITORY
+from test_architecture import ORDER, imported, modules, room
 
 from facegeo import MorphableModel, conventions
 from facegeo.cli import build_parser
@@ -44,6 +45,14 @@ def generator(monkeypatch: pytest.MonkeyPatch):
     return generate
 
 
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
+    from tools import plan_picture
+
+    return plan_picture
+
+
 def test_generated_text_is_current(generator):
     stale = [path.relative_to(REPOSITORY).as_posix() for path in generator.stale()]
     assert not stale, f"{stale}: run python docs/tools/generate.py"
@@ -53,6 +62,46 @@ def test_stale_text_is_named(generator, monkeypatch, capsys):
     monkeypatch.setitem(generator.TABLES, "engines", lambda: "`abacus`")
     assert generator.main(["--check"]) == 1
     assert capsys.readouterr().out == "stale: docs/engines.md\n"
+
+
+def test_the_picture_of_the_plan_is_current(plan):
+    pytest.importorskip("PIL", reason="the picture says what was drawn")
+    assert plan.drawn() == plan.plan(), "run python docs/tools/generate.py"
+    assert plan.rooms() == list(ORDER)
+    assert plan.PICTURE.stat().st_size < 150_000
+
+
+def test_a_new_import_makes_the_picture_stale(plan, monkeypatch):
+    pytest.importorskip("PIL", reason="the picture says what was drawn")
+    seen = plan.imports_of
+    monkeypatch.setattr(plan, "imports_of", lambda room: {**seen(room), "cli": 1})
+    assert plan.drawn() != plan.plan()
+
+
+def test_the_plan_counts_what_the_test_of_the_architecture_sees(plan):
+    """Two readers of imports agree on each room."""
+    for here in ORDER:
+        there = {
+            room(other)
+            for module, path in modules().items()
+            if room(module) == here
+            for other, _ in imported(path)
+        }
+        assert set(plan.imports_of(here)) == there - {here, ""}
+
+
+def test_contributing_names_files_and_tables_that_exist():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(
+        r"`((?:facegeo|tests|docs|models|export|benchmarks|examples)/[\w./]*)`", text
+    )
+    assert len(paths) > 20
+    assert not [path for path in paths if not (REPOSITORY / path).exists()]
+    tables = re.findall(r"`(\w+)` in `([\w./]+\.py)`", text)
+    assert len(tables) > 10
+    for name, path in tables:
+        code = (REPOSITORY / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(?:def )?{name}\b", code, re.MULTILINE), f"{name} in {path}"
 
 
 def test_an_unknown_name_is_an_error(generator, monkeypatch):
