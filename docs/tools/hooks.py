@@ -1,4 +1,4 @@
-"""What MkDocs does beside rendering: pages from elsewhere in the repository, and made tables.
+"""What MkDocs does beside rendering: pages from elsewhere in the repository.
 
 Links are written as they work in the repository (``../benchmarks/README.md``, ``../NOTICE.md``).
 Here they are led to the page, and a file that is no page is copied into the site. A link to what
@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import posixpath
 import re
-import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pygments.formatters import HtmlFormatter
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from tables import TABLES
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 #: Pages that lie outside of docs/, by glob.
 _PAGES = (
     "README.md",
+    "CONTRIBUTING.md",
     "NOTICE.md",
     "benchmarks/*.md",
     "examples/README.md",
@@ -35,7 +30,7 @@ _PAGES = (
 )
 
 _LINK = re.compile(r"(!?\[[^]]*\]\()([^)\s#:]+)(#[^)\s]*)?\)")
-_TABLE = re.compile(r"<!-- made: ([\w-]+) -->")
+_MARK = re.compile(r"<!-- (?:made: |end of )[^\n]+? -->")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -60,20 +55,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the tables in and lead the links to where their targets lie in the site."""
-    markdown = _TABLE.sub(_table, markdown)
+    """Lead the links to where their targets lie in the site; the marks of generated text go."""
+    markdown = _MARK.sub("", markdown)
     here = page.file.src_uri
     return _LINK.sub(lambda match: _linked(match, here, config, files), markdown)
 
 
 def _pages() -> list[Path]:
     return [path for pattern in _PAGES for path in sorted(_REPOSITORY.glob(pattern))]
-
-
-def _table(match: re.Match[str]) -> str:
-    if match[1] not in TABLES:
-        raise PluginError(f"made: expected one of {', '.join(TABLES)}, got {match[1]!r}")
-    return TABLES[match[1]]()
 
 
 def _linked(match: re.Match[str], here: str, config: MkDocsConfig, files: Files) -> str:

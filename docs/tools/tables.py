@@ -66,6 +66,8 @@ def bench_commands() -> str:
     return "\n".join(_command_lines(bench_parser(), 3))
 
 
+_WIDTH = 88
+
 #: Name in ``<!-- made: NAME -->`` -> what takes its place.
 TABLES: dict[str, Callable[[], str]] = {
     "shipped-models": shipped_models,
@@ -89,30 +91,60 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def _command_lines(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
     """A heading, what the command does, its usage and its options; then its sub-commands."""
-    for name, child, text in _children(parser):
-        yield f"{'#' * level} {child.prog} {{ #{child.prog.replace(' ', '-')} }}\n"
+    for child, text in _children(parser):
+        yield f"{'#' * level} {child.prog}\n"
         description = child.description or f"{text[:1].upper()}{text[1:]}."
         yield f"{_escaped(description)}\n"
         children = list(_children(child))
         if not children:
-            formatter = argparse.RawTextHelpFormatter("", width=88)
-            formatter.add_usage(child.usage, child._actions, child._mutually_exclusive_groups, "")
-            yield f"```text\n{child.prog}{formatter.format_help().rstrip()}\n```\n"
+            yield f"```text\n{_usage(child)}\n```\n"
             yield from _options(child)
         if child.epilog:
             yield f"{_escaped(child.epilog)}\n"
         yield from _command_lines(child, level + 1)
-        del name
 
 
-def _children(
-    parser: argparse.ArgumentParser,
-) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
+def _children(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.ArgumentParser, str]]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
             for name, child in action.choices.items():
-                yield name, child, texts.get(name, "")
+                yield child, texts.get(name, "")
+
+
+def _usage(parser: argparse.ArgumentParser) -> str:
+    """One line a command, broken where it is long. Python's own differs with its version."""
+    parts = [parser.prog, *_options_of_usage(parser), *_operands_of_usage(parser)]
+    lines, indent = [parts[0]], " " * (len(parser.prog) + 1)
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) >= _WIDTH:
+            lines.append(indent + part)
+        else:
+            lines[-1] += f" {part}"
+    return "\n".join(lines)
+
+
+def _options_of_usage(parser: argparse.ArgumentParser) -> Iterator[str]:
+    exclusive = {
+        action: group
+        for group in parser._mutually_exclusive_groups
+        for action in group._group_actions
+    }
+    for action in parser._actions:
+        group = exclusive.get(action)
+        if not action.option_strings or (group and action is not group._group_actions[0]):
+            continue
+        together = group._group_actions if group else [action]
+        text = " | ".join(action.option_strings[0] + _given(action) for action in together)
+        needed = group.required if group else action.required
+        yield (f"({text})" if group else text) if needed else f"[{text}]"
+
+
+def _operands_of_usage(parser: argparse.ArgumentParser) -> Iterator[str]:
+    forms = {"*": "[{0} ...]", "+": "{0} [{0} ...]", "?": "[{0}]"}
+    for action in parser._actions:
+        if not action.option_strings:
+            yield forms.get(str(action.nargs or ""), "{0}").format(_value(action))
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
@@ -120,12 +152,17 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
         if isinstance(action, argparse._HelpAction):
             continue
-        names = action.option_strings or [str(action.metavar or action.dest)]
-        given = "" if action.nargs == 0 or not action.option_strings else f" {_value(action)}"
+        names = action.option_strings or [_value(action)]
+        given = _given(action) if action.option_strings else ""
         text = parser._get_formatter()._expand_help(action) if action.help else ""
         rows.append((f"`{', '.join(names)}{given}`", _escaped(text)))
     if rows:
         yield _table(("option", "what it does"), rows) + "\n"
+
+
+def _given(action: argparse.Action) -> str:
+    """What follows an option, with a blank before it."""
+    return "" if action.nargs == 0 else f" {_value(action)}"
 
 
 def _value(action: argparse.Action) -> str:

@@ -1,4 +1,4 @@
-"""The documentation: it builds without a warning, and its tables and pictures are current."""
+"""The documentation: it builds without a warning; what is made in it is current."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.shared_material import REPOSITORY
+from test_architecture import ORDER, imported, modules, room
 
-from facegeo import MorphableModel
+from facegeo import MorphableModel, conventions
 from facegeo.cli import build_parser
 from facegeo.zoo import Card, shipped
 from models.release.package import write_shipped
@@ -21,7 +22,7 @@ from models.release.package import write_shipped
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built documentation; building it with a warning is an error."""
-    for module in ("mkdocs", "mkdocstrings", "pygments"):
+    for module in ("mkdocs", "pymdownx", "pygments"):
         pytest.importorskip(module, reason="the documentation needs the extra [docs]")
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
@@ -32,6 +33,117 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def text_of(page: Path) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def generator(monkeypatch: pytest.MonkeyPatch):
+    """The script that writes generated text into the pages."""
+    pytest.importorskip("griffe", reason="reading docstrings needs the extra [docs]")
+    monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
+    from tools import generate
+
+    return generate
+
+
+@pytest.fixture
+def plan(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
+    from tools import plan_picture
+
+    return plan_picture
+
+
+def test_generated_text_is_current(generator):
+    stale = [path.relative_to(REPOSITORY).as_posix() for path in generator.stale()]
+    assert not stale, f"{stale}: run python docs/tools/generate.py"
+
+
+def test_stale_text_is_named(generator, monkeypatch, capsys):
+    monkeypatch.setitem(generator.TABLES, "engines", lambda: "`abacus`")
+    assert generator.main(["--check"]) == 1
+    assert capsys.readouterr().out == "stale: docs/engines.md\n"
+
+
+def test_the_picture_of_the_plan_is_current(plan):
+    pytest.importorskip("PIL", reason="the picture says what was drawn")
+    assert plan.drawn() == plan.plan(), "run python docs/tools/generate.py"
+    assert plan.rooms() == list(ORDER)
+    assert plan.PICTURE.stat().st_size < 150_000
+
+
+def test_a_new_import_makes_the_picture_stale(plan, monkeypatch):
+    pytest.importorskip("PIL", reason="the picture says what was drawn")
+    seen = plan.imports_of
+    monkeypatch.setattr(plan, "imports_of", lambda room: {**seen(room), "cli": 1})
+    assert plan.drawn() != plan.plan()
+
+
+def test_the_plan_counts_what_the_test_of_the_architecture_sees(plan):
+    """Two readers of imports agree on each room."""
+    for here in ORDER:
+        there = {
+            room(other)
+            for module, path in modules().items()
+            if room(module) == here
+            for other, _ in imported(path)
+        }
+        assert set(plan.imports_of(here)) == there - {here, ""}
+
+
+def test_contributing_names_files_and_tables_that_exist():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(
+        r"`((?:facegeo|tests|docs|models|export|benchmarks|examples)/[\w./]*)`", text
+    )
+    assert len(paths) > 20
+    assert not [path for path in paths if not (REPOSITORY / path).exists()]
+    tables = re.findall(r"`(\w+)` in `([\w./]+\.py)`", text)
+    assert len(tables) > 10
+    for name, path in tables:
+        code = (REPOSITORY / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(?:def )?{name}\b", code, re.MULTILINE), f"{name} in {path}"
+
+
+def test_an_unknown_name_is_an_error(generator, monkeypatch):
+    monkeypatch.delitem(generator.TABLES, "engines")
+    with pytest.raises(ValueError, match=r"docs/engines\.md: expected one of .* got 'engines'"):
+        generator.stale()
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("docs/api/predictor.md", "- `min_face_size`, *float*: Photo pixels: drop boxes whose"),
+        ("docs/api/predictor.md", "    search: Search | None = None,\n"),
+        ("docs/api/results.md", "- `landmarks`, *(68, 3) float32*: Photo pixels; the network's"),
+        ("docs/api/geometry.md", "](../conventions.md#facegeo.geometry.crop.CropConvention)"),
+        ("docs/commands.md", "\n## facegeo predict\n"),
+        ("docs/models.md", "\n| `synergy-mbv2` | landmarks |"),
+    ],
+)
+def test_pages_can_be_read_where_they_lie(page, text):
+    """Without MkDocs, as on a code host."""
+    assert text in (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def test_no_markup_of_one_renderer_is_left():
+    """What a code host would show as text: directives, attributes, definition lists, roles."""
+    for page in (REPOSITORY / "docs").rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(
+            r"^:::|\{ *[#.:][^}\n]*\}$|^: {3}|:(?:func|class|mod):`", text, re.M
+        ), page
+
+
+def test_the_page_on_conventions_has_the_whole_docstring():
+    page = (REPOSITORY / "docs/conventions.md").read_text(encoding="utf-8")
+    assert words(conventions.__doc__) in words(page)
+
+
+def words(text: str) -> str:
+    """Letters, digits and signs; marks, links and roles are gone."""
+    text = re.sub(r"\]\([^)]*\)|<[^>]*>|:\w+:`", "", text)
+    return " ".join(re.sub(r"[*`\[.]", "", text).split())
 
 
 def test_all_tables_are_in_the_pages(site):

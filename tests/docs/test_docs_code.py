@@ -2,7 +2,8 @@
 
 Python blocks of a page are run one after the other, as a reader would; so are commands. A comment
 ``<!-- parsed only: why -->`` in front of a block of commands means that they are only checked
-against the parsers, the scripts and the extras that exist.
+against the parsers, the scripts and the extras that exist. What is made from docstrings is left
+out: signatures, and examples that belong to the code.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _BLOCK = re.compile(
     r"```(?P<kind>\w*)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+_FROM_DOCSTRINGS = re.compile(
+    r"^<!-- made: ((?:api|contents|docstring) [^\n]+) -->\n.*?^<!-- end of \1 -->$",
+    re.MULTILINE | re.DOTALL,
+)
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -40,8 +45,14 @@ class Block:
     line: int
 
 
-def blocks(page: Path, *kinds: str) -> list[Block]:
+def typed(page: Path) -> str:
+    """The page without what is made from docstrings; lines keep their numbers."""
     text = page.read_text(encoding="utf-8")
+    return _FROM_DOCSTRINGS.sub(lambda match: "\n" * match[0].count("\n"), text)
+
+
+def blocks(page: Path, *kinds: str) -> list[Block]:
+    text = typed(page)
     found = [
         Block(m["mark"], m["kind"], m["code"], text[: m.start("code")].count("\n") + 1)
         for m in _BLOCK.finditer(text)
@@ -133,5 +144,5 @@ def test_commands_run(page, desk, capsys):
 def test_every_block_has_a_language_that_is_looked_after():
     """A block of an unknown kind would never be checked."""
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
+        text = typed(page)
         assert text.count("\n```") == 2 * len(blocks(page, "python", "sh", "text")), page.name
