@@ -1,6 +1,6 @@
 """The plan of the package: its rooms, in order, and which imports which. A picture and a table.
 
-python docs/tools/plan_picture.py    draws docs/images/plan.png
+python docs/tools/plan_picture.py    draws docs/images/plan.jpg
 
 ``docs/tools/generate.py`` does it too, where the picture shows other rooms or imports than the code
 has: the picture's file says what was drawn.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _PACKAGE = _REPOSITORY / "facegeo"
-PICTURE = _REPOSITORY / "docs" / "images" / "plan.png"
+PICTURE = _REPOSITORY / "docs" / "images" / "plan.jpg"
 
 #: The rooms in the order of ``tests/test_architecture.py``, in groups, with the groups' colours.
 GROUPS = {
@@ -82,7 +82,7 @@ def drawn() -> dict[str, list[str]] | None:
     if not PICTURE.is_file():
         return None
     with Image.open(PICTURE) as picture:
-        content = picture.info.get("plan")
+        content = picture.info.get("comment")
     return None if content is None else json.loads(content)
 
 
@@ -104,14 +104,8 @@ TABLES = {"rooms": rooms_table}
 
 def draw() -> None:
     """Draw the picture and write it."""
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
-    picture = _Sheet(1000, 926).paint()
-    content = PngInfo()
-    content.add_text("plan", json.dumps(plan()))
-    picture = picture.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    picture.save(PICTURE, optimize=True, pnginfo=content)
+    picture = _Sheet(1000, 926).paint().convert("RGB")
+    picture.save(PICTURE, quality=88, optimize=True, comment=json.dumps(plan()))
 
 
 def _imported_rooms(path: Path) -> set[str]:
