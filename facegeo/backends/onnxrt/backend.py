@@ -11,6 +11,7 @@ import onnxruntime
 
 from facegeo.backends.base import Backend, check_precision, network_file
 from facegeo.backends.onnxrt.cuda import BoundSession
+from facegeo.backends.onnxrt.specs import tensor_specs
 from facegeo.base.devices import cuda_index
 from facegeo.errors import BackendUnavailableError, CorruptFileError
 from facegeo.zoo.store import InstalledModel
@@ -33,18 +34,26 @@ class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
 
     def __init__(self, onnx: bytes, device: str, precision: str = "fp32") -> None:
-        self.precision = precision
-        self.device = device
-        self._session = _session(onnx, cuda_index(device))
-        self._outputs = [output.name for output in self._session.get_outputs()]
         index = cuda_index(device)
-        self._bound = None if index is None else BoundSession(self._session, "cuda", index)
+        session = _session(onnx, index)
+        super().__init__(
+            device,
+            precision,
+            tensor_specs(session.get_inputs()),
+            tensor_specs(session.get_outputs()),
+        )
+        self._session: Any = session
+        self._outputs = [*self.output_metadata]
+        self._bound = None if index is None else BoundSession(session, "cuda", index)
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self._bound is not None:
             return self._bound.run(inputs)
         values = self._session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, values, strict=True))
+
+    def _release(self) -> None:
+        self._session = self._bound = None
 
 
 def open_network(model: InstalledModel, device: str, precision: str) -> OnnxRuntimeBackend:
