@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
 from facegeo.base.arrays import describe
 from facegeo.base.precisions import PRECISIONS
-from facegeo.errors import BackendUnavailableError, InvalidInputError
+from facegeo.errors import BackendUnavailableError, CorruptFileError, InvalidInputError
 from facegeo.zoo.store import InstalledModel, role_of
+
+#: The precision of a network that computes in whatever types its file has.
+AS_WRITTEN: Final = "graph"
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,15 @@ def check_precision(precision: str, backend: str, supported: tuple[str, ...] = (
             f"precision: {backend} here runs {', '.join(supported)}, got {precision!r}"
         )
     return precision
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Within, a file that cannot be used is called by its path."""
+    try:
+        yield
+    except CorruptFileError as error:
+        raise CorruptFileError(f"{path}: {error}") from error
 
 
 def network_file(model: InstalledModel, precision: str) -> tuple[str, bytes]:

@@ -19,7 +19,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from facegeo.backends.base import Backend, TensorSpec, check_precision, network_file
+from facegeo.backends.base import (
+    AS_WRITTEN,
+    Backend,
+    TensorSpec,
+    check_precision,
+    naming,
+    network_file,
+)
 from facegeo.errors import BackendUnavailableError, CorruptFileError, DependencyMissingError
 from facegeo.zoo.store import InstalledModel
 
@@ -27,7 +34,8 @@ from facegeo.zoo.store import InstalledModel
 _PIECE: Final = 8
 
 #: Precision -> what OpenVINO calls the precision of what is not quantised.
-_HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "graph": "f32"}
+_HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32", AS_WRITTEN: "f32"}
+_PRECISIONS: Final = ("fp32", "bf16", "int8")
 
 #: Precision -> precisions of which at least one convolution must run.
 _PROOFS: Final = {"fp32": {"f32"}, "bf16": {"bf16"}, "int8": {"i8", "u8"}}
@@ -195,13 +203,20 @@ class _Requests:
 
 def open_network(model: InstalledModel, device: str, precision: str) -> OpenVinoBackend:
     """The model's graph of that precision, compiled; bfloat16 needs no graph of its own."""
-    check_precision(precision, OpenVinoBackend.name, ("fp32", "bf16", "int8"))
+    check_precision(precision, OpenVinoBackend.name, _PRECISIONS)
     _openvino()
-    role, data = network_file(model, "fp32" if precision == "bf16" else precision)
+    role, onnx = network_file(model, "fp32" if precision == "bf16" else precision)
+    with naming(model.path(role)):
+        return open_graph(onnx, device, precision)
+
+
+def open_graph(onnx: bytes, device: str, precision: str) -> OpenVinoBackend:
+    """An ONNX file, compiled."""
+    check_precision(precision, OpenVinoBackend.name, (*_PRECISIONS, AS_WRITTEN))
     try:
-        return OpenVinoBackend(data, "cpu" if device == "auto" else device, precision)
+        return OpenVinoBackend(onnx, "cpu" if device == "auto" else device, precision)
     except RuntimeError as error:
-        raise CorruptFileError(f"{model.path(role)}: not a usable network ({error})") from error
+        raise CorruptFileError(f"not a usable network ({error})") from error
 
 
 def _open_core() -> tuple[Any, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facegeo.backends import AUTO, open_network
+from facegeo.backends import AUTO, FOR_ANY_SIZE, open_network
 from facegeo.detect.base import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.errors import InvalidInputError
 from facegeo.zoo.store import InstalledModel, find
@@ -18,7 +18,7 @@ def open_detector(
     search: Search | None = None,
     precision: str = AUTO,
 ) -> Detector:
-    """A detector by name, on ONNX Runtime.
+    """A detector by name, on :data:`facegeo.backends.FOR_ANY_SIZE`.
 
     Parameters
     ----------
@@ -75,9 +75,7 @@ def _one_stage(
 ) -> Detector:
     from facegeo.detect.one_stage import OneStageFaces
 
-    # ONNX Runtime rather than what is fastest for crops: photos come in many sizes, and OpenVINO
-    # compiles for every new one, a quarter of a second each; nor is it faster afterwards.
     # In float32: 8 bits save a tenth of a photo's time and lose some of the smallest faces.
     precision = "fp32" if precision == AUTO else precision
-    network = open_network(model, "onnxruntime", device, precision)
+    network = open_network(model, FOR_ANY_SIZE, device, precision)
     return OneStageFaces(network, options, search, name=model.card.name)

@@ -1,4 +1,4 @@
-"""FaceBoxes on ONNX Runtime: scaling, anchors, decoding, non-maximum suppression.
+"""FaceBoxes: scaling, anchors, decoding, non-maximum suppression.
 
 Zhang et al. 2017; the pre- and post-processing are those of the released weights.
 """
@@ -10,7 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from facegeo.backends import AUTO, open_network
+from facegeo.backends import AUTO, FOR_ANY_SIZE, open_network
 from facegeo.detect.base import Detections, DetectorOptions, select, suppress_overlaps
 from facegeo.zoo.store import InstalledModel
 
@@ -41,7 +41,7 @@ class FaceBoxesDetector:
     ) -> None:
         self.name = model.card.name
         self._options = options or DetectorOptions()
-        self._network = open_network(model, "onnxruntime", device, precision)
+        self._network = open_network(model, FOR_ANY_SIZE, device, precision)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         scaled, scale = shrink(photo)

@@ -1,4 +1,4 @@
-"""facegeo's own detector on ONNX Runtime: padding, scaling, tiles, decoding, suppression.
+"""facegeo's own detector: padding, scaling, tiles, decoding, suppression.
 
 The network is :class:`facegeo.networks.one_stage.OneStageDetector`; boxes lie where the released
 FaceBoxes would put them, so one rule for regions of interest serves both.
@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from facegeo.backends import FOR_ANY_SIZE, open_graph
 from facegeo.backends.base import Backend
 from facegeo.detect.base import (
     SIDE_MULTIPLE,
@@ -72,15 +73,13 @@ class OneStageFaces:
         search: Search | None = None,
         device: str = "cpu",
     ) -> OneStageFaces:
-        """From an ONNX file. Raises UnreadableFileError."""
-        from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend
-
+        """From an ONNX file. Raises UnreadableFileError, CorruptFileError."""
         path = Path(path)
         try:
             onnx = path.read_bytes()
         except OSError as error:
             raise UnreadableFileError(f"{path}: {error.strerror}") from error
-        return cls(OnnxRuntimeBackend(onnx, device), options, search)
+        return cls(open_graph(onnx, backend=FOR_ANY_SIZE, device=device), options, search)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""

@@ -7,9 +7,16 @@ import time
 import numpy as np
 import pytest
 
-from facegeo.backends import BACKENDS, open_network
-from facegeo.backends.base import Backend, TensorSpec
-from facegeo.errors import BackendUnavailableError, InvalidInputError
+from facegeo.backends import (
+    AS_WRITTEN,
+    BACKENDS,
+    REFERENCE,
+    Backend,
+    TensorSpec,
+    open_graph,
+    open_network,
+)
+from facegeo.errors import BackendUnavailableError, CorruptFileError, InvalidInputError
 from facegeo.zoo import find
 
 #: TensorRT's are in tests/gpu.
@@ -183,3 +190,55 @@ def test_every_engine_lets_go(network):
     with pytest.raises(BackendUnavailableError, match=f"it was closed .*{network.name} on cpu"):
         network.run({"crops": CROPS})
     np.testing.assert_array_equal(kept, copy)
+
+
+@pytest.fixture
+def graph(models) -> bytes:
+    return find("mb05").read("network")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("precision", ["fp32", AS_WRITTEN])
+def test_a_graph_runs_as_the_model_that_it_is_of(graph, backend, precision):
+    pytest.importorskip(backend)
+    expected = open_network(find("mb05"), backend, "cpu", "fp32").run({"crops": CROPS})
+    with open_graph(graph, backend=backend, precision=precision) as network:
+        assert (network.name, network.device) == (backend, "cpu")
+        assert network.precision == precision
+        for name, value in network.run({"crops": CROPS}).items():
+            np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-3)
+
+
+def test_a_graph_is_opened_in_the_reference_unless_told_otherwise(graph):
+    assert open_graph(graph).name == REFERENCE
+    assert open_graph(graph, backend="auto", precision="fp16").name == "onnxruntime"
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("data", [b"", b"no onnx"])
+def test_a_graph_that_is_none_is_corrupt(backend, data):
+    pytest.importorskip(backend)
+    with pytest.raises(CorruptFileError, match=r"^not a usable network"):
+        open_graph(data, backend=backend)
+
+
+def test_a_cut_graph_is_corrupt(graph):
+    with pytest.raises(CorruptFileError, match=r"^not a usable network"):
+        open_graph(graph[: len(graph) // 2])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "caffe"}, "backend: expected one of auto, onnxruntime"),
+        ({"backend": "pytorch"}, "no ONNX file"),
+        ({"precision": "bf16"}, "onnxruntime here runs fp32, fp16, int8, graph, got 'bf16'"),
+        ({"backend": "tensorrt"}, "tensorrt here runs fp32, fp16, bf16, got 'graph'"),
+        ({"device": "tpu"}, "device"),
+    ],
+)
+def test_a_graph_runs_as_asked_or_not_at_all(graph, options, message):
+    if options.get("backend") == "pytorch":
+        pytest.importorskip("torch")
+    with pytest.raises(BackendUnavailableError, match=message):
+        open_graph(graph, **options)

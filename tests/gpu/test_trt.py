@@ -17,6 +17,7 @@ from fake_gpu import Context
 from fake_tensorrt import FakeTensorRt, layer
 from helpers.shared_material import REPOSITORY
 
+from facegeo import backends
 from facegeo.backends.base import TensorSpec
 from facegeo.backends.trt import build as trt_build
 from facegeo.backends.trt import slots as trt_slots
@@ -416,6 +417,16 @@ def test_it_declares_what_the_engine_has(opened):
     assert backend.run({"crops": crops(0)})["params"].shape == (0, 3)
     given = crops(5)[:, ::-1]
     assert same(backend.run({"crops": given}), given)
+
+
+def test_graphs_that_belong_to_no_model_have_engines_of_their_own(trt, cache):
+    one, two = graph(), onnx.load_from_string(graph())
+    two.producer_name = "another"
+    both = (one, two.SerializeToString())
+    for data in (*both, *both):
+        backend = backends.open_graph(data, backend="tensorrt", device="cuda", precision="fp32")
+        assert same(backend.run({"crops": crops(3)}), crops(3))
+    assert trt.builds == 2
 
 
 def test_a_closed_backend_frees_the_device(opened, gpu):

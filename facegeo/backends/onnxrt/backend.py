@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 
-from facegeo.backends.base import Backend, check_precision, network_file
+from facegeo.backends.base import AS_WRITTEN, Backend, check_precision, naming, network_file
 from facegeo.backends.onnxrt.cuda import BoundSession
 from facegeo.backends.onnxrt.specs import tensor_specs
 from facegeo.base.devices import cuda_index
@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
+
+_PRECISIONS: Final = ("fp32", "fp16", "int8")
 
 #: ONNX Runtime prints its own warnings to standard error; errors come as exceptions anyway.
 _LOG_ERRORS_ONLY = 3
@@ -58,14 +60,21 @@ class OnnxRuntimeBackend(Backend):
 
 def open_network(model: InstalledModel, device: str, precision: str) -> OnnxRuntimeBackend:
     """The model's ONNX file in a session; ``auto`` takes CUDA where it works, else the CPU."""
-    check_precision(precision, OnnxRuntimeBackend.name, ("fp32", "fp16", "int8"))
+    check_precision(precision, OnnxRuntimeBackend.name, _PRECISIONS)
     role, onnx = network_file(model, precision)
+    with naming(model.path(role)):
+        return open_graph(onnx, device, precision)
+
+
+def open_graph(onnx: bytes, device: str, precision: str) -> OnnxRuntimeBackend:
+    """An ONNX file in a session, which computes in the types that the file has."""
+    check_precision(precision, OnnxRuntimeBackend.name, (*_PRECISIONS, AS_WRITTEN))
     try:
         if device == "auto":
             return _open_auto(onnx, precision)
         return OnnxRuntimeBackend(onnx, device, precision)
-    except (_InvalidGraph, _Fail) as error:
-        raise CorruptFileError(f"{model.path(role)}: not a usable network ({error})") from error
+    except _REFUSALS as error:
+        raise CorruptFileError(f"not a usable network ({error})") from error
 
 
 def _open_auto(onnx: bytes, precision: str) -> OnnxRuntimeBackend:
@@ -108,4 +117,11 @@ def _require_cuda_build(index: int) -> None:
 
 
 _errors = onnxruntime.capi.onnxruntime_pybind11_state
-_InvalidGraph, _Fail = _errors.InvalidProtobuf, _errors.Fail
+#: Of a file: no protobuf, an empty one, unknown operators, types that do not fit.
+_REFUSALS = (
+    _errors.InvalidProtobuf,
+    _errors.InvalidArgument,
+    _errors.InvalidGraph,
+    _errors.NotImplemented,
+    _errors.Fail,
+)

@@ -96,6 +96,14 @@ class _CpuCall:
             return [value.numpy() for value in self._network(torch.from_numpy(crops))]
 
 
+def open_graph(onnx: bytes, device: str, precision: str) -> PyTorchBackend:
+    """Nothing: PyTorch runs the package's own modules. Raises BackendUnavailableError."""
+    raise BackendUnavailableError(
+        f"backend {PyTorchBackend.name!r}: it runs an installed model's weights, no ONNX file; "
+        "use backend='onnxruntime'"
+    )
+
+
 def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchBackend:
     """The model's weights in its architecture; ``auto`` takes CUDA where there is one."""
     try:

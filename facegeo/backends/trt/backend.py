@@ -16,6 +16,7 @@ from facegeo.backends.base import Backend, TensorSpec, check_precision, network_
 from facegeo.backends.trt.build import Profile, build_engine, engine_key, load_engine, tensorrt
 from facegeo.backends.trt.cache import EngineCache, EngineKey, read_engine, read_key
 from facegeo.backends.trt.slots import Slot, Tensor, plan_pieces
+from facegeo.base.files import sha256
 from facegeo.errors import CorruptFileError
 from facegeo.gpu.device import Gpu, open_gpu
 from facegeo.zoo.store import InstalledModel
@@ -116,6 +117,12 @@ def open_network(model: InstalledModel, device: str, precision: str) -> TensorRt
     check_precision(precision, TensorRtBackend.name, _PRECISIONS)
     _, onnx = network_file(model, precision)
     return open_onnx(onnx, model.card.name, open_gpu(device), precision)
+
+
+def open_graph(onnx: bytes, device: str, precision: str) -> TensorRtBackend:
+    """An ONNX file's engine, by what is in the file; it must be of that precision."""
+    check_precision(precision, TensorRtBackend.name, _PRECISIONS)
+    return open_onnx(onnx, f"graph-{sha256(onnx)[:12]}", open_gpu(device), precision)
 
 
 def open_onnx(
