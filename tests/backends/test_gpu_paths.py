@@ -173,8 +173,12 @@ def test_geometry_stays_float32_in_half_precision(precision):
     crops = torch.from_numpy(CROPS[:2])
     with torch.inference_mode():
         exact = regressor()(crops)
-        call = in_precision(regressor(), precision, "cpu")
-        params, landmarks = call(crops)
+        network = regressor()
+        params, landmarks = in_precision(network, precision, "cpu")(crops)
+        # The network itself is as it was.
+        assert "landmarks" not in vars(network)
+        for ours, theirs in zip(network(crops), exact, strict=True):
+            torch.testing.assert_close(ours, theirs)
     assert params.dtype == landmarks.dtype == torch.float32
     # Landmarks follow the rounded parameters exactly: nothing of the geometry was rounded.
     again = regressor().landmarks(params)
