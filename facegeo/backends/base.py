@@ -179,6 +179,27 @@ def _of_no_items(spec: TensorSpec) -> np.ndarray:
     return np.zeros((0, *(length or 0 for length in spec.shape[1:])), spec.dtype)
 
 
+def check_takes_crops(network: Backend, crop_size: int, model: str) -> None:
+    """Refuse a network that a landmark model's card does not describe.
+
+    Raises
+    ------
+    InvalidInputError
+        If it does not take ``crops`` of that side, or lacks ``params`` or ``landmarks``.
+    """
+    wanted = TensorSpec(np.dtype(np.uint8), (None, crop_size, crop_size, 3))
+    if dict(network.input_metadata) != {"crops": wanted}:
+        found = "; ".join(f"{name} of {spec}" for name, spec in network.input_metadata.items())
+        raise InvalidInputError(
+            f"network: model {model!r} has crops of {wanted} as its one input, "
+            f"this network takes {found}"
+        )
+    missing = {"params", "landmarks"} - network.output_metadata.keys()
+    if missing:
+        found = _listed(network.output_metadata)
+        raise InvalidInputError(f"network: expected outputs params and landmarks, got {found}")
+
+
 def check_precision(precision: str, backend: str, supported: tuple[str, ...] = ("fp32",)) -> str:
     """The precision, if the backend has it. Raises BackendUnavailableError."""
     if precision not in supported:

@@ -20,6 +20,7 @@ from facegeo.detect.base import (
     SIDE_MULTIPLE,
     Detections,
     DetectorOptions,
+    NetworkDetector,
     Search,
     select,
     suppress_overlaps,
@@ -40,7 +41,7 @@ _MAX_OVERLAP = 0.35
 _TILE_OVERLAP = 0.25
 
 
-class OneStageFaces:
+class OneStageFaces(NetworkDetector):
     """Finds faces with a one-stage network.
 
     Parameters
@@ -48,20 +49,16 @@ class OneStageFaces:
     network : Backend
         Input ``photos`` (N, H, W, 3) uint8 BGR; outputs ``scores`` (N, A), ``distances`` (N, 4, A).
     options : DetectorOptions, optional
-    search : Search, optional
     """
 
     def __init__(
         self,
         network: Backend,
         options: DetectorOptions | None = None,
-        search: Search | None = None,
         name: str = "facegeo-detector",
     ) -> None:
-        self.name = name
-        self._network = network
-        self._options = options or DetectorOptions()
-        self._search = search or Search()
+        super().__init__(network, options, name)
+        self._search = self._options.search or Search()
         # Suppression goes from the best box down, so what is not reported removes nothing.
         self._lowest = max(_CANDIDATE_SCORE, self._options.score_threshold)
 
@@ -70,7 +67,6 @@ class OneStageFaces:
         cls,
         path: str | Path,
         options: DetectorOptions | None = None,
-        search: Search | None = None,
         device: str = "cpu",
     ) -> OneStageFaces:
         """From an ONNX file. Raises UnreadableFileError, CorruptFileError."""
@@ -79,7 +75,7 @@ class OneStageFaces:
             onnx = path.read_bytes()
         except OSError as error:
             raise UnreadableFileError(f"{path}: {error.strerror}") from error
-        return cls(open_graph(onnx, backend=FOR_ANY_SIZE, device=device), options, search)
+        return cls(open_graph(onnx, backend=FOR_ANY_SIZE, device=device), options)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""

@@ -160,6 +160,9 @@ def open_onnx(
 def open_engine(path: str | Path, device: str = "auto") -> TensorRtBackend:
     """An engine file that ``export/02_to_engine.py`` wrote, for this machine.
 
+    >>> with open_engine("engines/synergy-mbv2.engine") as engine:
+    ...     faces = FaceGeometry("synergy-mbv2", network=engine)("photo.jpg")
+
     Raises
     ------
     CorruptFileError
