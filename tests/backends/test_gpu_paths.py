@@ -187,6 +187,16 @@ def test_geometry_stays_float32_in_half_precision(precision):
     assert (params - exact[0]).abs().max() > 0
 
 
+def test_landmarks_of_rounded_parameters_are_float32_too():
+    torch = pytest.importorskip("torch")
+    network = regressor()
+    params = torch.rand(2, 62).to(torch.bfloat16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = network.landmarks(params)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, network.landmarks(params.float()))
+
+
 @pytest.fixture
 def cuda_of_cpu(monkeypatch):
     """``torch.cuda`` whose only device is the CPU and whose graphs compute again."""
