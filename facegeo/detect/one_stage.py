@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from facegeo.backends import FOR_ANY_SIZE, open_graph
-from facegeo.backends.base import Backend
+from facegeo.backends.base import Backend, naming
 from facegeo.detect.base import (
     SIDE_MULTIPLE,
     Detections,
@@ -75,7 +75,9 @@ class OneStageFaces(NetworkDetector):
             onnx = path.read_bytes()
         except OSError as error:
             raise UnreadableFileError(f"{path}: {error.strerror}") from error
-        return cls(open_graph(onnx, backend=FOR_ANY_SIZE, device=device), options)
+        with naming(path):
+            network = open_graph(onnx, backend=FOR_ANY_SIZE, device=device)
+        return cls(network, options)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""

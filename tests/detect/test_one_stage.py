@@ -15,7 +15,7 @@ from facegeo.detect.one_stage import (
     pad,
     tile_starts,
 )
-from facegeo.errors import InvalidInputError, UnreadableFileError
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 
 FACE = 40.0
 
@@ -123,6 +123,9 @@ def test_options_are_checked(tmp_path):
         Search(tile=8)
     with pytest.raises(UnreadableFileError, match=r"none\.onnx"):
         OneStageFaces.from_file(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_bytes(b"no network")
+    with pytest.raises(CorruptFileError, match=r"text\.onnx: not a usable network"):
+        OneStageFaces.from_file(tmp_path / "text.onnx")
 
 
 def test_decoding_is_the_networks_own():
