@@ -397,6 +397,7 @@ class FaceGeometry:
 
     def info(self) -> dict[str, str]:
         """What really runs: model, detector, backend, device, precision; and why."""
+        self._check_open()
         return {
             "model": self.card.name,
             "detector": self._detector.name,

@@ -155,6 +155,7 @@ def test_a_closed_predictor_says_so():
         lambda: predictor([PHOTO], boxes=[BOX]),
         lambda: predictor.predict_crops(np.zeros((0, 96, 96, 3), np.uint8), np.zeros((0, 4))),
         lambda: predictor.stream([PHOTO]),
+        lambda: predictor.info(),
     ):
         with pytest.raises(BackendUnavailableError, match="predictor: it was closed"):
             call()
