@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
-from facegeo.backends import AUTO, open_network
+from facegeo.backends import AUTO, Backend, open_network
+from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
-from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
-from facegeo.detect import (
-    Detections,
-    Detector,
-    DetectorOptions,
-    PresenceFilter,
-    Search,
-    open_detector,
-)
-from facegeo.errors import BatchError, FacegeoError, InvalidInputError
+from facegeo.conventions import NUM_PARAMS
+from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
+from facegeo.detect.chosen import ChosenDetector
+from facegeo.errors import BackendUnavailableError, BatchError, FacegeoError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.params import split
 from facegeo.images import Color, load_photo
@@ -42,7 +38,8 @@ class FaceGeometry:
     >>> faces = predictor("photo.jpg")
     >>> faces[0].landmarks.shape, faces[0].pose.yaw
 
-    Calls keep no state: the same input gives the same output.
+    Calls keep no state: the same input gives the same output. A context manager, see
+    :meth:`close`.
 
     Attributes
     ----------
@@ -57,8 +54,10 @@ class FaceGeometry:
     ----------
     model : str
         Name of a shipped or installed landmark model, or ``default``.
-    detector : str
-        ``auto`` or ``default``, the detector in the package; or the name of a detection model.
+    detector : str, Detector or None
+        ``auto`` or ``default``, the detector in the package; the name of a detection model; or an
+        object of your own, as :class:`facegeo.detect.Detector` describes it. None: every call
+        brings ``boxes`` or ``landmarks``, and no detector is ever opened.
     backend : str
         ``auto``, ``onnxruntime``, ``openvino``, ``pytorch`` or ``tensorrt``.
     device : str
@@ -66,6 +65,13 @@ class FaceGeometry:
         error; only ``auto`` chooses.
     precision : str
         ``auto``, ``fp32``, ``fp16``, ``bf16`` or ``int8``, as far as engine and model have it.
+    network : Backend, optional
+        One that is open already, instead of ``backend`` and ``precision``; ``device`` is then the
+        detector's. Card, conventions and mesh are those of ``model``.
+
+        >>> from facegeo.backends.trt.backend import open_engine
+        >>> with open_engine("engines/synergy-mbv2.engine") as engine:
+        ...     faces = FaceGeometry("synergy-mbv2", network=engine)("photo.jpg")
     score_threshold : float
         Lowest detector confidence, 0..1.
     max_faces : int or None
@@ -89,40 +95,47 @@ class FaceGeometry:
         If the backend, device or precision that was named is not there.
     CorruptFileError
         If an installed file is damaged.
+    InvalidInputError
+        If ``network`` does not take the model's crops, or an option has no one to go to.
     """
 
     def __init__(
         self,
         model: str = "default",
         *,
-        detector: str = AUTO,
+        detector: str | Detector | None = AUTO,
         backend: str = AUTO,
         device: str = AUTO,
         precision: str = AUTO,
-        score_threshold: float = 0.5,
-        max_faces: int | None = None,
-        min_face_size: float = 0.0,
+        network: Backend | None = None,
+        score_threshold: float = DetectorOptions.score_threshold,
+        max_faces: int | None = DetectorOptions.max_faces,
+        min_face_size: float = DetectorOptions.min_size,
         batch_size: int | None = None,
-        search: Search | None = None,
+        search: Search | None = DetectorOptions.search,
         second_opinion: PresenceFilter | None = PresenceFilter(),  # noqa: B008 - it is frozen
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
         installed = find(model)
         self.card = installed.card
-        self.network = open_network(installed, backend, device, precision)
+        self._closed, self._owns_network = False, network is None
+        if network is None:
+            network = open_network(installed, backend, device, precision)
+        elif (backend, precision) != (AUTO, AUTO):
+            raise InvalidInputError(
+                f"network: expected neither backend nor precision beside a network that is open, "
+                f"got backend={backend!r}, precision={precision!r}"
+            )
+        check_takes_crops(network, self.card.crop_size, self.card.name)
+        self.network = network
         self._convention = crop.find_convention(self.card.crop_convention)
         self.crop_size = self.card.crop_size
         self.mesh_source = ModelMesh(installed)
-        self._batch_size = batch_size or (64 if self.network.device == "cpu" else 256)
-        self._device = device
-        self._detector_name = detector
-        self._options = DetectorOptions(score_threshold, max_faces, min_face_size)
-        self._search = search
+        self._batch_size = batch_size or (64 if network.device == "cpu" else 256)
+        self._options = DetectorOptions(score_threshold, max_faces, min_face_size, search)
         self._presence_filter = second_opinion
-        self._detector: Detector | None = None
-        if detector != AUTO:
-            self._detector = self._open_detector()
+        self._detector = ChosenDetector(detector, self._options, device)
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -165,7 +178,7 @@ class FaceGeometry:
         Raises
         ------
         InvalidImageError, UnreadableFileError, InvalidInputError
-            For one photo that cannot be used.
+            For one photo that cannot be used, or one without boxes where there is no detector.
         BatchError
             If photos of a list failed; the others' faces are in its ``results``.
         """
@@ -197,6 +210,7 @@ class FaceGeometry:
         result : PhotoResult
             Its ``error`` says what was wrong with a photo that failed.
         """
+        self._check_open()
         if isinstance(photos, Sequence):
             for name, given in (("boxes", boxes), ("landmarks", landmarks)):
                 if given is not None and len(given) != len(photos):
@@ -210,6 +224,8 @@ class FaceGeometry:
                 boxes[index] if boxes is not None else None,
                 landmarks[index] if landmarks is not None else None,
             )
+            if known.boxes is None and known.landmarks is None:
+                self._detector.check()  # the call is wrong, not the photo
             pending.append(self._prepare(index, source, known, color))
             if len(pending) == _PHOTOS_TOGETHER:
                 yield from self._finish(pending)
@@ -237,8 +253,22 @@ class FaceGeometry:
         InvalidInputError
             If a shape or dtype is wrong.
         """
-        crops, rois = self._check_crops(crops, rois)
-        values = self._infer(crops)
+        self._check_open()
+        wanted = self.network.input_metadata["crops"]
+        if not wanted.fits(crops):
+            raise InvalidInputError(f"crops: expected {wanted}, got {arrays.describe(crops)}")
+        rois = arrays.array_of("rois", rois, (len(crops), 4))
+        step = self._batch_size
+        return FaceBatch.concatenate(
+            [
+                self._measured(crops[first : first + step], rois[first : first + step])
+                for first in range(0, max(len(crops), 1), step)
+            ]
+        )
+
+    def _measured(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch:
+        """One call of the network, points in photo pixels."""
+        values = self.network.run({"crops": crops})
         refined = crop.crop_to_photo(values["landmarks"], rois, self._convention)
         coarse = refined
         if "coarse_landmarks" in values:
@@ -330,6 +360,8 @@ class FaceGeometry:
         ------
         UnreadableFileError, CorruptFileError, StreamError
             If the source cannot be opened; also while frames are read, after the last good one.
+        InvalidInputError
+            If the predictor has no detector, or an option is not as stated.
         DependencyMissingError
             If PyAV is needed and missing: the extra ``[video]``.
         """
@@ -348,10 +380,15 @@ class FaceGeometry:
 
     @property
     def detector(self) -> Detector:
-        """The face detector. ``auto`` opens it here: callers with boxes of their own need none."""
-        if self._detector is None:
-            self._detector = self._open_detector()
-        return self._detector
+        """The face detector. ``auto`` opens it here: callers with boxes of their own need none.
+
+        Raises
+        ------
+        InvalidInputError
+            If the predictor was made with ``detector=None``.
+        """
+        self._check_open()
+        return self._detector.get()
 
     @property
     def max_faces(self) -> int | None:
@@ -360,17 +397,37 @@ class FaceGeometry:
 
     def info(self) -> dict[str, str]:
         """What really runs: model, detector, backend, device, precision; and why."""
+        self._check_open()
         return {
             "model": self.card.name,
-            "detector": self.detector.name,
+            "detector": self._detector.name,
             "backend": self.network.name,
             "device": self.network.device,
             "precision": self.network.precision,
             "picked": self.network.selection_reason,
         }
 
-    def _open_detector(self) -> Detector:
-        return open_detector(self._detector_name, self._options, self._device, search=self._search)
+    def close(self) -> None:
+        """Close the network and the detector that were opened here. May be called more than once.
+
+        A network or detector that the caller gave stays open.
+        """
+        self._closed = True
+        self._detector.close()
+        if self._owns_network:
+            self.network.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendUnavailableError(
+                "predictor: it was closed and runs no more; make a new FaceGeometry"
+            )
 
     def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:
         try:
@@ -380,13 +437,13 @@ class FaceGeometry:
             return _Prepared(index, source, photo, found, rois, crops, None)
         except FacegeoError as error:
             empty = np.zeros((0, self.crop_size, self.crop_size, 3), np.uint8)
-            return _Prepared(index, source, None, _NOTHING, _NO_ROIS, empty, error)
+            return _Prepared(index, source, None, _NOTHING, _NOTHING.boxes, empty, error)
 
     def _locate(self, photo: np.ndarray, known: _Known) -> tuple[Detections, np.ndarray]:
         if known.boxes is not None and known.landmarks is not None:
             raise InvalidInputError("boxes, landmarks: expected one of them, got both")
         if known.landmarks is not None:
-            points = _check_landmarks(known.landmarks)
+            points = arrays.landmarks_xy(known.landmarks)
             rois = crop.rois_from_landmarks(points)
             boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
@@ -395,7 +452,7 @@ class FaceGeometry:
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
             rois = crop.rois_from_boxes(boxes)
         else:
-            found = self.detector(photo)
+            found = self._detector.find(photo)
             rois = crop.rois_from_boxes(found.boxes)
         crop.check_rois(rois, (photo.shape[0], photo.shape[1]))
         return found, rois
@@ -403,43 +460,20 @@ class FaceGeometry:
     def _finish(self, prepared: Sequence[_Prepared]) -> Iterator[PhotoResult]:
         if not prepared:
             return
+        found = Detections.concatenate([p.found for p in prepared])
         crops = np.concatenate([p.crops for p in prepared])
-        rois = np.concatenate([p.rois for p in prepared])
-        boxes = np.concatenate([p.found.boxes for p in prepared])
-        scores = np.concatenate([p.found.scores for p in prepared])
-        batch = self.predict_crops(crops, rois)
-        kept = np.ones(len(crops), bool)
+        batch = self.predict_crops(crops, np.concatenate([p.rois for p in prepared]))
+        kept = np.ones(len(batch), bool)
         if self._presence_filter is not None:
-            kept = self._presence_filter.keeps(scores, batch.presence)
-        faces = batch.faces(boxes, scores, self.mesh_source)
-        ends = np.cumsum([len(p.found) for p in prepared])
-        for p, end in zip(prepared, ends.tolist(), strict=True):
-            own = [faces[row] for row in range(end - len(p.found), end) if kept[row]]
+            kept = self._presence_filter.keeps(found.scores, batch.presence)
+        boxes, scores = found.boxes[kept], found.scores[kept]
+        faces = iter(batch[kept].faces(boxes, scores, self.mesh_source))
+        first = 0
+        for p in prepared:
+            last = first + len(p.found)
+            own = list(islice(faces, int(kept[first:last].sum())))
             yield PhotoResult(p.index, p.source, p.photo, own, p.error)
-
-    def _check_crops(self, crops: np.ndarray, rois: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = self.crop_size
-        wish = f"crops: expected uint8 of shape (N, {size}, {size}, 3)"
-        if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8:
-            raise InvalidInputError(f"{wish}, got {arrays.describe(crops)}")
-        if crops.shape[1:] != (size, size, 3):
-            raise InvalidInputError(f"{wish}, got {arrays.describe(crops)}")
-        return np.ascontiguousarray(crops), arrays.array_of("rois", rois, (len(crops), 4))
-
-    def _infer(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """The network's outputs by name, points in crop pixels, batch after batch."""
-        if len(crops) == 0:
-            return {
-                "params": np.zeros((0, NUM_PARAMS), np.float32),
-                "landmarks": np.zeros((0, NUM_LANDMARKS, 3), np.float32),
-            }
-        outputs = [
-            self.network.run({"crops": crops[start : start + self._batch_size]})
-            for start in range(0, len(crops), self._batch_size)
-        ]
-        if len(outputs) == 1:
-            return outputs[0]
-        return {name: np.concatenate([o[name] for o in outputs]) for name in outputs[0]}
+            first = last
 
 
 @dataclass(frozen=True)
@@ -464,13 +498,3 @@ class _Prepared:
 
 
 _NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-_NO_ROIS = np.zeros((0, 4), np.float32)
-
-
-def _check_landmarks(landmarks: Any) -> np.ndarray:
-    """Known landmarks as (N, 68, 2) float32."""
-    points = np.asarray(landmarks)
-    if points.ndim == 2:
-        points = points[None]
-    last = 3 if points.shape[-1:] == (3,) else 2
-    return arrays.array_of("landmarks", points, ("N", NUM_LANDMARKS, last))[:, :, :2]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from facegeo.errors import FacegeoError
+from facegeo.base.arrays import describe
+from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import params as parameters
 from facegeo.geometry import pose as pose_maths
 from facegeo.geometry.axes import flip_rows, flip_y
@@ -24,6 +25,9 @@ from facegeo.geometry.crop import CropConvention, pose_to_photo
 if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
     from facegeo.morphable import MorphableModel
+
+#: Rows of a batch: a slice, indices, or a mask.
+Rows = slice | Sequence[int] | Sequence[bool] | np.ndarray
 
 
 class MeshSource(Protocol):
@@ -222,6 +226,38 @@ class FaceBatch:
     def __len__(self) -> int:
         return len(self.params)
 
+    def __getitem__(self, rows: Rows) -> FaceBatch:
+        """Some of the faces, as a batch.
+
+        Parameters
+        ----------
+        rows : slice, (M,) sequence of int, or (N,) mask of bool
+        """
+        chosen = rows if isinstance(rows, slice) else _index(rows)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _columns()})
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[FaceBatch]) -> FaceBatch:
+        """The faces of all batches, in order.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no batch, or their conventions differ.
+        """
+        conventions = {batch.convention for batch in batches}
+        if len(conventions) != 1:
+            raise InvalidInputError(
+                f"batches: expected some of one crop convention, got {len(batches)} batches "
+                f"of {len(conventions)} conventions"
+            )
+        if len(batches) == 1:
+            return batches[0]
+        columns = {
+            name: np.concatenate([getattr(batch, name) for batch in batches]) for name in _columns()
+        }
+        return cls(**columns, convention=conventions.pop())
+
     @cached_property
     def affine(self) -> np.ndarray:
         """(N, 3, 4) float32: model units to photo pixels."""
@@ -305,6 +341,24 @@ class PhotoResult:
     photo: np.ndarray | None
     faces: Sequence[Face]
     error: FacegeoError | None
+
+
+def _columns() -> list[str]:
+    """The arrays of a FaceBatch that have a row for each face."""
+    return [column.name for column in fields(FaceBatch) if column.name != "convention"]
+
+
+def _index(rows: Sequence[int] | Sequence[bool] | np.ndarray) -> np.ndarray:
+    """Rows that keep an array's axis of faces."""
+    index = np.asarray(rows)
+    if index.size == 0:  # an empty list is one of floats
+        index = index.astype(int)
+    if index.ndim != 1 or index.dtype.kind not in "iub":
+        raise InvalidInputError(
+            f"rows: expected a slice, a list of whole numbers or a mask, got {describe(rows)}; "
+            "single faces are in FaceBatch.faces()"
+        )
+    return index
 
 
 def _known(value: float) -> float | None:

@@ -30,18 +30,11 @@ LOOSE |= {"results.py"}
 ENGINES = re.compile("onnxruntime|onnxrt|openvino|tensorrt", re.IGNORECASE)
 KNOWS_ENGINES = {
     "facegeo.bench.baseline",
-    "facegeo.bench.candidates",
     "facegeo.bench.fps",
     "facegeo.bench.predictor",
     "facegeo.bench.timing",
-    "facegeo.bench.upstream",
     "facegeo.cli.doctor",
-    "facegeo.detect",
-    "facegeo.detect.faceboxes",
-    "facegeo.detect.one_stage",
     "facegeo.export.precision",
-    "facegeo.export.publishing",
-    "facegeo.export.to_onnx",
 }
 
 

@@ -300,12 +300,12 @@ def test_missing_and_damaged_weights(cache, models, monkeypatch, tmp_path):
 
 
 def test_no_detector_is_opened_where_boxes_are_given(models, sample_photo, monkeypatch, caplog):
-    from facegeo import predictor as module
+    from facegeo.detect import chosen
 
     def forbidden(*arguments, **more):
         raise AssertionError("opened a detector")
 
-    monkeypatch.setattr(module, "open_detector", forbidden)
+    monkeypatch.setattr(chosen, "open_detector", forbidden)
     with caplog.at_level(logging.WARNING, "facegeo"):
         assert len(FaceGeometry("mb05")(sample_photo, boxes=[180, 60, 280, 180])) == 1
     assert not caplog.records

@@ -8,18 +8,39 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final
 
-from facegeo.backends.base import Backend
+from facegeo.backends.base import AS_WRITTEN, Backend, TensorSpec
 from facegeo.base.cpu import runs_int8_exactly
+from facegeo.base.versions import installed_version
 from facegeo.errors import BackendUnavailableError
 from facegeo.zoo.store import InstalledModel, role_of
 
-__all__ = ["AUTO", "BACKENDS", "Backend", "open_network"]
+__all__ = [
+    "AS_WRITTEN",
+    "AUTO",
+    "BACKENDS",
+    "Backend",
+    "FOR_ANY_SIZE",
+    "REFERENCE",
+    "TensorSpec",
+    "engine_versions",
+    "open_graph",
+    "open_network",
+    "reference_for",
+]
 
 _log = logging.getLogger(__name__)
 
 AUTO: Final = "auto"
 
-#: Backend name -> module with a function ``open_network(model, device, precision)``.
+#: The backend that others are compared with: always installed, and it computes what a file says.
+REFERENCE: Final = "onnxruntime"
+
+#: The backend for inputs of many sizes, as photos are to a detector. OpenVINO, the fastest for
+#: crops, compiles for every new size, a quarter of a second each; nor is it faster afterwards.
+FOR_ANY_SIZE: Final = "onnxruntime"
+
+#: Backend name -> module with functions ``open_network(model, device, precision)`` and
+#: ``open_graph(onnx, device, precision)``.
 BACKENDS: Final = {
     "onnxruntime": "facegeo.backends.onnxrt.backend",
     "openvino": "facegeo.backends.openvino",
@@ -55,9 +76,7 @@ def open_network(
     DependencyMissingError
         If the engine is not installed.
     """
-    if backend not in (AUTO, *BACKENDS):
-        known = ", ".join([AUTO, *BACKENDS])
-        raise BackendUnavailableError(f"backend: expected one of {known}, got {backend!r}")
+    _check_known(backend)
     name, why = (backend, []) if backend != AUTO else _pick_backend(device, precision)
     if precision == AUTO:
         precision, reason = _pick_precision(model, name, device)
@@ -75,6 +94,58 @@ def open_network(
         network.selection_reason,
     )
     return network
+
+
+def open_graph(
+    onnx: bytes, *, backend: str = REFERENCE, device: str = "cpu", precision: str = AS_WRITTEN
+) -> Backend:
+    """Load an ONNX file, one that belongs to no installed model, into an engine.
+
+    >>> with open_graph(Path("network.onnx").read_bytes()) as network:
+    ...     outputs = network.run({"crops": crops})
+
+    Parameters
+    ----------
+    onnx : bytes
+        Content of a self-contained file.
+    backend : str
+        As :func:`open_network` takes it. ``pytorch`` runs no ONNX files.
+    device : str
+        As :func:`open_network` takes it.
+    precision : str
+        In what the network is to run, or :data:`AS_WRITTEN`, without a check; TensorRT has to be
+        told.
+
+    Raises
+    ------
+    CorruptFileError
+        If the engine cannot use the file.
+    BackendUnavailableError
+        If the backend, device or precision that was named is not there.
+    DependencyMissingError
+        If the engine is not installed.
+    """
+    _check_known(backend)
+    name = backend if backend != AUTO else _pick_backend(device, precision)[0]
+    opener: Callable[[bytes, str, str], Backend] = import_module(BACKENDS[name]).open_graph
+    return opener(onnx, device, precision)
+
+
+def reference_for(precision: str) -> str:
+    """The backend that a graph of a precision is proved with on the CPU."""
+    # ONNX Runtime has no bfloat16 convolutions there.
+    return "openvino" if precision == "bf16" else REFERENCE
+
+
+def engine_versions() -> dict[str, str | None]:
+    """Versions of the packages that compute ONNX files on the CPU; None for one that is missing."""
+    return {package: installed_version(package) for package in ("onnxruntime", "openvino")}
+
+
+def _check_known(backend: str) -> None:
+    if backend not in (AUTO, *BACKENDS):
+        known = ", ".join([AUTO, *BACKENDS])
+        raise BackendUnavailableError(f"backend: expected one of {known}, got {backend!r}")
 
 
 def _pick_backend(device: str, precision: str) -> tuple[str, list[str]]:

@@ -19,7 +19,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from facegeo.backends.base import Backend, check_precision, network_file
+from facegeo.backends.base import (
+    AS_WRITTEN,
+    Backend,
+    TensorSpec,
+    check_precision,
+    naming,
+    network_file,
+)
 from facegeo.errors import BackendUnavailableError, CorruptFileError, DependencyMissingError
 from facegeo.zoo.store import InstalledModel
 
@@ -27,7 +34,8 @@ from facegeo.zoo.store import InstalledModel
 _PIECE: Final = 8
 
 #: Precision -> what OpenVINO calls the precision of what is not quantised.
-_HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "graph": "f32"}
+_HINTS: Final = {"fp32": "f32", "bf16": "bf16", "int8": "f32", AS_WRITTEN: "f32"}
+_PRECISIONS: Final = ("fp32", "bf16", "int8")
 
 #: Precision -> precisions of which at least one convolution must run.
 _PROOFS: Final = {"fp32": {"f32"}, "bf16": {"bf16"}, "int8": {"i8", "u8"}}
@@ -59,23 +67,28 @@ class OpenVinoBackend(Backend):
     ) -> None:
         if device != "cpu":
             raise BackendUnavailableError(f"device: openvino here runs on cpu, got {device!r}")
-        self.device = device
-        self.precision = precision
         hints: dict[str, Any] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
         if threads:
             hints["INFERENCE_NUM_THREADS"] = threads
         self._onnx, self._hints = onnx, hints
-        self._compiled = _Compiled(onnx, hints, precision)
+        self._compiled: _Compiled | None = _Compiled(onnx, hints, precision)
         self._of_parents: list[_Compiled] = []
+        super().__init__(device, precision, self._compiled.inputs, self._compiled.outputs)
         self._prove()
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         compiled = self._compiled
+        assert compiled is not None
         if compiled.process != os.getpid():
             # The threads did not come along, and to destroy it would wait for them: it is kept.
             self._of_parents.append(compiled)
             compiled = self._compiled = _Compiled(self._onnx, self._hints, self.precision)
         return compiled.run(inputs)
+
+    def _release(self) -> None:
+        if self._compiled is not None and self._compiled.process != os.getpid():
+            self._of_parents.append(self._compiled)  # as in _run
+        self._compiled = None
 
     def _prove(self) -> None:
         """Raise BackendUnavailableError where no convolution runs in the precision."""
@@ -90,6 +103,8 @@ class OpenVinoBackend(Backend):
 
     def convolution_precisions(self) -> set[str]:
         """In what the convolutions of the compiled network really run: ``f32``, ``bf16``, ``i8``"""
+        self._check_open()
+        assert self._compiled is not None
         found = set()
         for op in self._compiled.runtime_ops():
             info = op.get_rt_info()
@@ -111,23 +126,17 @@ class _Compiled:
         self._model = self._core.read_model(onnx)
         if len(self._model.inputs) != 1:
             raise CorruptFileError(f"network: {len(self._model.inputs)} inputs, expected 1")
-        self._input = self._model.inputs[0].any_name
-        self._outputs = [output.any_name for output in self._model.outputs]
-        shape = self._model.inputs[0].partial_shape
-        fixed = [shape[axis].is_static for axis in range(1, len(shape))]
-        self._crop = (
-            tuple(shape[a].get_length() for a in range(1, len(shape))) if all(fixed) else ()
-        )
+        self.inputs = _tensor_specs(self._model.inputs)
+        self.outputs = _tensor_specs(self._model.outputs)
+        ((self._input, spec),) = self.inputs.items()
+        self._crop = () if None in spec.shape[1:] else spec.shape[1:]
         self._lock = threading.Lock()  # requests are reused, one call at a time
         self._any = _Requests(self._compile(None, "LATENCY"))
         self._one: _Requests | None = None
         self._pieces: _Requests | None = None
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        crops = np.ascontiguousarray(inputs[self._input])
-        if len(crops) == 0:  # a pooling refuses none
-            one = self.run({self._input: np.zeros((1, *crops.shape[1:]), crops.dtype)})
-            return {name: value[:0] for name, value in one.items()}
+        crops = inputs[self._input]
         parts: list[dict[str, np.ndarray]] = []
         with self._lock:
             if not self._crop:
@@ -145,7 +154,7 @@ class _Compiled:
                 parts += self._any.run([rest])
         if len(parts) == 1:
             return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
 
     def runtime_ops(self) -> Any:
         """The operations that run."""
@@ -194,13 +203,20 @@ class _Requests:
 
 def open_network(model: InstalledModel, device: str, precision: str) -> OpenVinoBackend:
     """The model's graph of that precision, compiled; bfloat16 needs no graph of its own."""
-    check_precision(precision, OpenVinoBackend.name, ("fp32", "bf16", "int8"))
+    check_precision(precision, OpenVinoBackend.name, _PRECISIONS)
     _openvino()
-    role, data = network_file(model, "fp32" if precision == "bf16" else precision)
+    role, onnx = network_file(model, "fp32" if precision == "bf16" else precision)
+    with naming(model.path(role)):
+        return open_graph(onnx, device, precision)
+
+
+def open_graph(onnx: bytes, device: str, precision: str) -> OpenVinoBackend:
+    """An ONNX file, compiled."""
+    check_precision(precision, OpenVinoBackend.name, (*_PRECISIONS, AS_WRITTEN))
     try:
-        return OpenVinoBackend(data, "cpu" if device == "auto" else device, precision)
+        return OpenVinoBackend(onnx, "cpu" if device == "auto" else device, precision)
     except RuntimeError as error:
-        raise CorruptFileError(f"{model.path(role)}: not a usable network ({error})") from error
+        raise CorruptFileError(f"not a usable network ({error})") from error
 
 
 def _open_core() -> tuple[Any, list[str]]:
@@ -213,6 +229,15 @@ def _open_core() -> tuple[Any, list[str]]:
     """
     core = _openvino().Core()
     return core, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _tensor_specs(ports: Sequence[Any]) -> dict[str, TensorSpec]:
+    specs = {}
+    for port in ports:
+        lengths = [port.partial_shape[axis] for axis in range(len(port.partial_shape))]
+        shape = tuple(n.get_length() if n.is_static else None for n in lengths)
+        specs[port.any_name] = TensorSpec(np.dtype(port.element_type.to_dtype()), shape)
+    return specs
 
 
 def _require_bf16(can: Sequence[str], precision: str) -> None:

@@ -50,3 +50,10 @@ class RecordedSizes(Generic[T]):
                 self._forget(oldest)
         self._recordings[size] = self._record(size)
         return self._recordings[size]
+
+    def clear(self) -> None:
+        """Free all recordings."""
+        while self._recordings:
+            _, recording = self._recordings.popitem()
+            if self._forget is not None:
+                self._forget(recording)

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from facegeo.backends.base import Backend
+from facegeo.backends.onnxrt.specs import tensor_specs
 from facegeo.predictor import FaceGeometry
 from facegeo.zoo.store import find
 
@@ -30,13 +31,15 @@ class PlainSession(Backend):
         Crops of a call, for what fits into the processor's cache; None: the whole batch.
     """
 
-    name, device, precision = "onnxruntime", "cpu", "fp32"
+    name = "onnxruntime"
 
     def __init__(self, session: onnxruntime.InferenceSession, piece: int | None) -> None:
+        inputs, outputs = tensor_specs(session.get_inputs()), tensor_specs(session.get_outputs())
+        super().__init__("cpu", "fp32", inputs, outputs)
         self._session, self._piece = session, piece
-        self._outputs = [output.name for output in session.get_outputs()]
+        self._outputs = [*outputs]
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         ((name, crops),) = inputs.items()
         step = self._piece or len(crops)
         parts = [
@@ -45,6 +48,9 @@ class PlainSession(Backend):
         ]
         values = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
         return dict(zip(self._outputs, values, strict=True))
+
+    def _release(self) -> None:
+        """Nothing: the session is its maker's."""
 
 
 def plain_predictors(predictor: FaceGeometry, batch: int) -> dict[str, FaceGeometry]:

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from facegeo.backends import BACKENDS
+from facegeo.backends import BACKENDS, REFERENCE
 from facegeo.base.precisions import PRECISIONS
 from facegeo.errors import FacegeoError, ModelNotFoundError
 from facegeo.predictor import FaceGeometry
 
 #: What everything is compared with: always there, and there without further packages.
-BASELINE = ("onnxruntime", "fp32")
+BASELINE = (REFERENCE, "fp32")
 
 Key = tuple[str, str]
 

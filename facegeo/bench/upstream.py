@@ -15,7 +15,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend
+from facegeo.backends import open_graph
 from facegeo.bench.mesh import numpy_baseline, random_faces, random_model
 from facegeo.bench.timing import Job
 from facegeo.detect.faceboxes import FaceBoxesDetector
@@ -58,7 +58,7 @@ def upstream_work(photo: np.ndarray) -> Upstream:
     detector = FaceBoxesDetector(find("faceboxes", "detection"), device="cpu", precision="fp32")
     if len(detector(photo)) == 0:
         raise InvalidInputError("photo: expected one with a face; FaceBoxes finds none")
-    network = OnnxRuntimeBackend(_mobilenet(), "cpu")
+    network = open_graph(_mobilenet())
     rng = np.random.default_rng(0)
     mean, bases = random_model(rng, VERTICES, 50)
     out = np.empty((1, VERTICES, 3), np.float32)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from facegeo.backends import AUTO, BACKENDS
-from facegeo.detect.base import SIDE_MULTIPLE, Search
+from facegeo.detect.base import SIDE_MULTIPLE, DetectorOptions, Search
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,12 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detector", default=AUTO, help="auto, or a shipped or installed detection model"
     )
-    parser.add_argument("--score", type=number(float, 0, 1), default=0.5, help="lowest confidence")
+    parser.add_argument(
+        "--score",
+        type=number(float, 0, 1),
+        default=DetectorOptions.score_threshold,
+        help="lowest confidence",
+    )
     parser.add_argument(
         "--max-side",
         type=number(int, SIDE_MULTIPLE),

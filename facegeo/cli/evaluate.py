@@ -14,10 +14,11 @@ from facegeo.cli.common import (
     number,
     print_json,
 )
+from facegeo.detect.base import DetectorOptions
 from facegeo.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from facegeo.detect import Detector, DetectorOptions
+    from facegeo.detect import Detector
 
 _AFLW2000_FOLDER = "folder with annotations.npz, crops.tar, images.tar"
 
@@ -70,7 +71,9 @@ def add_parser(subparsers: Any) -> None:
         "facegeo's own detector (default: default,faceboxes)",
     )
     detection.add_argument("--device", default=AUTO, help="auto, cpu, cuda or cuda:N")
-    detection.add_argument("--score", type=number(float, 0, 1), default=0.5, metavar="S")
+    detection.add_argument(
+        "--score", type=number(float, 0, 1), default=DetectorOptions.score_threshold, metavar="S"
+    )
     detection.add_argument(
         "--iou", type=number(float, 0, 1), default=0.4, metavar="R", help="of a found face (0.4)"
     )
@@ -135,7 +138,7 @@ def run_presence(options: argparse.Namespace) -> int:
 
 def run_detection(options: argparse.Namespace) -> int:
     """Compare face detectors."""
-    from facegeo.detect import DetectorOptions, open_detector
+    from facegeo.detect import open_detector
     from facegeo.evaluation.detection import (
         CURVE_SCORE,
         evaluate,
@@ -163,7 +166,7 @@ def run_detection(options: argparse.Namespace) -> int:
 
 def run_presence_filter(options: argparse.Namespace) -> int:
     """Try thresholds of the presence filter."""
-    from facegeo.detect import DetectorOptions, PresenceFilter, open_detector
+    from facegeo.detect import PresenceFilter, open_detector
     from facegeo.evaluation.detection import CURVE_SCORE
     from facegeo.evaluation.presence_filter import SCORES, evaluate, to_markdown
 

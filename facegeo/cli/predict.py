@@ -21,6 +21,7 @@ from facegeo.cli.common import (
     some_of,
 )
 from facegeo.cli.outputs import FORMATS, STYLES, OutputOptions, PhotoOutputs
+from facegeo.detect.base import DetectorOptions
 from facegeo.errors import FacegeoError, UnreadableFileError
 from facegeo.images import find_photos
 from facegeo.results import PhotoResult
@@ -68,7 +69,9 @@ def add_parser(subparsers: Any) -> None:
         help="keep doubtful boxes even where the landmark network sees no face",
     )
     parser.add_argument("--max-faces", type=number(int, 1), help="keep the best N a photo")
-    parser.add_argument("--min-size", type=number(float, 0), default=0.0, help="pixels")
+    parser.add_argument(
+        "--min-size", type=number(float, 0), default=DetectorOptions.min_size, help="pixels"
+    )
     parser.set_defaults(run=run)
 
 

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from facegeo.backends import AUTO, open_network
-from facegeo.detect.base import Detections, Detector, DetectorOptions, PresenceFilter, Search
+from facegeo.backends import AUTO, FOR_ANY_SIZE, open_network
+from facegeo.detect.base import (
+    Detections,
+    Detector,
+    DetectorOptions,
+    NetworkDetector,
+    PresenceFilter,
+    Search,
+)
 from facegeo.errors import InvalidInputError
 from facegeo.zoo.store import InstalledModel, find
 
-__all__ = ["Detections", "Detector", "DetectorOptions", "Search", "PresenceFilter", "open_detector"]
+__all__ = [
+    "Detections",
+    "Detector",
+    "DetectorOptions",
+    "NetworkDetector",
+    "PresenceFilter",
+    "Search",
+    "open_detector",
+]
 
 
 def open_detector(
@@ -15,10 +30,9 @@ def open_detector(
     options: DetectorOptions | None = None,
     device: str = AUTO,
     *,
-    search: Search | None = None,
     precision: str = AUTO,
-) -> Detector:
-    """A detector by name, on ONNX Runtime.
+) -> NetworkDetector:
+    """A detector by name, on :data:`facegeo.backends.FOR_ANY_SIZE`.
 
     Parameters
     ----------
@@ -27,8 +41,6 @@ def open_detector(
         model, shipped or installed.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    search : Search, optional
-        How large photos are searched. Only facegeo's own detector can be told.
     precision : str
         ``fp32`` or ``int8``; ``auto`` is ``fp32``.
 
@@ -46,38 +58,23 @@ def open_detector(
             f"detector: expected architecture faceboxes or one-stage, "
             f"got {model.card.architecture!r}"
         )
-    return opened(model, options, device, search, precision)
+    return opened(model, options, device, precision)
 
 
 def _faceboxes(
-    model: InstalledModel,
-    options: DetectorOptions | None,
-    device: str,
-    search: Search | None,
-    precision: str,
-) -> Detector:
-    from facegeo.detect.faceboxes import MAX_HEIGHT, MAX_WIDTH, FaceBoxesDetector
+    model: InstalledModel, options: DetectorOptions | None, device: str, precision: str
+) -> NetworkDetector:
+    from facegeo.detect.faceboxes import FaceBoxesDetector
 
-    if search is not None:
-        raise InvalidInputError(
-            f"search: {model.card.name!r} always shrinks photos to {MAX_WIDTH}x{MAX_HEIGHT}; "
-            "only facegeo's own detector can be told how to search"
-        )
     return FaceBoxesDetector(model, options, device, precision)
 
 
 def _one_stage(
-    model: InstalledModel,
-    options: DetectorOptions | None,
-    device: str,
-    search: Search | None,
-    precision: str,
-) -> Detector:
+    model: InstalledModel, options: DetectorOptions | None, device: str, precision: str
+) -> NetworkDetector:
     from facegeo.detect.one_stage import OneStageFaces
 
-    # ONNX Runtime rather than what is fastest for crops: photos come in many sizes, and OpenVINO
-    # compiles for every new one, a quarter of a second each; nor is it faster afterwards.
     # In float32: 8 bits save a tenth of a photo's time and lose some of the smallest faces.
     precision = "fp32" if precision == AUTO else precision
-    network = open_network(model, "onnxruntime", device, precision)
-    return OneStageFaces(network, options, search, name=model.card.name)
+    network = open_network(model, FOR_ANY_SIZE, device, precision)
+    return OneStageFaces(network, options, name=model.card.name)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
 
 import cv2
 import numpy as np
 
+from facegeo.backends.base import Backend
 from facegeo.errors import InvalidInputError
 
 #: facegeo's own detector reads photos whose sides are multiples of this, as in
@@ -17,7 +21,7 @@ SIDE_MULTIPLE = 32
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """Which faces to report.
+    """How photos are searched, and which faces are reported; the defaults stand here only.
 
     Attributes
     ----------
@@ -27,11 +31,14 @@ class DetectorOptions:
         Keep this many of highest score; None keeps all.
     min_size : float
         Photo pixels: drop boxes whose shorter side is less.
+    search : Search, optional
+        How large photos are searched. Only facegeo's own detector can be told.
     """
 
     score_threshold: float = 0.5
     max_faces: int | None = None
     min_size: float = 0.0
+    search: Search | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.score_threshold <= 1:
@@ -123,14 +130,70 @@ class Detections:
     def __getitem__(self, rows: np.ndarray | slice) -> Detections:
         return Detections(self.boxes[rows], self.scores[rows])
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Detections]) -> Detections:
+        """The boxes of all parts, at least one, in order."""
+        return cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+        )
 
+
+@runtime_checkable
 class Detector(Protocol):
-    """Finds faces in photos."""
+    """Finds faces in photos. Anything with a name that can be called so is a detector.
+
+    >>> class WholePhoto:
+    ...     name = "whole-photo"
+    ...
+    ...     def __call__(self, photo):
+    ...         height, width = photo.shape[:2]
+    ...         return Detections(np.float32([[0, 0, width, height]]), np.ones(1, np.float32))
+    >>> predictor = FaceGeometry(detector=WholePhoto())
+    """
 
     name: str
 
     def __call__(self, photo: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
+
+
+class NetworkDetector(ABC):
+    """A detector around a network, which it closes when it is closed.
+
+    Attributes
+    ----------
+    name : str
+
+    Parameters
+    ----------
+    network : Backend
+    options : DetectorOptions, optional
+    """
+
+    def __init__(self, network: Backend, options: DetectorOptions | None, name: str) -> None:
+        self.name = name
+        self._network = network
+        self._options = options or DetectorOptions()
+
+    @abstractmethod
+    def __call__(self, photo: np.ndarray) -> Detections:
+        """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
+
+    def close(self) -> None:
+        """Give back what the network holds; nothing is found afterwards."""
+        self._network.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def select(boxes: np.ndarray, scores: np.ndarray, options: DetectorOptions) -> Detections:

@@ -1,4 +1,4 @@
-"""FaceBoxes on ONNX Runtime: scaling, anchors, decoding, non-maximum suppression.
+"""FaceBoxes: scaling, anchors, decoding, non-maximum suppression.
 
 Zhang et al. 2017; the pre- and post-processing are those of the released weights.
 """
@@ -10,8 +10,15 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from facegeo.backends import AUTO, open_network
-from facegeo.detect.base import Detections, DetectorOptions, select, suppress_overlaps
+from facegeo.backends import AUTO, FOR_ANY_SIZE, open_network
+from facegeo.detect.base import (
+    Detections,
+    DetectorOptions,
+    NetworkDetector,
+    select,
+    suppress_overlaps,
+)
+from facegeo.errors import InvalidInputError
 from facegeo.zoo.store import InstalledModel
 
 #: Larger photos are scaled down to fit: height, then width.
@@ -29,8 +36,14 @@ MAX_CANDIDATES = 5000
 MAX_OVERLAP = 0.3
 
 
-class FaceBoxesDetector:
-    """The released FaceBoxes network."""
+class FaceBoxesDetector(NetworkDetector):
+    """The released FaceBoxes network.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is told how to search: it always shrinks photos to one size.
+    """
 
     def __init__(
         self,
@@ -39,9 +52,13 @@ class FaceBoxesDetector:
         device: str = AUTO,
         precision: str = AUTO,
     ) -> None:
-        self.name = model.card.name
-        self._options = options or DetectorOptions()
-        self._network = open_network(model, "onnxruntime", device, precision)
+        if options is not None and options.search is not None:
+            raise InvalidInputError(
+                f"search: {model.card.name!r} always shrinks photos to {MAX_WIDTH}x{MAX_HEIGHT}; "
+                "only facegeo's own detector can be told how to search"
+            )
+        network = open_network(model, FOR_ANY_SIZE, device, precision)
+        super().__init__(network, options, model.card.name)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         scaled, scale = shrink(photo)

@@ -1,4 +1,4 @@
-"""facegeo's own detector on ONNX Runtime: padding, scaling, tiles, decoding, suppression.
+"""facegeo's own detector: padding, scaling, tiles, decoding, suppression.
 
 The network is :class:`facegeo.networks.one_stage.OneStageDetector`; boxes lie where the released
 FaceBoxes would put them, so one rule for regions of interest serves both.
@@ -14,11 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facegeo.backends.base import Backend
+from facegeo.backends import FOR_ANY_SIZE, open_graph
+from facegeo.backends.base import Backend, naming
 from facegeo.detect.base import (
     SIDE_MULTIPLE,
     Detections,
     DetectorOptions,
+    NetworkDetector,
     Search,
     select,
     suppress_overlaps,
@@ -39,7 +41,7 @@ _MAX_OVERLAP = 0.35
 _TILE_OVERLAP = 0.25
 
 
-class OneStageFaces:
+class OneStageFaces(NetworkDetector):
     """Finds faces with a one-stage network.
 
     Parameters
@@ -47,20 +49,16 @@ class OneStageFaces:
     network : Backend
         Input ``photos`` (N, H, W, 3) uint8 BGR; outputs ``scores`` (N, A), ``distances`` (N, 4, A).
     options : DetectorOptions, optional
-    search : Search, optional
     """
 
     def __init__(
         self,
         network: Backend,
         options: DetectorOptions | None = None,
-        search: Search | None = None,
         name: str = "facegeo-detector",
     ) -> None:
-        self.name = name
-        self._network = network
-        self._options = options or DetectorOptions()
-        self._search = search or Search()
+        super().__init__(network, options, name)
+        self._search = self._options.search or Search()
         # Suppression goes from the best box down, so what is not reported removes nothing.
         self._lowest = max(_CANDIDATE_SCORE, self._options.score_threshold)
 
@@ -69,18 +67,17 @@ class OneStageFaces:
         cls,
         path: str | Path,
         options: DetectorOptions | None = None,
-        search: Search | None = None,
         device: str = "cpu",
     ) -> OneStageFaces:
-        """From an ONNX file. Raises UnreadableFileError."""
-        from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend
-
+        """From an ONNX file. Raises UnreadableFileError, CorruptFileError."""
         path = Path(path)
         try:
             onnx = path.read_bytes()
         except OSError as error:
             raise UnreadableFileError(f"{path}: {error.strerror}") from error
-        return cls(OnnxRuntimeBackend(onnx, device), options, search)
+        with naming(path):
+            network = open_graph(onnx, backend=FOR_ANY_SIZE, device=device)
+        return cls(network, options)
 
     def __call__(self, photo: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""

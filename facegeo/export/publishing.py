@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from facegeo.backends import engine_versions, open_graph, open_network, reference_for
 from facegeo.base import files
 from facegeo.base.precisions import PRECISIONS
 from facegeo.base.versions import installed_version
@@ -148,9 +149,8 @@ def compared_graph(
         "tolerance": asdict(tolerance),
         "sha256": files.sha256(graph),
         "source_sha256": files.sha256(source),
-        "versions": {
-            key: installed_version(key) for key in ("facegeo", "onnx", "onnxruntime", "openvino")
-        },
+        "versions": {key: installed_version(key) for key in ("facegeo", "onnx")}
+        | engine_versions(),
     }
     return graph, report
 
@@ -252,28 +252,19 @@ def _check_self_contained(graph: bytes, precision: str) -> None:
 
 
 def _reference(model: InstalledModel, source: bytes) -> tuple[str, Run]:
-    """PyTorch where it and the weights are there, else the float32 graph."""
-    from facegeo.backends.pytorch import backend as pytorch
-
+    """PyTorch where it is there, else the float32 graph."""
     try:
-        network = pytorch.open_network(model, "cpu", "fp32")
+        network = open_network(model, "pytorch", "cpu", "fp32")
     except DependencyMissingError as error:
         _log.warning("%s; comparing with the float32 graph instead", error)
     else:
         return "pytorch fp32", lambda crops: network.run({"crops": crops})
-    return "onnxruntime fp32", _runner(source, "fp32")
+    return f"{reference_for('fp32')} fp32", _runner(source, "fp32")
 
 
 def _runner(graph: bytes, precision: str) -> Run:
-    if precision == "bf16":  # ONNX Runtime has no such convolutions on the CPU
-        from facegeo.backends.openvino import OpenVinoBackend
-
-        openvino = OpenVinoBackend(graph, precision="graph")
-        return lambda crops: openvino.run({"crops": crops})
-    from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend
-
-    onnxruntime = OnnxRuntimeBackend(graph, "cpu")
-    return lambda crops: onnxruntime.run({"crops": crops})
+    network = open_graph(graph, backend=reference_for(precision))
+    return lambda crops: network.run({"crops": crops})
 
 
 def _refuse_beyond(tolerance: Tolerance, parity: Mapping[str, float], where: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facegeo.backends import open_graph
 from facegeo.base.optional import require_torch
 from facegeo.errors import CorruptFileError
 from facegeo.geometry.crop import CROP_SIZE
@@ -48,7 +49,7 @@ def to_onnx(
     dynamic : mapping of int to str
         Axes of the input of any length; axis 0, the batch, is axis 0 of every output.
     checks : sequence of torch.Tensor
-        Inputs of other sizes on which ONNX Runtime must agree with PyTorch.
+        Inputs of other sizes on which :data:`facegeo.backends.REFERENCE` must agree with PyTorch.
     tolerance : float
         Largest difference allowed, as a part of the output's largest magnitude.
 
@@ -91,7 +92,7 @@ def regressor_onnx(
     size : int
         Side of the crops.
     checks : sequence of int
-        Batch sizes at which ONNX Runtime must agree with PyTorch.
+        Batch sizes at which :data:`facegeo.backends.REFERENCE` must agree with PyTorch.
     """
     require_torch("exporting a network")
     from facegeo.networks.folding import folded
@@ -151,16 +152,16 @@ def with_weights_named(
 
 
 def parity(network: torch.nn.Module, onnx: bytes, inputs: torch.Tensor) -> float:
-    """Largest difference between PyTorch and ONNX Runtime, relative to each output's range.
+    """Largest difference between PyTorch and the graph, relative to each output's range.
 
     Ranges count as 1 at least: all outputs are pixels, parameters or probabilities, and where no
     probability is near 1 their largest is no scale.
     """
-    import onnxruntime
     import torch
 
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    ours = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
+    with open_graph(onnx) as exported:
+        (name,) = exported.input_metadata
+        ours = exported.run({name: inputs.numpy()}).values()
     with torch.inference_mode():
         theirs = [output.numpy() for output in network(inputs)]
     return max(

@@ -76,7 +76,17 @@ class FaceRows(nn.Module):
         return (crops.permute(0, 3, 1, 2).to(self.param_mean.dtype) - 127.5) / 128
 
     def landmarks(self, params: torch.Tensor) -> torch.Tensor:
-        """The coarse landmarks, ``(N, 62)`` to ``(N, 68, 3)`` crop pixels."""
+        """The coarse landmarks, ``(N, 62)`` to ``(N, 68, 3)`` crop pixels.
+
+        In float32 under autocast too: model units are neither held nor resolved in half precision.
+        """
+        place = params.device.type
+        if torch.is_autocast_enabled(place):  # asked for, so that the exported graph stays as it is
+            with torch.autocast(place, enabled=False):
+                return self._landmarks(params.float())
+        return self._landmarks(params)
+
+    def _landmarks(self, params: torch.Tensor) -> torch.Tensor:
         pose = params[:, :NUM_POSE].reshape(-1, 3, 4)
         flat = torch.addmm(self.landmark_mean, params[:, NUM_POSE:], self.landmark_basis)
         points = flat.reshape(-1, NUM_LANDMARKS, 3)

@@ -279,7 +279,9 @@ class CudaMeshKernel:
 
         batch = len(coefficients)
         stride = self._rows("coefficients", coefficients, (batch, self.num_coefficients))
-        flat = pose.flatten(1) if pose.ndim == 3 and pose.shape[1:] == (3, 4) else pose
+        flat = pose
+        if hasattr(pose, "data_ptr") and pose.ndim == 3 and pose.shape[1:] == (3, 4):
+            flat = pose.flatten(1)
         pose_stride = self._rows("pose", flat, (batch, 12))
         if rois is not None and self._rows("rois", rois, (batch, 4)) != 4 and batch > 1:
             rois = rois.contiguous()

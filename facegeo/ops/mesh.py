@@ -1,15 +1,27 @@
-"""Dense meshes from coefficients, many faces at once, written straight into the caller's buffer."""
+"""Dense meshes from coefficients, many faces at once, written straight into the caller's buffer.
+
+One call for arrays on the CPU and for tensors on a GPU; what it computes is defined by
+:mod:`facegeo.ops.reference`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import threading
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import numpy as np
 
 from facegeo.base.arrays import array_of, describe
 from facegeo.errors import InvalidInputError
-from facegeo.ops.implementations import Implementation, choose_implementation
+from facegeo.ops.implementations import choose_implementation
+from facegeo.ops.reference import build_meshes
 from facegeo.ops.threads import default_threads
+
+if TYPE_CHECKING:
+    from facegeo.ops.cuda import CudaMeshKernel
+
+#: What computes a mesh on the CPU.
+MeshImplementation = Literal["auto", "numba", "numpy", "reference"]
 
 # A block of the NumPy engine: its intermediate results, 2 x 1.5 MB, stay in the cache.
 _BLOCK_FACES = 64
@@ -28,8 +40,12 @@ class MeshKernel:
     of a mesh. A face's result does not depend, to the last bit, on the faces around it in the batch
     nor on the number of threads. Calls from several threads at once are safe.
 
-    Accuracy: one part in 65,000 of the displacement at most per mode from storage, and in all
-    ``M / 131,000`` of ``sum_m |coefficient_m| max|basis_m|`` at the very worst from 16-bit
+    What is computed where follows the arguments. CUDA tensors are read where they lie, by
+    :class:`facegeo.ops.cuda.CudaMeshKernel`, whose accuracy is its own; it is made for a GPU when
+    the first tensor of that GPU comes.
+
+    Accuracy on the CPU: one part in 65,000 of the displacement at most per mode from storage, and
+    in all ``M / 131,000`` of ``sum_m |coefficient_m| max|basis_m|`` at the very worst from 16-bit
     coefficients; a twentieth of that in practice.
 
     Parameters
@@ -40,15 +56,17 @@ class MeshKernel:
         Displacements in model units for a coefficient of one. M may be 0.
     threads : int, optional
         Threads of a call; by default the cores this process may use, at most 8.
-    implementation : {"auto", "numba", "numpy"}
+    implementation : {"auto", "numba", "numpy", "reference"}
         ``numba`` compiles loops for this processor when the first kernel of a process is called
         (about a second, once; kept in Numba's cache on disk). ``numpy`` is the same in blocks of
-        float32 products. ``auto`` takes Numba where it is installed.
+        float32 products. ``reference`` is the definition itself in float64, slow, with its result
+        rounded to float32. ``auto`` takes Numba where it is installed, and alone takes CUDA
+        tensors: what is named is on the CPU.
 
     Attributes
     ----------
     implementation : str
-        The engine that runs: ``"numba"`` or ``"numpy"``.
+        What computes arrays: ``"numba"``, ``"numpy"`` or ``"reference"``.
 
     Raises
     ------
@@ -64,8 +82,13 @@ class MeshKernel:
         bases: Any,
         *,
         threads: int | None = None,
-        implementation: Implementation = "auto",
+        implementation: MeshImplementation = "auto",
     ) -> None:
+        if implementation not in get_args(MeshImplementation):
+            raise InvalidInputError(
+                f"implementation: expected one of {', '.join(get_args(MeshImplementation))}, "
+                f"got {implementation!r}"
+            )
         mean = array_of("mean", mean, ("V", 3))
         if len(mean) == 0:
             raise InvalidInputError("mean: expected at least one vertex, got none")
@@ -74,8 +97,16 @@ class MeshKernel:
             raise InvalidInputError(f"threads: expected 1 or more, got {threads}")
         self.num_vertices = len(mean)
         self.num_coefficients = len(bases)
-        self.implementation = choose_implementation(implementation)
+        # For GPUs that are asked later; what was named needs none of it.
+        self._model = (mean, bases) if implementation == "auto" else None
+        self._on_cuda: dict[str, CudaMeshKernel] = {}
+        self._lock = threading.Lock()
+        self.implementation: str
         self._kernel: _Kernel
+        if implementation == "reference":
+            self.implementation, self._kernel = implementation, ReferenceMeshKernel(mean, bases)
+            return
+        self.implementation = choose_implementation(implementation)
         if self.implementation == "numba":
             from facegeo.ops.mesh_numba import NumbaMeshKernel
 
@@ -89,27 +120,36 @@ class MeshKernel:
             f"implementation={self.implementation!r})"
         )
 
-    def __call__(self, coefficients: Any, pose: Any, out: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, coefficients: Any, pose: Any, out: Any = None) -> Any:
         """Build meshes.
 
         Parameters
         ----------
         coefficients : (N, M) float32
+            A NumPy array (or what becomes one), or a PyTorch tensor on a GPU; then ``pose`` and
+            ``out`` are tensors on that GPU too. Other GPU arrays that share their memory by DLPack,
+            CuPy's for one, are taken as tensors.
         pose : (N, 3, 4) float32
             ``[A | t]``: model units to the frame of the result, for instance photo pixels.
         out : (N, V, 3) float32, optional
-            C-contiguous buffer that is filled and returned; a new array by default.
+            C-contiguous buffer that is filled and returned; a new one by default.
 
         Returns
         -------
-        (N, V, 3) float32
+        (N, V, 3) float32 array, or tensor on the GPU
+            A tensor is ready when PyTorch's current stream has come so far.
 
         Raises
         ------
         InvalidInputError
             If a shape, the dtype or the layout of ``out``, or a number is not as stated; ``out`` is
-            untouched then.
+            untouched then. Numbers of tensors are not looked at.
+        DependencyMissingError, BackendUnavailableError, OutOfMemoryError
+            For tensors, as :class:`facegeo.ops.cuda.CudaMeshKernel`.
         """
+        given = {"coefficients": coefficients, "pose": pose, "out": out}
+        if any(_is_on_cuda(value) for value in given.values()):
+            return self._call_on_cuda(given)
         coefficients = array_of("coefficients", coefficients, ("N", self.num_coefficients))
         pose = array_of("pose", pose, (len(coefficients), 3, 4))
         shape = (len(coefficients), self.num_vertices, 3)
@@ -120,6 +160,49 @@ class MeshKernel:
         self._kernel(coefficients, pose, out)
         return out
 
+    def _call_on_cuda(self, given: dict[str, Any]) -> Any:
+        if self._model is None:
+            raise InvalidInputError(
+                f"coefficients: implementation={self.implementation!r} computes NumPy arrays, got "
+                "tensors on a GPU; copy them to the CPU, or take implementation='auto'"
+            )
+        for name, value in given.items():
+            if not _is_on_cuda(value) and not (name == "out" and value is None):
+                raise InvalidInputError(
+                    f"{name}: expected a tensor on a GPU like the others, got {describe(value)}"
+                )
+        tensors = {name: _as_tensor(name, value) for name, value in given.items()}
+        from facegeo.ops.cuda import CudaMeshKernel
+
+        device = f"cuda:{tensors['coefficients'].device.index}"
+        with self._lock:
+            if device not in self._on_cuda:
+                self._on_cuda[device] = CudaMeshKernel(*self._model, device=device)
+            kernel = self._on_cuda[device]
+        return kernel(**tensors)
+
+
+def _is_on_cuda(value: Any) -> bool:
+    """Whether a PyTorch tensor, or what has the CUDA array interface, lies on a GPU."""
+    if hasattr(value, "data_ptr"):  # asked first: a tensor with gradients refuses the interface
+        return str(value.device.type) == "cuda"
+    return hasattr(value, "__cuda_array_interface__")
+
+
+def _as_tensor(name: str, value: Any) -> Any:
+    """A GPU array as a PyTorch tensor over the same memory."""
+    if value is None or hasattr(value, "data_ptr"):
+        return value
+    if not hasattr(value, "__dlpack__"):
+        raise InvalidInputError(
+            f"{name}: expected a PyTorch tensor or an array that shares its memory by DLPack, "
+            f"got {type(value).__name__}"
+        )
+    import torch
+
+    # By DLPack and not by the interface: it brings the device, and waits for the array's stream.
+    return torch.from_dlpack(value)
+
 
 def _check_buffer(out: Any, shape: tuple[int, ...]) -> None:
     wanted = f"out: expected a writeable, C-contiguous float32 array of shape {shape}, got "
@@ -129,6 +212,18 @@ def _check_buffer(out: Any, shape: tuple[int, ...]) -> None:
     if not (flags.c_contiguous and flags.aligned and flags.writeable):
         state = "not contiguous" if not flags.c_contiguous else "read-only or unaligned"
         raise InvalidInputError(f"{wanted}{describe(out)} that is {state}")
+
+
+class ReferenceMeshKernel:
+    """The definition, rounded to float32."""
+
+    def __init__(self, mean: np.ndarray, bases: np.ndarray) -> None:
+        self._model = mean, bases
+
+    def __call__(self, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray) -> None:
+        for face in range(len(out)):  # one at a time: whole batches of float64 would fill memory
+            one = slice(face, face + 1)
+            out[one] = build_meshes(*self._model, coefficients[one], pose[one])
 
 
 class NumpyMeshKernel:

@@ -283,7 +283,7 @@ class Tracker:
         rows = [row for _, row in kept]
         return Tracked(
             [track.number for track, _ in kept],
-            _rows(batch, rows),
+            batch[rows],
             np.array([track.score for track, _ in kept], np.float32),
         )
 
@@ -370,15 +370,3 @@ def _is_inside(roi: np.ndarray, photo: np.ndarray) -> bool:
 
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, 4)
-
-
-def _rows(batch: FaceBatch, rows: Sequence[int]) -> FaceBatch:
-    index = np.array(rows, int)
-    return FaceBatch(
-        batch.params[index],
-        batch.landmarks[index],
-        batch.coarse_landmarks[index],
-        batch.presence[index],
-        batch.rois[index],
-        batch.convention,
-    )

@@ -173,14 +173,28 @@ def test_geometry_stays_float32_in_half_precision(precision):
     crops = torch.from_numpy(CROPS[:2])
     with torch.inference_mode():
         exact = regressor()(crops)
-        call = in_precision(regressor(), precision, "cpu")
-        params, landmarks = call(crops)
+        network = regressor()
+        params, landmarks = in_precision(network, precision, "cpu")(crops)
+        # The network itself is as it was.
+        assert "landmarks" not in vars(network)
+        for ours, theirs in zip(network(crops), exact, strict=True):
+            torch.testing.assert_close(ours, theirs)
     assert params.dtype == landmarks.dtype == torch.float32
     # Landmarks follow the rounded parameters exactly: nothing of the geometry was rounded.
     again = regressor().landmarks(params)
     assert torch.isfinite(landmarks).all()
     assert (landmarks - again).abs().max() < 0.02 < exact[1].abs().max()
     assert (params - exact[0]).abs().max() > 0
+
+
+def test_landmarks_of_rounded_parameters_are_float32_too():
+    torch = pytest.importorskip("torch")
+    network = regressor()
+    params = torch.rand(2, 62).to(torch.bfloat16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = network.landmarks(params)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, network.landmarks(params.float()))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from facegeo.detect.one_stage import (
     pad,
     tile_starts,
 )
-from facegeo.errors import InvalidInputError, UnreadableFileError
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 
 FACE = 40.0
 
@@ -67,7 +67,7 @@ def test_tiles_give_boxes_in_the_photo_once():
     x, y = starts[-1][0] + 96, starts[-1][1] + 128
     photo[y, x] = 255
     search = Search(max_side=512, tile=256)
-    found = OneStageFaces(SpotNetwork(), search=search)(photo)
+    found = OneStageFaces(SpotNetwork(), DetectorOptions(search=search))(photo)
     expected = [x - 20, y - 20, x + 20, y + 20]
     assert found.boxes == pytest.approx(np.array([expected]), abs=1e-3)
 
@@ -76,7 +76,7 @@ def test_boxes_of_a_photo_that_was_scaled_down_are_in_its_own_pixels():
     network = SpotNetwork()
     photo = np.zeros((512, 1024, 3), np.uint8)
     photo[224:288, 480:544] = 255
-    found = OneStageFaces(network, search=Search(max_side=512))(photo)
+    found = OneStageFaces(network, DetectorOptions(search=Search(max_side=512)))(photo)
     assert network.batches == [(1, 256, 512, 3)]
     assert (found.boxes[:, 2:] - found.boxes[:, :2]) == pytest.approx(80, abs=1e-3)
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
@@ -123,6 +123,9 @@ def test_options_are_checked(tmp_path):
         Search(tile=8)
     with pytest.raises(UnreadableFileError, match=r"none\.onnx"):
         OneStageFaces.from_file(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_bytes(b"no network")
+    with pytest.raises(CorruptFileError, match=r"text\.onnx: not a usable network"):
+        OneStageFaces.from_file(tmp_path / "text.onnx")
 
 
 def test_decoding_is_the_networks_own():

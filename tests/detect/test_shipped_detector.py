@@ -89,15 +89,15 @@ def test_a_tiny_face_in_a_large_photo_needs_tiles(cache, sample_photo):
     photo = np.full((900, 5000, 3), 128, np.uint8)
     photo[100:612, 4000:4512] = sample_photo
     face = SAMPLE_FACE + np.float32([4000, 100] * 2)
-    without = open_detector(search=Search(max_side=320))(photo)
+    without = open_detector(options=DetectorOptions(search=Search(max_side=320)))(photo)
     assert overlaps(without.boxes, face).max(initial=0) < 0.3
-    found = open_detector(search=Search(max_side=320, tile=512))(photo)
+    found = open_detector(options=DetectorOptions(search=Search(max_side=320, tile=512)))(photo)
     assert (overlaps(found.boxes, face) > 0.6).sum() == 1
 
 
 def test_what_cannot_be_told_how_to_search_says_so(models):
     with pytest.raises(InvalidInputError, match="only facegeo's own detector"):
-        open_detector("faceboxes", search=Search(tile=512))
+        open_detector("faceboxes", DetectorOptions(search=Search(tile=512)))
     with pytest.raises(BackendUnavailableError, match="int8"):
         open_detector("faceboxes", precision="int8")
 

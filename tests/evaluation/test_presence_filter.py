@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from helpers.landmark_network import LandmarkNetwork
 
 from facegeo import detect
 from facegeo.cli import main
@@ -123,12 +124,10 @@ def test_the_command_tries_thresholds(samples, backgrounds, monkeypatch, capsys)
     assert len(report["rows"]) == 32
 
 
-class Network:
+class Network(LandmarkNetwork):
     """Sees a face in the middle of every crop, and believes none of them much."""
 
-    name, device, precision = "none", "cpu", "fp32"
-
-    def run(self, inputs):
+    def _run(self, inputs):
         count = len(inputs["crops"])
         params = np.zeros((count, 62), np.float32)
         params[:, [0, 5, 10]], params[:, [3, 7]] = 0.5, 60
@@ -140,19 +139,16 @@ class Network:
 @pytest.fixture
 def predictor_of(tmp_path, monkeypatch, cache):
     """Makes predictors with that network and with :class:`Boxes`."""
-    from facegeo import FaceGeometry, predictor
+    from facegeo import FaceGeometry
     from facegeo.zoo import Card, shipped
 
     shutil.copy(shipped.ASSETS / "facegeo-generic.npz", tmp_path)
     monkeypatch.setattr(shipped, "ASSETS", tmp_path)
-    monkeypatch.setattr(predictor, "open_network", lambda *_: Network())
     card = Card("tiny", "landmarks", "synergynet", "a test", "MIT", {}, crop_convention="exact")
     write_shipped(card, b"onnx", {"morphable": "facegeo-generic.npz"})
 
     def make(**options):
-        made = FaceGeometry("tiny", **options)
-        made._detector = Boxes(0.9, 0.6)
-        return made
+        return FaceGeometry("tiny", detector=Boxes(0.9, 0.6), network=Network(), **options)
 
     return make
 

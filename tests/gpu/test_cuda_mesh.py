@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from fake_gpu import Context
+from helpers.cuda_tensors import Tensor
 from helpers.mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
 
 from facegeo.errors import (
@@ -359,29 +360,6 @@ def test_refuses_bad_addresses(gpu, fake_library, change, message):
     assert fake_library.fake_launches() == before
 
 
-class Tensor:
-    """A CUDA tensor, as far as the kernel looks at it."""
-
-    def __init__(self, array: np.ndarray, place: str = "cuda", index: int = 0) -> None:
-        import types
-
-        self.array, self.shape, self.ndim = array, array.shape, array.ndim
-        self.dtype = f"torch.{array.dtype}"
-        self.device = types.SimpleNamespace(type=place, index=index)
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def data_ptr(self) -> int:
-        return self.array.ctypes.data
-
-    def stride(self, axis: int) -> int:
-        return self.array.strides[axis] // 4
-
-    def flatten(self, axis: int) -> Tensor:
-        return Tensor(self.array.reshape(len(self.array), -1))
-
-
 @pytest.mark.parametrize("batch", [1, 12])
 def test_tensors_are_read_where_they_lie(gpu, fake_library, monkeypatch, batch):
     torch = pytest.importorskip("torch")
@@ -394,6 +372,14 @@ def test_tensors_are_read_where_they_lie(gpu, fake_library, monkeypatch, batch):
     found = CudaMeshKernel(mean, bases)(Tensor(params[:, 12:]), Tensor(params[:, :12]))
     assert found.array is made and fake_library.fake_last_stream() == 0x4440
     assert largest_error(mean, bases, coefficients, pose, made) < TOLERANCE_PX
+
+
+@pytest.mark.parametrize("pose", [np.zeros((2, 3, 4), np.float32), [[0.0] * 12] * 2])
+def test_refuses_a_pose_that_is_no_tensor(gpu, pose):
+    pytest.importorskip("torch")
+    mean, bases, _, _ = problem(10, 2)
+    with pytest.raises(InvalidInputError, match="pose: expected a float32 tensor"):
+        CudaMeshKernel(mean, bases)(Tensor(np.zeros((2, 50), np.float32)), pose)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from fake_gpu import Context
 from fake_tensorrt import FakeTensorRt, layer
 from helpers.shared_material import REPOSITORY
 
+from facegeo import backends
+from facegeo.backends.base import TensorSpec
 from facegeo.backends.trt import build as trt_build
 from facegeo.backends.trt import slots as trt_slots
 from facegeo.backends.trt.backend import open_engine, open_network, open_onnx
@@ -384,14 +386,61 @@ def test_what_tensorrt_refuses_is_an_error(opened, trt, put_gpu):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"crops": np.zeros((2, 5, 4, 3), np.uint8)}, r"shape \(N, 4, 4, 3\)"),
-        ({"crops": np.zeros((2, 4, 4, 3), np.float32)}, "dtype uint8"),
-        ({"image": np.zeros((2, 4, 4, 3), np.uint8)}, "expected crops, got image"),
+        (
+            {"crops": np.zeros((2, 5, 4, 3), np.uint8)},
+            r"^crops: expected shape \(N, 4, 4, 3\) and dtype uint8, "
+            r"got an array of shape \(2, 5, 4, 3\) and dtype uint8$",
+        ),
+        (
+            {"crops": np.zeros((2, 4, 4, 3), np.float32)},
+            r"^crops: expected shape \(N, 4, 4, 3\) and dtype uint8, "
+            r"got an array of shape \(2, 4, 4, 3\) and dtype float32$",
+        ),
+        ({"image": np.zeros((2, 4, 4, 3), np.uint8)}, r"^inputs: expected crops, got image$"),
     ],
 )
 def test_refuses_other_inputs(opened, inputs, message):
     with pytest.raises(InvalidInputError, match=message):
         opened().run(inputs)
+
+
+def test_it_declares_what_the_engine_has(opened):
+    backend = opened()
+    number = np.dtype(np.float32)
+    assert dict(backend.input_metadata) == {
+        "crops": TensorSpec(np.dtype(np.uint8), (None, 4, 4, 3))
+    }
+    assert dict(backend.output_metadata) == {
+        "params": TensorSpec(number, (None, 3)),
+        "landmarks": TensorSpec(number, (None, 3)),
+    }
+    assert backend.run({"crops": crops(0)})["params"].shape == (0, 3)
+    given = crops(5)[:, ::-1]
+    assert same(backend.run({"crops": given}), given)
+
+
+def test_graphs_that_belong_to_no_model_have_engines_of_their_own(trt, cache):
+    one, two = graph(), onnx.load_from_string(graph())
+    two.producer_name = "another"
+    both = (one, two.SerializeToString())
+    for data in (*both, *both):
+        backend = backends.open_graph(data, backend="tensorrt", device="cuda", precision="fp32")
+        assert same(backend.run({"crops": crops(3)}), crops(3))
+    assert trt.builds == 2
+
+
+def test_a_closed_backend_frees_the_device(opened, gpu):
+    """Buffers and recorded graphs; what ran in the meantime is kept."""
+    opened(8).close()
+    before = gpu.used
+    with opened(8) as backend:
+        for seed in range(3):
+            found = backend.run({"crops": crops(8, seed)})
+        assert gpu.used > before and FakeGraph.made > FakeGraph.closed
+    assert gpu.used == before and FakeGraph.made == FakeGraph.closed > 0
+    assert same(found, crops(8, 2)) and Context.depth == 0
+    with pytest.raises(BackendUnavailableError, match=r"it was closed .*tensorrt on cuda:0"):
+        backend.run({"crops": crops(1)})
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

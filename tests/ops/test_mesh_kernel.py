@@ -237,6 +237,17 @@ def test_refuses_a_bad_model(mean, bases, options, message):
         MeshKernel(mean, bases, **options)
 
 
+def test_the_reference_is_the_definition_rounded():
+    mean, bases, coefficients, pose = problem(vertices=100, batch=3)
+    kernel = MeshKernel(mean, bases, implementation="reference")
+    out = np.empty((3, 100, 3), np.float32)
+    assert kernel(coefficients, pose, out) is out and kernel.implementation == "reference"
+    expected = build_meshes(mean, bases, coefficients, pose).astype(np.float32)
+    np.testing.assert_array_equal(out, expected)
+    with pytest.raises(InvalidInputError, match="pose: expected shape"):
+        kernel(coefficients, pose[:2])
+
+
 def test_without_numba_it_warns_once_and_gives_the_same(monkeypatch, caplog):
     mean, bases, coefficients, pose = problem(vertices=100, batch=3)
     monkeypatch.setitem(sys.modules, "numba", None)

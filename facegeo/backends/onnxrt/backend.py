@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 
-from facegeo.backends.base import Backend, check_precision, network_file
+from facegeo.backends.base import AS_WRITTEN, Backend, check_precision, naming, network_file
 from facegeo.backends.onnxrt.cuda import BoundSession
+from facegeo.backends.onnxrt.specs import tensor_specs
 from facegeo.base.devices import cuda_index
 from facegeo.errors import BackendUnavailableError, CorruptFileError
 from facegeo.zoo.store import InstalledModel
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
+
+_PRECISIONS: Final = ("fp32", "fp16", "int8")
 
 #: ONNX Runtime prints its own warnings to standard error; errors come as exceptions anyway.
 _LOG_ERRORS_ONLY = 3
@@ -33,30 +36,45 @@ class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
 
     def __init__(self, onnx: bytes, device: str, precision: str = "fp32") -> None:
-        self.precision = precision
-        self.device = device
-        self._session = _session(onnx, cuda_index(device))
-        self._outputs = [output.name for output in self._session.get_outputs()]
         index = cuda_index(device)
-        self._bound = None if index is None else BoundSession(self._session, "cuda", index)
+        session = _session(onnx, index)
+        super().__init__(
+            device,
+            precision,
+            tensor_specs(session.get_inputs()),
+            tensor_specs(session.get_outputs()),
+        )
+        self._session: Any = session
+        self._outputs = [*self.output_metadata]
+        self._bound = None if index is None else BoundSession(session, "cuda", index)
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self._bound is not None:
             return self._bound.run(inputs)
         values = self._session.run(self._outputs, dict(inputs))
         return dict(zip(self._outputs, values, strict=True))
 
+    def _release(self) -> None:
+        self._session = self._bound = None
+
 
 def open_network(model: InstalledModel, device: str, precision: str) -> OnnxRuntimeBackend:
     """The model's ONNX file in a session; ``auto`` takes CUDA where it works, else the CPU."""
-    check_precision(precision, OnnxRuntimeBackend.name, ("fp32", "fp16", "int8"))
+    check_precision(precision, OnnxRuntimeBackend.name, _PRECISIONS)
     role, onnx = network_file(model, precision)
+    with naming(model.path(role)):
+        return open_graph(onnx, device, precision)
+
+
+def open_graph(onnx: bytes, device: str, precision: str) -> OnnxRuntimeBackend:
+    """An ONNX file in a session, which computes in the types that the file has."""
+    check_precision(precision, OnnxRuntimeBackend.name, (*_PRECISIONS, AS_WRITTEN))
     try:
         if device == "auto":
             return _open_auto(onnx, precision)
         return OnnxRuntimeBackend(onnx, device, precision)
-    except (_InvalidGraph, _Fail) as error:
-        raise CorruptFileError(f"{model.path(role)}: not a usable network ({error})") from error
+    except _REFUSALS as error:
+        raise CorruptFileError(f"not a usable network ({error})") from error
 
 
 def _open_auto(onnx: bytes, precision: str) -> OnnxRuntimeBackend:
@@ -99,4 +117,11 @@ def _require_cuda_build(index: int) -> None:
 
 
 _errors = onnxruntime.capi.onnxruntime_pybind11_state
-_InvalidGraph, _Fail = _errors.InvalidProtobuf, _errors.Fail
+#: Of a file: no protobuf, an empty one, unknown operators, types that do not fit.
+_REFUSALS = (
+    _errors.InvalidProtobuf,
+    _errors.InvalidArgument,
+    _errors.InvalidGraph,
+    _errors.NotImplemented,
+    _errors.Fail,
+)

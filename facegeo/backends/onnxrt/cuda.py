@@ -6,20 +6,15 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from facegeo.backends.onnxrt.specs import tensor_specs
 from facegeo.backends.recorded import RecordedSizes
 from facegeo.base.devices import check_process
 from facegeo.errors import OutOfMemoryError
 from facegeo.gpu.split import BatchSplitter
-
-_TYPES: Final = {
-    "tensor(uint8)": np.uint8,
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-}
 
 
 @dataclass(frozen=True)
@@ -102,10 +97,9 @@ class BoundSession:
             (self._session.get_inputs(), inputs),
             (self._session.get_outputs(), outputs),
         ):
-            for value in values:
-                shape = [batch, *value.shape[1:]]
-                dtype = _TYPES[value.type]
-                into[value.name] = OrtValue.ortvalue_from_shape_and_type(shape, dtype, *self._place)
+            for name, spec in tensor_specs(values).items():
+                shape, dtype = [batch, *spec.shape[1:]], spec.dtype.type
+                into[name] = OrtValue.ortvalue_from_shape_and_type(shape, dtype, *self._place)
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
         for name, value in outputs.items():

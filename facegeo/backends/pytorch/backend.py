@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from facegeo.backends.base import Backend, check_precision
+from facegeo.backends.base import Backend, TensorSpec, check_precision
 from facegeo.base.devices import check_process, cuda_index
+from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
 from facegeo.errors import (
     BackendUnavailableError,
     CorruptFileError,
     DependencyMissingError,
     InvalidInputError,
 )
-from facegeo.geometry.crop import find_convention
+from facegeo.geometry.crop import CROP_SIZE, find_convention
 from facegeo.zoo.store import InstalledModel
 
 if TYPE_CHECKING:
@@ -25,21 +26,47 @@ if TYPE_CHECKING:
 #: On the CPU -> what runs there.
 _PRECISIONS: Final = {True: ("fp32",), False: ("fp32", "fp16", "bf16")}
 
+#: Of one item, by name: what the outputs of a FaceRows may be.
+_OUTPUTS: Final[dict[str, tuple[int, ...]]] = {
+    "params": (NUM_PARAMS,),
+    "landmarks": (NUM_LANDMARKS, 3),
+    "coarse_landmarks": (NUM_LANDMARKS, 3),
+    "presence": (),
+}
+
 
 class PyTorchBackend(Backend):
     """A regressor module in evaluation mode.
 
     On a GPU it runs channels last, in half precision where that was asked for, and replays recorded
     CUDA graphs; see :mod:`facegeo.backends.pytorch.cuda`.
+
+    Parameters
+    ----------
+    network : FaceRows
+    device : str
+        ``cpu`` or ``cuda:N``.
+    precision : str
+    crop_size : int
+        Side of the crops that the network was trained on; of itself it would take others too.
     """
 
     name = "pytorch"
 
-    def __init__(self, network: FaceRows, device: str, precision: str = "fp32") -> None:
-        self.precision = precision
-        self.device = device
-        self._names = network.output_names
-        self._call: Callable[[np.ndarray], list[np.ndarray]]
+    def __init__(
+        self,
+        network: FaceRows,
+        device: str,
+        precision: str = "fp32",
+        crop_size: int = CROP_SIZE,
+    ) -> None:
+        crops = TensorSpec(np.dtype(np.uint8), (None, crop_size, crop_size, 3))
+        number = np.dtype(np.float32)
+        outputs = {
+            name: TensorSpec(number, (None, *_OUTPUTS[name])) for name in network.output_names
+        }
+        super().__init__(device, precision, {"crops": crops}, outputs)
+        self._call: Callable[[np.ndarray], list[np.ndarray]] | None
         if device == "cpu":
             self._call = _CpuCall(network)
         else:
@@ -47,9 +74,12 @@ class PyTorchBackend(Backend):
 
             self._call = CudaCall(network, device, precision)
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        (crops,) = inputs.values()
-        return dict(zip(self._names, self._call(crops), strict=True))
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert self._call is not None
+        return dict(zip(self.output_metadata, self._call(inputs["crops"]), strict=True))
+
+    def _release(self) -> None:
+        self._call = None
 
 
 class _CpuCall:
@@ -63,6 +93,14 @@ class _CpuCall:
         check_process(self._process, "PyTorch")  # it would wait for threads that are not there
         with torch.inference_mode():
             return [value.numpy() for value in self._network(torch.from_numpy(crops))]
+
+
+def open_graph(onnx: bytes, device: str, precision: str) -> PyTorchBackend:
+    """Nothing: PyTorch runs the package's own modules. Raises BackendUnavailableError."""
+    raise BackendUnavailableError(
+        f"backend {PyTorchBackend.name!r}: it runs an installed model's weights, no ONNX file; "
+        "use backend='onnxruntime'"
+    )
 
 
 def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchBackend:
@@ -95,4 +133,5 @@ def open_network(model: InstalledModel, device: str, precision: str) -> PyTorchB
             f"{model.path('network')}: has no weights that PyTorch can run from ({error}); "
             "import or install the model again"
         ) from error
-    return PyTorchBackend(network, device if index is None else f"cuda:{index}", precision)
+    place = device if index is None else f"cuda:{index}"
+    return PyTorchBackend(network, place, precision, card.crop_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from collections.abc import Callable
@@ -28,9 +27,7 @@ _TYPES: Final = {"fp16": "float16", "bf16": "bfloat16"}
 
 
 def in_precision(network: FaceRows, precision: str, device_type: str) -> Callable[..., Any]:
-    """The network's call with its layers in a precision; the geometry stays float32.
-
-    Landmarks are computed in model units, which half precision neither holds nor resolves.
+    """The network's call with its layers in a precision; outputs, and geometry, are float32.
 
     Parameters
     ----------
@@ -42,14 +39,6 @@ def in_precision(network: FaceRows, precision: str, device_type: str) -> Callabl
     if precision == "fp32":
         return network
     dtype = getattr(torch, _TYPES[precision])
-    exact = network.landmarks
-
-    @functools.wraps(exact)
-    def landmarks(params: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device_type, enabled=False):
-            return exact(params.float())
-
-    network.landmarks = landmarks  # type: ignore[method-assign]
 
     def call(crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with torch.autocast(device_type, dtype=dtype, cache_enabled=False):

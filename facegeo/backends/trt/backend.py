@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +12,12 @@ from typing import Any, Final
 import numpy as np
 from tqdm import tqdm
 
-from facegeo.backends.base import Backend, check_precision, network_file
+from facegeo.backends.base import Backend, TensorSpec, check_precision, network_file
 from facegeo.backends.trt.build import Profile, build_engine, engine_key, load_engine, tensorrt
 from facegeo.backends.trt.cache import EngineCache, EngineKey, read_engine, read_key
 from facegeo.backends.trt.slots import Slot, Tensor, plan_pieces
-from facegeo.base.arrays import describe
-from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.base.files import sha256
+from facegeo.errors import CorruptFileError
 from facegeo.gpu.device import Gpu, open_gpu
 from facegeo.zoo.store import InstalledModel
 
@@ -56,7 +56,7 @@ class TensorRtBackend(Backend):
 
     def __init__(self, gpu: Gpu, engine: bytes, precision: str) -> None:
         trt = tensorrt()
-        self._gpu, self.precision, self.device = gpu, precision, f"cuda:{gpu.index}"
+        self._gpu = gpu
         self._lock = threading.Lock()
         with gpu.current():
             self._engine = load_engine(trt, engine)
@@ -65,9 +65,12 @@ class TensorRtBackend(Backend):
             self._slots = [
                 Slot(gpu, self._engine, self._tensors, self.max_batch) for _ in range(_SLOTS)
             ]
+        inputs = _tensor_specs(t for t in self._tensors if t.is_input)
+        outputs = _tensor_specs(t for t in self._tensors if not t.is_input)
+        super().__init__(f"cuda:{gpu.index}", precision, inputs, outputs)
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        batch = self._check(inputs)
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        batch = len(next(iter(inputs.values())))
         outputs = {
             t.name: np.empty((batch, *t.shape), t.dtype) for t in self._tensors if not t.is_input
         }
@@ -82,6 +85,13 @@ class TensorRtBackend(Backend):
                         slot.stream.synchronize()
                 raise
         return outputs
+
+    def _release(self) -> None:
+        with self._lock, self._gpu.current():
+            for slot in self._slots:
+                slot.close()
+            self._slots.clear()
+            self._engine = None
 
     def _run_pieces(
         self,
@@ -101,32 +111,18 @@ class TensorRtBackend(Backend):
         for slot, part in waiting:
             slot.collect(outputs, part)
 
-    def _check(self, inputs: Mapping[str, np.ndarray]) -> int:
-        wanted = {t.name: t for t in self._tensors if t.is_input}
-        if set(inputs) != set(wanted):
-            raise InvalidInputError(
-                f"inputs: expected {', '.join(sorted(wanted))}, got {', '.join(sorted(inputs))}"
-            )
-        lengths = set()
-        for name, array in inputs.items():
-            tensor = wanted[name]
-            if array.shape[1:] != tensor.shape or array.dtype != tensor.dtype:
-                shape = ", ".join(["N", *map(str, tensor.shape)])
-                raise InvalidInputError(
-                    f"{name}: expected shape ({shape}) and dtype {tensor.dtype}, "
-                    f"got {describe(array)}"
-                )
-            lengths.add(len(array))
-        if len(lengths) != 1:
-            raise InvalidInputError(f"inputs: expected one batch size, got {sorted(lengths)}")
-        return int(lengths.pop())
-
 
 def open_network(model: InstalledModel, device: str, precision: str) -> TensorRtBackend:
     """The model's engine from the cache, built first where there is none that fits."""
     check_precision(precision, TensorRtBackend.name, _PRECISIONS)
     _, onnx = network_file(model, precision)
     return open_onnx(onnx, model.card.name, open_gpu(device), precision)
+
+
+def open_graph(onnx: bytes, device: str, precision: str) -> TensorRtBackend:
+    """An ONNX file's engine, by what is in the file; it must be of that precision."""
+    check_precision(precision, TensorRtBackend.name, _PRECISIONS)
+    return open_onnx(onnx, f"graph-{sha256(onnx)[:12]}", open_gpu(device), precision)
 
 
 def open_onnx(
@@ -164,6 +160,9 @@ def open_onnx(
 def open_engine(path: str | Path, device: str = "auto") -> TensorRtBackend:
     """An engine file that ``export/02_to_engine.py`` wrote, for this machine.
 
+    >>> with open_engine("engines/synergy-mbv2.engine") as engine:
+    ...     faces = FaceGeometry("synergy-mbv2", network=engine)("photo.jpg")
+
     Raises
     ------
     CorruptFileError
@@ -199,6 +198,10 @@ def list_tensors(trt: Any, engine: Any) -> list[Tensor]:
         is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         tensors.append(Tensor(name, tuple(int(n) for n in shape[1:]), dtype, is_input))
     return tensors
+
+
+def _tensor_specs(tensors: Iterable[Tensor]) -> dict[str, TensorSpec]:
+    return {t.name: TensorSpec(t.dtype, (None, *t.shape)) for t in tensors}
 
 
 def largest_batch(trt: Any, engine: Any) -> int:

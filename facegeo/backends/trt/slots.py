@@ -117,6 +117,14 @@ class Slot:
         """Addresses of the last piece's outputs."""
         return {t.name: int(self._device[t.name]) for t in self._tensors if not t.is_input}
 
+    def close(self) -> None:
+        """Free recordings, contexts and buffers, in the order in which they need each other."""
+        self.stream.synchronize()
+        self._graphs.clear()
+        self._context = None
+        self._device.clear()
+        self._host.clear()
+
     def _record(self, batch: int) -> tuple[libcuda.Graph, Any]:
         context = self._new_context()
         self._set_batch(context, batch)

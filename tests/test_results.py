@@ -1,0 +1,78 @@
+"""Batches of faces: some of them, and several together."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from facegeo.errors import InvalidInputError
+from facegeo.geometry.crop import find_convention
+from facegeo.results import FaceBatch
+
+COLUMNS = [column.name for column in fields(FaceBatch) if column.name != "convention"]
+
+
+def batch(count: int = 5) -> FaceBatch:
+    rng = np.random.default_rng(count)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.normal(size=(count, *shape)).astype(np.float32)
+
+    columns = (numbers(62), numbers(68, 3), numbers(68, 3), numbers(), numbers(4))
+    return FaceBatch(*columns, find_convention("exact"))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        slice(1, 4),
+        slice(None, None, -1),
+        [3, 0],
+        np.array([4, 4, 1]),
+        [],
+        np.array([True, False, True, False, True]),
+        np.zeros(5, bool),
+    ],
+    ids=str,
+)
+def test_rows_of_every_column(rows):
+    whole = batch()
+    index = np.arange(5)[np.array(rows, int) if isinstance(rows, list) else rows]
+    some = whole[rows]
+    assert len(some) == len(index) and some.convention is whole.convention
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name)[index])
+    # What is worked out of the columns is of these rows, not a copy of what was there before.
+    np.testing.assert_array_equal(some.affine, whole.affine[index])
+
+
+@pytest.mark.parametrize("rows", [0, np.int64(2), [[0, 1]], [0.5], "all"])
+def test_what_does_not_keep_the_axis_of_faces_is_refused(rows):
+    with pytest.raises(InvalidInputError, match="rows: expected a slice"):
+        batch()[rows]
+
+
+def test_a_row_that_is_not_there_is_an_error():
+    for rows in ([5], np.ones(4, bool)):
+        with pytest.raises(IndexError):
+            batch()[rows]
+
+
+def test_batches_together():
+    parts = [batch(2), batch(0), batch(3)]
+    whole = FaceBatch.concatenate(parts)
+    assert len(whole) == 5
+    for name in COLUMNS:
+        expected = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(getattr(whole, name), expected)
+    assert FaceBatch.concatenate(parts[:1]) is parts[0]
+
+
+def test_batches_that_do_not_go_together():
+    other = replace(batch(), convention=find_convention("3ddfa"))
+    with pytest.raises(InvalidInputError, match="got 2 batches of 2 conventions"):
+        FaceBatch.concatenate([batch(), other])
+    with pytest.raises(InvalidInputError, match="got 0 batches"):
+        FaceBatch.concatenate([])
