@@ -1,4 +1,4 @@
-"""What detectors share: their options, their result, selection."""
+"""Parts that detectors share: their options, their result, selection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDE_MULTIPLE = 32
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """Which faces to report.
+    """Choice of the faces to report.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class DetectorOptions:
 
 @dataclass(frozen=True)
 class Search:
-    """How large photos are searched by facegeo's own detector.
+    """Settings by which facegeo's own detector searches large photos.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Search:
 
 @dataclass(frozen=True)
 class PresenceFilter:
-    """Which boxes of the detector the landmark network may reject, by its presence output.
+    """Rule for which boxes of the detector the landmark network may reject, by its presence output.
 
     Presence is how likely a crop holds a well-placed face. A network without that output (presence
     is NaN) rejects nothing.
@@ -95,7 +95,7 @@ class PresenceFilter:
                 )
 
     def keeps(self, scores: np.ndarray, presence: np.ndarray) -> np.ndarray:
-        """Which boxes stay, ``(N,)`` bool, by the scores of both networks, each ``(N,)``."""
+        """Mask of boxes that stay, ``(N,)`` bool, by the scores of both networks, each ``(N,)``."""
         # A comparison with NaN is false: neither a box of the caller's nor a network without
         # presence rejects anything.
         doubtful = (scores < self.sure_score) & (presence < self.least_presence)
