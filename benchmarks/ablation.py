@@ -1,4 +1,4 @@
-"""What refinement and landmark-to-3DMM bring: the same short training for each row and seed.
+"""Effect of refinement and landmark-to-3DMM: the same short training for each row and seed.
 
 python benchmarks/ablation.py models/synergy-mbv2/ablation.yaml --runs runs/ablation --jobs 2 \\
     --out benchmarks/results/ablation.json
@@ -68,7 +68,7 @@ class Report:
             )
 
     def holds(self, row: str, seed: int) -> bool:
-        """Whether a run's figures are there."""
+        """True if a run's figures are there."""
         return any((run["row"], run["seed"]) == (row, seed) for run in self._content["runs"])
 
     def add(self, row: str, seed: int, folder: Path) -> None:

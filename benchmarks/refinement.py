@@ -1,4 +1,4 @@
-"""What refinement costs in the exported graph: a shipped network with and without it, in turns.
+"""Cost of refinement in the exported graph: a shipped network with and without it, in turns.
 
 python benchmarks/refinement.py [--model synergy-fast] [--out benchmarks/results/refinement.json]
 

@@ -103,12 +103,12 @@ def _sections(reports: Mapping[str, Report]) -> Iterator[str]:
 
 
 def _is_machine(report: Report) -> bool:
-    """Whether speed.py or gpu_suite.py wrote it, and not a single benchmark."""
+    """True if speed.py or gpu_suite.py wrote it, and not a single benchmark."""
     return "commit" in report and "benchmark" not in report
 
 
 def _figures(report: Report) -> list[tuple[str, str]]:
-    """What a user wants to know first, of those that were measured."""
+    """Figures that a user wants to know first, of those that were measured."""
     results = report["results"]
     found = []
     for row in _best(results.get("fps", {}).get("rows", [])):

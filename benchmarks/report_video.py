@@ -9,12 +9,12 @@ Report = Mapping[str, Any]
 
 
 def is_speed(report: Report) -> bool:
-    """Whether ``facegeo-bench video --out`` wrote it."""
+    """True if ``facegeo-bench video --out`` wrote it."""
     return report.get("benchmark") == "video"
 
 
 def figures(report: Report) -> Iterator[tuple[str, str]]:
-    """What a user wants to know first: what it is, the figure."""
+    """Figures that a user wants to know first: what it is, the figure."""
     results, clip = report["results"], report["results"]["clip"]
     size = f"{clip['width']}x{clip['height']}"
     fps = results["plain"]["fps"]

@@ -46,7 +46,7 @@ UPPER, LOWER = (37, 38, 43, 44), (41, 40, 47, 46)
 
 @dataclass(frozen=True)
 class Still:
-    """What the network says of one photo under noise: (F, 68, 3) and (F, 3, 3)."""
+    """Predictions of the network for one photo under noise: (F, 68, 3) and (F, 3, 3)."""
 
     landmarks: np.ndarray
     rotations: np.ndarray

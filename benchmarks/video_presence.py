@@ -159,7 +159,7 @@ def _lay_hand(part: np.ndarray) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """What the stream said of a scene.
+    """Report of the stream on a scene.
 
     Attributes
     ----------

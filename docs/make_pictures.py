@@ -22,7 +22,7 @@ _IMAGES = Path(__file__).parent / "images"
 
 
 def demo() -> np.ndarray:
-    """What the predictor finds in a photo: landmarks and pose, and the dense mesh."""
+    """Picture of what the predictor finds in a photo: landmarks and pose, and the dense mesh."""
     part = np.ascontiguousarray(sample_photo()[:280, 110:350])
     photo = cv2.resize(part, None, fx=2.4, fy=2.4, interpolation=cv2.INTER_CUBIC)
     faces = FaceGeometry()(photo)

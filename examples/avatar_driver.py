@@ -82,7 +82,7 @@ def arkit_shapes(names: Sequence[str], offsets: np.ndarray) -> dict[str, np.ndar
 
 
 def expression_displacements_mm(faces: Sequence[Face]) -> np.ndarray:
-    """How far the expression alone moves the landmarks, (N, 68, 3), model frame, millimetres.
+    """Displacements of the landmarks by the expression alone, (N, 68, 3), model frame, millimetres.
 
     By the network's own expression coefficients where its face model is installed, else by those of
     facegeo-generic, fitted to the landmarks. Either way pose and identity have parameters of their

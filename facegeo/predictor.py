@@ -396,7 +396,7 @@ class FaceGeometry:
         return self._options.max_faces
 
     def info(self) -> dict[str, str]:
-        """What really runs: model, detector, backend, device, precision; and why."""
+        """Summary of what really runs: model, detector, backend, device, precision; and why."""
         self._check_open()
         return {
             "model": self.card.name,
@@ -478,7 +478,7 @@ class FaceGeometry:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the caller knows of one photo's faces."""
+    """Facts that the caller knows of one photo's faces."""
 
     boxes: Any
     landmarks: Any

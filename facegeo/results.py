@@ -1,4 +1,4 @@
-"""What the predictor returns: frozen dataclasses with fixed fields.
+"""Results of the predictor: frozen dataclasses with fixed fields.
 
 Frames, axes and signs are those of :mod:`facegeo.conventions`. Arrays are shared, not copied: treat
 them as read-only.
@@ -31,7 +31,7 @@ Rows = slice | Sequence[int] | Sequence[bool] | np.ndarray
 
 
 class MeshSource(Protocol):
-    """Whatever can turn parameters into vertices; it is asked only when a mesh is wanted."""
+    """Source of vertices from parameters; it is asked only when a mesh is wanted."""
 
     @property
     def unit_mm(self) -> float:
@@ -320,7 +320,7 @@ class FaceBatch:
 
 @dataclass(frozen=True, eq=False)
 class PhotoResult:
-    """What became of one photo of a batch.
+    """Outcome of one photo of a batch.
 
     Attributes
     ----------

@@ -1,5 +1,6 @@
 """The repository keeps its own rules: lint, format, types, no banned words, one truth."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -64,3 +65,22 @@ def test_every_file_of_the_package_is_small():
         if (count := len(path.read_text(encoding="utf-8").splitlines())) > 500
     }
     assert not long
+
+
+def test_docstrings_begin_with_the_noun_or_verb():
+    """As NumPy's do: a reader who skims sees at once what a thing is or does."""
+    question = re.compile(
+        r"(what|how|whether|which|who|whose|whom|where|when|why)(ever)?\b", re.IGNORECASE
+    )
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    seen, offenders = 0, []
+    for folder in ("facegeo", "models"):
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                text = ast.get_docstring(node) if isinstance(node, documented) else None
+                seen += text is not None
+                if text and question.match(text):
+                    place = f"{path.relative_to(REPOSITORY).as_posix()}:{node.body[0].lineno}"
+                    offenders.append(f"{place}: {text.splitlines()[0]}")
+    assert seen > 1000
+    assert not offenders, "\n".join(offenders)

@@ -40,7 +40,7 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What a page shows of the package at one place.
+    """Part of the package that a page shows at one place.
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class Reference:
 
 
 class _Complaints(logging.Handler):
-    """What griffe warns of, within ``with``, as an error at its end."""
+    """Handler that turns what griffe warns of, within ``with``, into an error at its end."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -248,7 +248,7 @@ class _Complaints(logging.Handler):
 
 
 def _members(obj: griffe.Object, entry: Entry) -> Iterator[tuple[str, griffe.Object]]:
-    """What is shown below an object, as the source orders it: public, and with a docstring."""
+    """Members shown below an object, as the source orders them: public, and with a docstring."""
     if not (obj.is_module or obj.is_class):
         return
     for name, member in sorted(obj.members.items(), key=lambda pair: _line(pair[1])):
@@ -261,7 +261,7 @@ def _members(obj: griffe.Object, entry: Entry) -> Iterator[tuple[str, griffe.Obj
 
 
 def _line(member: griffe.Object | griffe.Alias) -> int:
-    """Where a member stands in the source; of what is imported, the import."""
+    """Line of a member in the source; of what is imported, that of the import."""
     return (member.alias_lineno if member.is_alias else member.lineno) or 0
 
 

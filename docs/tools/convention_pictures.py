@@ -31,7 +31,7 @@ def turned_head(angle: str, degrees: float) -> np.ndarray:
 
 
 def what_is_seen(rotation: np.ndarray) -> str:
-    """What a viewer says of a head, from where its nose and its crown point.
+    """Description of a head as a viewer sees it, from where its nose and its crown point.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def head_picture(angle: str, degrees: float, size: int) -> np.ndarray:
 
 
 def placed(points: np.ndarray, angle: str, degrees: float, size: int) -> np.ndarray:
-    """Where points of the model, (N, 3) millimetres, lie in :func:`head_picture`, pixels."""
+    """Places of points of the model, (N, 3) millimetres, in :func:`head_picture`, pixels."""
     return _on_paper(points - _CENTRE, turned_head(angle, degrees), size / (2 * _HALF), size)
 
 

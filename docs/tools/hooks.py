@@ -1,4 +1,4 @@
-"""What MkDocs does beside rendering: pages from elsewhere in the repository.
+"""Hooks for what MkDocs does beside rendering: pages from elsewhere in the repository.
 
 Links are written as they work in the repository (``../benchmarks/README.md``, ``../NOTICE.md``).
 Here they are led to the page, and a file that is no page is copied into the site. A link to what

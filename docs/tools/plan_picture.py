@@ -71,7 +71,7 @@ def imports_of(room: str) -> dict[str, int]:
 
 
 def plan() -> dict[str, list[str]]:
-    """What the picture shows, apart from sizes: room -> rooms that it imports, both in order."""
+    """Content of the picture, apart from sizes: room -> rooms that it imports, both in order."""
     return {room: [other for other in rooms() if other in imports_of(room)] for room in rooms()}
 
 

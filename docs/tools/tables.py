@@ -26,12 +26,12 @@ def shipped_models() -> str:
 
 
 def default_models() -> str:
-    """What ``default`` stands for."""
+    """Table of what ``default`` stands for."""
     return _table(("for", "`default` is"), ((task, f"`{name}`") for task, name in DEFAULTS.items()))
 
 
 def releases() -> str:
-    """What can be fetched by name."""
+    """Table of what can be fetched by name."""
     return _table(
         ("command", "installs", "licence"),
         ((f"`facegeo fetch {r.name}`", f"`{r.model}`", r.licence) for r in RELEASES.values()),
@@ -161,7 +161,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _given(action: argparse.Action) -> str:
-    """What follows an option, with a blank before it."""
+    """Text that follows an option, with a blank before it."""
     return "" if action.nargs == 0 else f" {_value(action)}"
 
 

@@ -153,7 +153,7 @@ def roi_constants() -> dict[str, float]:
 
 
 def tracker_constants() -> dict[str, float]:
-    """When faces are looked for, believed and forgotten."""
+    """Constants for when faces are looked for, believed and forgotten."""
     options = TrackerOptions()
     return {
         "detect_every": tracker.DETECT_EVERY,
@@ -231,7 +231,7 @@ def read_runtime(path: Path | None) -> dict[str, bytes]:
 
 
 def cached_runtime() -> Path:
-    """Where the package of ONNX Runtime Web is kept."""
+    """Path where the package of ONNX Runtime Web is kept."""
     return cache_dir() / "downloads" / f"{RUNTIME.replace('@', '-')}.tgz"
 
 

@@ -1,4 +1,4 @@
-"""Engines that run a network. Nothing outside this package knows an engine's name."""
+"""Engines that run a network. The names of engines are this package's business."""
 
 from __future__ import annotations
 

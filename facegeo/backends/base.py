@@ -23,7 +23,7 @@ AS_WRITTEN: Final = "graph"
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a network declares of an input or output.
+    """Declaration of an input or output of a network.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class TensorSpec:
     shape: tuple[int | None, ...]
 
     def fits(self, value: object) -> bool:
-        """Whether a value is an array of this dtype and shape."""
+        """True if a value is an array of this dtype and shape."""
         return (
             isinstance(value, np.ndarray)
             and value.dtype == self.dtype

@@ -1,4 +1,4 @@
-"""Which batch sizes are worth recording: those that come again."""
+"""Batch sizes that are worth recording: those that come again."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Where facegeo keeps its files: ``$FACEGEO_CACHE_DIR``, else the system's cache folder."""
+    """Folder of facegeo's files: ``$FACEGEO_CACHE_DIR``, else the system's cache folder."""
     chosen = os.environ.get("FACEGEO_CACHE_DIR")
     if chosen:
         return Path(chosen)

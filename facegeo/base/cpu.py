@@ -1,4 +1,4 @@
-"""What this machine's processor can do. Importing it looks at nothing."""
+"""Abilities of this machine's processor. Importing this module looks at nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CPU_INFO: Final = Path("/proc/cpuinfo")
 
 
 def cpu_fact(key: str) -> str | None:
-    """What Linux says of the first core: ``model name``, ``flags``; None where it says nothing."""
+    """Fact on the first core from Linux: ``model name``, ``flags``; None where it says nothing."""
     try:
         with _CPU_INFO.open(encoding="utf-8") as file:
             for line in file:
@@ -32,7 +32,7 @@ def cpu_flags() -> frozenset[str]:
 
 
 def runs_int8_exactly() -> bool:
-    """Whether 8-bit networks are both fast and right on this processor.
+    """True if 8-bit networks are both fast and right on this processor.
 
     Older x86 processors sum two 8-bit products in 16 bits, where engines let the sum saturate: a
     quantised network is then slower than it could be, and wrong. Where the processor cannot be

@@ -1,4 +1,4 @@
-"""What is installed in this environment."""
+"""Versions of what is installed in this environment."""
 
 from __future__ import annotations
 

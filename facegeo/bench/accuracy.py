@@ -1,4 +1,4 @@
-"""What an engine or a precision costs in accuracy, on AFLW2000-3D."""
+"""Cost of an engine or a precision in accuracy, on AFLW2000-3D."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def random_faces(
 def numpy_baseline(
     mean: np.ndarray, bases: np.ndarray, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray
 ) -> Callable[[], None]:
-    """What one writes without this package: float32 products into buffers."""
+    """Function that one writes without this package: float32 products into buffers."""
     faces, vertices = out.shape[:2]
     basis, flat_mean = bases.reshape(len(bases), -1), mean.reshape(-1)
     matrix = np.ascontiguousarray(pose[:, :, :3].transpose(0, 2, 1))

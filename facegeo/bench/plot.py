@@ -66,7 +66,7 @@ def draw_rates(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _series(row: Mapping[str, Any], models: Collection[str]) -> str:
-    """What a line is called; by its model too where there are several."""
+    """Name of a line; by its model too where there are several."""
     series = f"{row['backend']} {row['precision']}"
     return series if len(models) == 1 else f"{row['model']} {series}"
 

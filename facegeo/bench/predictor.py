@@ -1,4 +1,4 @@
-"""What the predictor costs: beside a bare call of the network, and beside the sum of its parts."""
+"""Cost of the predictor: beside a bare call of the network, and beside the sum of its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to time: in turns, warm, medians; and what machine it was.
+"""Method of timing: in turns, warm, medians; and what machine it was.
 
 Machines are shared and their clocks drift, so what is compared runs in turns within one process:
 A, B, A, B ...; the figures are medians, and a ratio is the median of the ratios of neighbours.

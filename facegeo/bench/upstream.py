@@ -29,7 +29,7 @@ VERTICES = 38_365
 
 @dataclass(frozen=True)
 class Upstream:
-    """What takes as long as upstream's demo for one face of a photo, drawing left out.
+    """Work that takes as long as upstream's demo for one face of a photo, drawing left out.
 
     Attributes
     ----------

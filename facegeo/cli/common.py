@@ -1,4 +1,4 @@
-"""What the commands share: predictor options, JSON output."""
+"""Parts that the commands share: predictor options, JSON output."""
 
 from __future__ import annotations
 

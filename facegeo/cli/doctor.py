@@ -137,7 +137,7 @@ def _verify(model: InstalledModel) -> None:
 
 
 def _auto_picks() -> tuple[dict[str, str], list[str]]:
-    """What ``FaceGeometry()`` would run on; a model that is not installed yet is no problem."""
+    """Summary of what ``FaceGeometry()`` would run on; a model not installed yet is no problem."""
     from facegeo.errors import ModelNotFoundError
     from facegeo.predictor import FaceGeometry
 

@@ -29,7 +29,7 @@ _WRITTEN_AS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What to write for each photo.
+    """Outputs to write for each photo.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class OutputOptions:
 
     @property
     def dense(self) -> bool:
-        """Whether a dense mesh is needed."""
+        """True if a dense mesh is needed."""
         return bool(_DENSE & set(self.styles)) or bool(self.formats)
 
 
@@ -84,7 +84,7 @@ class PhotoOutputs:
         return annotate(self._photo, self._faces, drawn, lambda: self.dense)
 
     def record(self) -> dict[str, Any]:
-        """What the JSON says of the dense surfaces: model, coefficients, placement."""
+        """Record of the dense surfaces for the JSON: model, coefficients, placement."""
         if not self._options.dense or not self._faces:
             return {}
         dense = self.dense

@@ -147,7 +147,7 @@ def _expand(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Where results go and which are wanted; without a folder nothing is written."""
+    """Writer of the wanted results to a folder; without a folder nothing is written."""
 
     out: Path | None
     wanted: OutputOptions

@@ -56,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def add_stream_options(parser: argparse.ArgumentParser) -> None:
-    """What ``video`` and ``webcam`` share."""
+    """Add the options that ``video`` and ``webcam`` share."""
     parser.add_argument(
         "--draw",
         type=some_of(tuple(ANNOTATORS)),
@@ -128,7 +128,7 @@ Sink = Callable[["StreamFrame"], None]
 
 
 def _open_sinks(options: argparse.Namespace, stream: Any, stack: ExitStack) -> list[Sink]:
-    """Whatever is to be done with each frame; the stack closes the files."""
+    """Sinks for all that is to be done with each frame; the stack closes the files."""
     sinks: list[Sink] = []
     if options.json:
         file = sys.stdout if options.json == "-" else stack.enter_context(_created(options.json))

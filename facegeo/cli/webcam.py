@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class Window(Protocol):
-    """Where frames are shown."""
+    """Window where frames are shown."""
 
     def show(self, image: np.ndarray) -> str | None:
         """Show a BGR picture; the key that was pressed, ``q`` if the window was closed."""

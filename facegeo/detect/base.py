@@ -1,4 +1,4 @@
-"""What detectors share: their options, their result, selection."""
+"""Parts that detectors share: their options, their result, selection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ SIDE_MULTIPLE = 32
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """How photos are searched, and which faces are reported; the defaults stand here only.
+    """Options of a detector: how images are searched, which faces are reported.
+
+    The defaults stand here only.
 
     Attributes
     ----------
@@ -53,7 +55,7 @@ class DetectorOptions:
 
 @dataclass(frozen=True)
 class Search:
-    """How large photos are searched by facegeo's own detector.
+    """Settings by which facegeo's own detector searches large photos.
 
     Attributes
     ----------
@@ -78,7 +80,7 @@ class Search:
 
 @dataclass(frozen=True)
 class PresenceFilter:
-    """Which boxes of the detector the landmark network may reject, by its presence output.
+    """Rule for which boxes of the detector the landmark network may reject, by its presence output.
 
     Presence is how likely a crop holds a well-placed face. A network without that output (presence
     is NaN) rejects nothing.
@@ -102,7 +104,7 @@ class PresenceFilter:
                 )
 
     def keeps(self, scores: np.ndarray, presence: np.ndarray) -> np.ndarray:
-        """Which boxes stay, ``(N,)`` bool, by the scores of both networks, each ``(N,)``."""
+        """Mask of boxes that stay, ``(N,)`` bool, by the scores of both networks, each ``(N,)``."""
         # A comparison with NaN is false: neither a box of the caller's nor a network without
         # presence rejects anything.
         doubtful = (scores < self.sure_score) & (presence < self.least_presence)

@@ -1,4 +1,4 @@
-"""Which detector a predictor has: one that is opened by its name, the caller's own, or none."""
+"""The detector of a predictor: one that is opened by its name, the caller's own, or none."""
 
 from __future__ import annotations
 

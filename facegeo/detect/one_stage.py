@@ -124,7 +124,7 @@ class OneStageFaces(NetworkDetector):
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What the network sees of a photo: padded pixels, their scale and origin in the photo."""
+    """Photo as the network sees it: padded pixels, their scale and origin in the photo."""
 
     photo: int
     pixels: np.ndarray
@@ -142,7 +142,7 @@ def pad(photo: np.ndarray) -> np.ndarray:
 
 
 def tile_starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin along one axis: evenly spread, overlapping, the last one ends the photo."""
+    """Starts of tiles along one axis: evenly spread, overlapping, the last tile ends the photo."""
     if length <= tile:
         return [0]
     count = int(np.ceil((length - tile) / (tile * (1 - _TILE_OVERLAP)))) + 1

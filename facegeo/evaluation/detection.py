@@ -204,7 +204,7 @@ def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
 
 
 def figures(result: Tally, threshold: float) -> dict[str, Any]:
-    """What is reported of a detector.
+    """Figures that are reported of a detector.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def points_21(points: np.ndarray) -> np.ndarray:
 
 
 def in_range(yaw_deg: np.ndarray, name: str) -> np.ndarray:
-    """Which faces belong to a range of :data:`YAW_BINS`, ``(N,)`` bool."""
+    """Mask of the faces that belong to a range of :data:`YAW_BINS`, ``(N,)`` bool."""
     low, high = YAW_BINS[name]
     yaw = np.abs(yaw_deg)
     return np.asarray((yaw > low) & (yaw <= high))

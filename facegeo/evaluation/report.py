@@ -1,4 +1,4 @@
-"""What all protocols report in the same way: Markdown tables, and curves for JSON and PNG."""
+"""Parts that all protocols report in the same way: Markdown tables, and curves for JSON and PNG."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def curve_image(curve: Mapping[str, Any]) -> np.ndarray:
 
 
 def part_used(every: int) -> str:
-    """Which frames were measured, in words."""
+    """Part of the frames that was measured, in words."""
     return "all" if every == 1 else f"one in {every}"
 
 

@@ -156,7 +156,7 @@ def compared_graph(
 
 
 def difference(found: Outputs, expected: Outputs) -> dict[str, float]:
-    """How far outputs lie apart.
+    """Measures of how far outputs lie apart.
 
     Returns
     -------

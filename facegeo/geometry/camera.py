@@ -27,7 +27,7 @@ _TO_VISION = np.diag([1.0, -1.0, -1.0])
 
 @dataclass(frozen=True, eq=False)
 class MetricPose:
-    """Where N heads are, in the camera frame of computer vision.
+    """Places and rotations of N heads, in the camera frame of computer vision.
 
     The frame is right-handed with its origin in the camera's centre: x right in the picture, y
     down, z along the optical axis away from the camera, as in OpenCV's ``solvePnP``.

@@ -31,7 +31,7 @@ LARGEST_ROI: Final = 8
 
 @dataclass(frozen=True)
 class CropConvention:
-    """Where a model's numbers lie in a crop, and where a crop's pixels lie in the photo.
+    """Convention for where a model's numbers lie in a crop, and a crop's pixels in the photo.
 
     The 3x4 pose of the 62 parameters maps the model to ``X, Y, Z``, crop pixels with y up. Then
 

@@ -120,7 +120,7 @@ def launch(
 
 
 class Graph:
-    """What a function puts on a stream, recorded once, then replayed by one call.
+    """Work that a function puts on a stream, recorded once, then replayed by one call.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whatever a caller calls a photo, as an array; collections of pictures; the demo photo."""
+"""Photos in any form that a caller has, as arrays; collections of pictures; the demo photo."""
 
 from facegeo.images.decode import (
     PHOTO_SUFFIXES,

@@ -24,7 +24,7 @@ class Pictures(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """What messages call them."""
+        """Names by which messages call the pictures."""
 
     def read(self, index: int) -> bytes:
         """The encoded bytes. Raises UnreadableFileError, CorruptFileError."""

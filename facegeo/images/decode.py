@@ -1,4 +1,4 @@
-"""Whatever a caller calls a photo -> ``(H, W, 3)`` uint8 BGR, upright."""
+"""Photo in any form that a caller has -> ``(H, W, 3)`` uint8 BGR, upright."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _decode(data: np.ndarray) -> np.ndarray | None:
 
 
 def _is_cut_jpeg(data: np.ndarray) -> bool:
-    """Whether a JPEG file lacks its end marker; decoders fill the rest with grey and go on.
+    """True if a JPEG file lacks its end marker; decoders fill the rest with grey and go on.
 
     The search starts behind the header's segments, whose thumbnail has an end marker of its own.
     """

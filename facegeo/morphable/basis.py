@@ -13,7 +13,7 @@ from facegeo.morphable.validation import frozen, permutation
 
 @dataclass(frozen=True, eq=False)
 class Mirror:
-    """How a model's coefficients and vertices change when x is reflected.
+    """Change of a model's coefficients and vertices when x is reflected.
 
     The face with coefficients (a, e), its x negated and its vertices reordered by ``vertices``, is
     the face with ``shape_sign * a[shape_index]`` and ``expression_sign * e[expression_index]``.

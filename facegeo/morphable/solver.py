@@ -33,7 +33,7 @@ class State:
 
 @dataclass(frozen=True)
 class Problem:
-    """What does not change during the iteration: the model in millimetres and standard deviations.
+    """Constants of the iteration: the model in millimetres and standard deviations.
 
     In these units every linear system is well scaled, whatever the units of the model's file.
     """

@@ -1,4 +1,4 @@
-"""What a morphable model's arrays must be; each check returns the value in canonical form."""
+"""Requirements on a morphable model's arrays; each check returns the value in canonical form."""
 
 from __future__ import annotations
 

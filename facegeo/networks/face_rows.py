@@ -1,4 +1,4 @@
-"""What every network carries of its face model: statistics of the parameters, 68 landmark rows."""
+"""Part of the face model in every network: statistics of the parameters, 68 landmark rows."""
 
 from __future__ import annotations
 

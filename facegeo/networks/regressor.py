@@ -118,7 +118,7 @@ def network_state(network: SynergyNet) -> State:
 
 
 def network_texts(network: FaceRows) -> dict[str, str]:
-    """What :func:`build_regressor` must know of a network beside its weights."""
+    """Texts that :func:`build_regressor` must know of a network beside its weights."""
     if not isinstance(network, SynergyNet):
         return {}
     return {_CONFIG: network.config.to_json(), _MORPHABLE: network.morphable_model}

@@ -39,13 +39,13 @@ def source_digest() -> str:
 
 
 def facts() -> dict[str, Any]:
-    """What the built file says of itself: digests, compiler, targets."""
+    """Facts that the built file states of itself: digests, compiler, targets."""
     content: dict[str, Any] = json.loads(FACTS.read_text(encoding="utf-8"))
     return content
 
 
 def is_current() -> bool:
-    """Whether the built file is there and was made from these sources."""
+    """True if the built file is there and was made from these sources."""
     try:
         known = facts()
         built = hashlib.sha256(FATBIN.read_bytes()).hexdigest()

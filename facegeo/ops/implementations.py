@@ -1,4 +1,4 @@
-"""Which engine runs the hot loops: compiled by Numba, or NumPy with the same results."""
+"""Choice of engine for the hot loops: compiled by Numba, or NumPy with the same results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 @functools.cache
 def _numba_problem() -> str | None:
-    """Why Numba cannot be used, or None. The answer, and the warning, come once a process."""
+    """Reason against Numba, or None. The answer, and the warning, come once a process."""
     try:
         import numba  # noqa: F401
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""How loops are compiled. This module imports Numba; modules with loops are imported when used."""
+"""Compilation of loops. This module imports Numba; modules with loops are imported when used."""
 
 from __future__ import annotations
 

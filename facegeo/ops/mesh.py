@@ -183,7 +183,7 @@ class MeshKernel:
 
 
 def _is_on_cuda(value: Any) -> bool:
-    """Whether a PyTorch tensor, or what has the CUDA array interface, lies on a GPU."""
+    """True if a PyTorch tensor, or what has the CUDA array interface, lies on a GPU."""
     if hasattr(value, "data_ptr"):  # asked first: a tensor with gradients refuses the interface
         return str(value.device.type) == "cuda"
     return hasattr(value, "__cuda_array_interface__")

@@ -1,4 +1,4 @@
-"""What the GPU mesh kernel is given: the packed model, its arguments, the launch."""
+"""Input of the GPU mesh kernel: the packed model, its arguments, the launch."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PackedModel:
 
 
 class Launch(NamedTuple):
-    """How a batch is launched."""
+    """Launch parameters of a batch."""
 
     kernel: str
     grid: int  # blocks, in one dimension

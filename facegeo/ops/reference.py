@@ -1,4 +1,4 @@
-"""What the mesh kernels must compute, in float64 and in two lines; every kernel is tested on it."""
+"""Reference for the mesh kernels, in float64 and in two lines; every kernel is tested on it."""
 
 from __future__ import annotations
 

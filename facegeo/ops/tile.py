@@ -29,7 +29,7 @@ from facegeo.ops.jit import compiled
 
 
 class Variant(NamedTuple):
-    """How tiles are computed on one kind of processor."""
+    """Way in which tiles are computed on one kind of processor."""
 
     lanes: int  # vertices of a tile
     faces: int  # faces of a tile: 3 sums each must fit into the registers

@@ -53,7 +53,7 @@ class Surfaces(Protocol):
 
     @property
     def model(self) -> MorphableModel:
-        """Whose triangles the meshes share."""
+        """Model whose triangles the meshes share."""
 
     @property
     def vertices(self) -> np.ndarray:

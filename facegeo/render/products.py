@@ -153,7 +153,7 @@ def pncc_image(
 
 
 def points_visible(raster: Raster, points: np.ndarray, slack_px: float) -> np.ndarray:
-    """Whether points lie in the photo and nothing in front of them is nearer by ``slack_px``.
+    """True where points lie in the photo and nothing in front of them is nearer by ``slack_px``.
 
     A point between pixel centres is compared with the farthest of the four around it, so points
     on a silhouette count as visible.

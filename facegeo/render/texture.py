@@ -27,7 +27,7 @@ _MOST_DIFFERENT = 40
 
 
 class TexelSource(IntEnum):
-    """Where a texel's colour comes from."""
+    """Source of a texel's colour."""
 
     EMPTY = 0  # no triangle lies there; the colour continues that of the nearest ones
     SEEN = 1  # the photo

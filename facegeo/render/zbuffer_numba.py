@@ -19,7 +19,7 @@ _SPAN_MARGIN = 1e-3
 
 @numba.njit(inline="always")
 def _includes(ax, ay, bx, by):  # type: ignore[no-untyped-def]
-    """Whether points on the edge a -> b are inside: a left edge (upwards) or a top edge."""
+    """True if points on the edge a -> b are inside: a left edge (upwards) or a top edge."""
     return by < ay or (by == ay and bx > ax)
 
 

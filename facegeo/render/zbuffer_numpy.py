@@ -9,7 +9,7 @@ _CHUNK_PIXELS = 1_000_000
 
 
 def _includes(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Whether points on the edges a -> b, ``(F, 3)`` each, are inside: left or top edges."""
+    """True where points on the edges a -> b, ``(F, 3)`` each, are inside: left or top edges."""
     inside: np.ndarray = (b[:, 1] < a[:, 1]) | ((b[:, 1] == a[:, 1]) & (b[:, 0] > a[:, 0]))
     return inside
 

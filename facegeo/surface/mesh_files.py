@@ -32,7 +32,7 @@ _FLIP = {"photo": Y_FLIP.astype(np.float32), "model": np.ones(3, np.float32)}
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """What a mesh file holds.
+    """Content of a mesh file.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ Difference = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class OneEuroSettings:
-    """How steady, and how quick.
+    """Settings of the One-Euro filter: how steady, and how quick.
 
     Attributes
     ----------

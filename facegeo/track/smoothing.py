@@ -36,8 +36,10 @@ _BREAK_S = 0.25
 
 @dataclass(frozen=True)
 class Smoothing:
-    """How faces are smoothed. The noises are what a sensor with a standard deviation of 3 of 255
-    gives on a face of 120 pixels in the crop.
+    """Settings by which faces are smoothed.
+
+    The noises are what a sensor with a standard deviation of 3 of 255 gives on a face of 120
+    pixels in the crop.
 
     Attributes
     ----------

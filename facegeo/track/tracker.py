@@ -1,4 +1,4 @@
-"""Who is who: faces found once, then followed by their own landmarks.
+"""Tracker of who is who: faces found once, then followed by their own landmarks.
 
 The next frame's crop comes from the last landmarks, so most frames need no detector. It runs every
 ``detect_every`` frames to find newcomers and to confirm the known, and at once where a track is in
@@ -27,7 +27,7 @@ Measure = Callable[[np.ndarray, np.ndarray], FaceBatch]
 
 @dataclass(frozen=True)
 class TrackerOptions:
-    """When faces are looked for, believed and forgotten.
+    """Rules for when faces are looked for, believed and forgotten.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class _Track:
     lost: bool = False
 
     def expected(self, now_s: float) -> np.ndarray:
-        """Where the box would be by now if it went on moving, for half a second at most."""
+        """Box as it would lie by now if it went on moving, for half a second at most."""
         shift = self.velocity * min(now_s - self.seen_s, 0.5)
         return self.box + np.tile(shift, 2)
 
@@ -329,7 +329,7 @@ def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _T
 
 
 def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Whether boxes moved or grew more than faces do from one frame to the next, (N,) bool."""
+    """True where boxes moved or grew more than faces do from one frame to the next, (N,) bool."""
     size, before = box_maths.sizes(seen), box_maths.sizes(expected)
     distance = np.linalg.norm(box_maths.centres(seen) - box_maths.centres(expected), axis=1)
     growth = size / np.maximum(before, 1e-6)
@@ -338,7 +338,7 @@ def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 
 def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.ndarray:
-    """Whether a track has slipped onto another one's face, (N,) bool.
+    """True where a track has slipped onto another one's face, (N,) bool.
 
     Of two tracks on one face that one is the second which is new, else the one that is farther from
     where it was going: behind a face in front the hidden one's landmarks go along with the other's.
@@ -360,7 +360,7 @@ def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.n
 
 
 def _is_inside(roi: np.ndarray, photo: np.ndarray) -> bool:
-    """Whether a region can be cut out of a photo."""
+    """True if a region can be cut out of a photo."""
     try:
         crop.check_rois(roi[None], (photo.shape[0], photo.shape[1]))
     except InvalidInputError:

@@ -1,4 +1,4 @@
-"""What has to be closed is closed at the end of its ``with``."""
+"""Closing of what has to be closed, at the end of its ``with``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where frames come from: a file, a camera, a URL, a folder of pictures, the caller's iterator."""
+"""Sources of frames: a file, a camera, a URL, a folder of pictures, the caller's iterator."""
 
 from __future__ import annotations
 

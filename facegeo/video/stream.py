@@ -183,7 +183,7 @@ def open_stream(
     timeout_s: float | None,
     color: Color,
 ) -> FaceStream:
-    """What :meth:`FaceGeometry.stream` does; arguments and errors are described there."""
+    """Open the stream of :meth:`FaceGeometry.stream`; arguments and errors are described there."""
     if mode not in ("offline", "live"):
         raise InvalidInputError(f"mode: expected 'offline' or 'live', got {mode!r}")
     if timeout_s is not None and not timeout_s > 0:

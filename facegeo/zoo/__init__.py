@@ -1,4 +1,4 @@
-"""Names -> verified files: what is installed, what can be fetched, how releases are imported."""
+"""Names -> verified files: what ships, what is installed, what can be fetched."""
 
 from __future__ import annotations
 

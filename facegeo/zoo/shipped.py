@@ -34,7 +34,7 @@ def folders() -> list[Path]:
 
 @functools.cache
 def further_roots() -> tuple[Path, ...]:
-    """Where distributions of models lie; a checkout's own rather than an installed one."""
+    """Folders where distributions of models lie; a checkout's own rather than an installed one."""
     checkout = ASSETS.parents[1] / "models"
     if (checkout / "pyproject.toml").is_file():
         return (checkout,)

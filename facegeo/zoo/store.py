@@ -74,7 +74,7 @@ class InstalledModel:
 
     @property
     def ships(self) -> bool:
-        """Whether it came with the package or a distribution, rather than installed."""
+        """True if the model came with the package or a distribution, rather than installed."""
         return self.folder in shipped.folders()
 
     @property

@@ -1,4 +1,4 @@
-"""How the sheets of this folder light a mesh: three lights, hollows darker; drawn by facegeo."""
+"""Light on the meshes of this folder's sheets: three lights, hollows darker; drawn by facegeo."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _in_picture(vertices: np.ndarray, pixels_per_unit: float, size: int) -> np.n
 def openness(
     vertices: np.ndarray, triangles: np.ndarray, directions: int = 40, size: int = 320
 ) -> np.ndarray:
-    """How much of the sky each vertex sees, ``(V,)`` in [0, 1]: ambient occlusion by depth maps."""
+    """Part of the sky each vertex sees, ``(V,)`` in [0, 1]: ambient occlusion by depth maps."""
     normals = _normals(vertices, triangles)
     index = np.arange(directions) + 0.5
     height = 1 - 1.7 * index / directions  # evenly over the sphere but for its bottom

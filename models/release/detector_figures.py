@@ -1,4 +1,4 @@
-"""What a detector is to reach beyond data sets: tiny faces, demo photos. For its card."""
+"""Figures that a detector is to reach beyond data sets: tiny faces, demo photos. For its card."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from facegeo.zoo.releases import DEFAULTS
 
 
 def home_of(name: str) -> Path:
-    """Where a model's files lie: the default ones in the package, others in facegeo-models."""
+    """Folder of a model's files: the default ones in the package, others in facegeo-models."""
     if name in DEFAULTS.values():
         return shipped.ASSETS
     return shipped.further_roots()[0] / name / "weights"

@@ -1,4 +1,4 @@
-"""What shipping a trained network takes, whatever its task: proof, card, record."""
+"""Steps of shipping a trained network, whatever its task: proof, card, record."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def largest_difference(
     tolerance: float,
     where: str,
 ) -> float:
-    """How far an exported network is from PyTorch, as a part of each output's range.
+    """Largest difference of an exported network from PyTorch, as a part of each output's range.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def write_record(
     curve: bytes,
     card_text: str,
 ) -> None:
-    """What stays in ``models/<name>``: configurations, metrics, curve and card.
+    """Write what stays in ``models/<name>``: configurations, metrics, curve and card.
 
     Parameters
     ----------

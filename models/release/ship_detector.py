@@ -80,7 +80,7 @@ _log = logging.getLogger("facegeo.ship")
 
 @dataclass(frozen=True)
 class Data:
-    """Where it is measured.
+    """Data on which the detector is measured.
 
     Attributes
     ----------
@@ -295,7 +295,7 @@ def speed(precisions: Sequence[str]) -> dict[str, Any]:
 
 
 def targets(figures: dict[str, Any]) -> dict[str, Any]:
-    """What the detector is to reach: what it reached, what is wanted, whether that is met."""
+    """Targets of the detector: what it reached, what is wanted, whether that is met."""
     dev, key = figures["aflw2000_3d_dev"], f"{figures['threshold']:g}"
     recall = dev["default"]["recall"]
     false = figures["backgrounds"]["false_per_photo"]["default"]

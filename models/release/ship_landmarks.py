@@ -245,7 +245,7 @@ def proven_onnx(network: SynergyNet, crops: np.ndarray) -> tuple[bytes, float]:
 def accuracy(
     predictor: FaceGeometry, data: aflw2000.Aflw2000, source: aflw2000.InputKind
 ) -> dict[str, Any]:
-    """What ``facegeo eval`` reports, and the same NME of the coarse landmarks."""
+    """Figures that ``facegeo eval`` reports, and the same NME of the coarse landmarks."""
     coarse = aflw2000.predict(predictor, data, source).coarse_landmarks[..., :2]
     annotations = {"original": data.original, "reannotated": data.reannotated}
     return aflw2000.evaluate(predictor, data, source) | {

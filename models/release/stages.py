@@ -1,4 +1,4 @@
-"""What a landmark network was trained by: the stages, and how its error on dev fell meanwhile.
+"""Training of a landmark network: the stages, and how its error on dev fell meanwhile.
 
 The record in ``models/<name>`` holds both, so a network can be trained on from there when the run
 folders of its first stages are long gone.

@@ -108,6 +108,6 @@ class BoundSession:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of ONNX Runtime, which has no class for it, is a lack of memory."""
+    """True if an error of ONNX Runtime, which has no class for it, is a lack of memory."""
     text = str(error).lower()
     return "failed to allocate memory" in text or "out of memory" in text

@@ -1,4 +1,4 @@
-"""What a session of ONNX Runtime declares of its inputs and outputs."""
+"""Declarations of the inputs and outputs of an ONNX Runtime session."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class EngineCache:
         self.folder = cache_dir() / "engines" if folder is None else folder
 
     def path(self, name: str, key: EngineKey) -> Path:
-        """Where the engine of a model lies."""
+        """Path of the engine of a model."""
         return self.folder / f"{name}-{key.precision}-{key.digest()}.engine"
 
     def timing_cache(self, key: EngineKey) -> Path:
@@ -170,13 +170,13 @@ def read_engine(path: Path, key: EngineKey | None = None) -> bytes:
 
 
 def read_key(path: Path) -> EngineKey:
-    """What an engine file was built for, by its sidecar. Raises CorruptFileError."""
+    """Key that an engine file was built for, by its sidecar. Raises CorruptFileError."""
     key: EngineKey = _sidecar_of(path)["key"]
     return key
 
 
 def differences(old: EngineKey | None, new: EngineKey) -> str:
-    """What changed between two keys, in words; empty if nothing did."""
+    """Changes between two keys, in words; empty if nothing changed."""
     if old is None or old == new:
         return ""
     changed = []

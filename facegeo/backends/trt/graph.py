@@ -1,4 +1,4 @@
-"""What TensorRT needs changed in an exported graph. Needs the package ``onnx``."""
+"""Changes that TensorRT needs in an exported graph. Needs the package ``onnx``."""
 
 from __future__ import annotations
 

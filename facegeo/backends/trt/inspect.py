@@ -1,4 +1,4 @@
-"""Which precision a built TensorRT engine really has, by its own inspector."""
+"""Precision that a built TensorRT engine really has, by its own inspector."""
 
 from __future__ import annotations
 

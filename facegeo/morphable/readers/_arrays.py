@@ -1,4 +1,4 @@
-"""What every reader needs: files to arrays, each error naming the file and the key."""
+"""Functions that every reader needs: files to arrays, each error naming the file and the key."""
 
 from __future__ import annotations
 

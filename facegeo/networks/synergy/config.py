@@ -1,4 +1,4 @@
-"""What a SynergyNet is made of; every row of the papers' ablation tables is one of these."""
+"""Configurations of a SynergyNet; every row of the papers' ablation tables is one of these."""
 
 from __future__ import annotations
 

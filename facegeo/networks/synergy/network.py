@@ -148,7 +148,7 @@ class SynergyNet(FaceRows):
             self.mirror.set(matrix, offset)
 
     def views(self, crops: torch.Tensor) -> torch.Tensor:
-        """What the backbone sees: ``(N, S, S, 3)`` uint8 BGR crops to ``(N, 3, S, S)`` pictures.
+        """Input of the backbone: ``(N, S, S, 3)`` uint8 BGR crops to ``(N, 3, S, S)`` pictures.
 
         With ``mirrored`` there are 2 N: the mirror images come after the crops.
         """

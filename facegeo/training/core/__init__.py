@@ -1,1 +1,1 @@
-"""What a training of any task needs: settings, checkpoints, the folder of a run, processes."""
+"""Parts of a training of any task: settings, checkpoints, the folder of a run, processes."""

@@ -20,7 +20,7 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass
 class Progress:
-    """How far a run is. A task without epochs counts steps alone.
+    """Progress of a run. A task without epochs counts steps alone.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def save(
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What :func:`save` wrote."""
+    """Content that :func:`save` wrote."""
 
     progress: Progress
     config: dict[str, Any]

@@ -49,7 +49,7 @@ def build_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.O
 
 
 def rate_factor(config: OptimiserConfig, done: float) -> float:
-    """What the rate is multiplied with when a part ``done`` (0..1) of the steps is done."""
+    """Factor of the rate when a part ``done`` (0..1) of the steps is done."""
     rise = min(1.0, done / config.warmup) if config.warmup else 1.0
     if config.schedule == "cosine":
         return rise * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))

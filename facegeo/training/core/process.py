@@ -1,4 +1,4 @@
-"""What a training process is: its number among others, its device, its helpers."""
+"""Training process: its number among others, its device, its helpers."""
 
 from __future__ import annotations
 

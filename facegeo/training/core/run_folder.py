@@ -93,7 +93,7 @@ def read_environment(run: Path) -> dict[str, Any]:
 
 
 def read_epochs(run: Path) -> list[dict[str, Any]]:
-    """What a run measured after each epoch, first to last; nothing where it recorded none."""
+    """Measurements of a run after each epoch, first to last; nothing where it recorded none."""
     path = run / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [json.loads(line) for line in lines]
@@ -125,7 +125,7 @@ def portable(
 
 
 def in_data(path: str) -> str:
-    """What follows the last folder ``data``, or else the file's name, below ``data``."""
+    """Path below ``data``: what follows the last folder ``data``, or else the file's name."""
     if not path:
         return path
     parts = Path(path).parts

@@ -1,4 +1,4 @@
-"""Which view of which sample comes when: a function of seed and epoch alone.
+"""Schedule of the views of samples: a function of seed and epoch alone.
 
 A training run that was killed goes on with exactly the batches that it would have seen.
 """
@@ -115,7 +115,7 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         return _tensors(shifted(view, self._faces.offset_px), 1.0)
 
     def weights(self, yaw_balance: float) -> np.ndarray:
-        """How often each sample is to come, for :class:`EpochBatches`; negatives as they are."""
+        """Rates at which samples are to come, for :class:`EpochBatches`; negatives as they are."""
         weights = np.ones(len(self))
         weights[: len(self._faces)] = yaw_weights(self._yaw_deg, yaw_balance)
         return weights
@@ -251,7 +251,7 @@ def _yaw_deg(params: np.ndarray) -> np.ndarray:
 
 
 def _occurrence(order: np.ndarray) -> np.ndarray:
-    """How often each entry came before."""
+    """Number of times that each entry came before."""
     sort = np.argsort(order, kind="stable")
     ordered = order[sort]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

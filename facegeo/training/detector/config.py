@@ -1,4 +1,4 @@
-"""What a training run of the detector is told."""
+"""Settings of a training run of the detector."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facegeo.training.core.settings import build_settings, plain_settings
 
 @dataclass(frozen=True)
 class DetectorData:
-    """What scenes are composed of.
+    """Material that scenes are composed of.
 
     Attributes
     ----------

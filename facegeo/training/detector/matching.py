@@ -1,4 +1,4 @@
-"""Which cell learns which face, and the loss."""
+"""Matching of cells to the faces that they learn, and the loss."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BOX_WEIGHT = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What the cells of a batch learn.
+    """Targets that the cells of a batch learn.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the teacher says is asked once and kept beside the checkpoint."""
+"""Answers of the teacher, asked for once and kept beside the checkpoint."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class HardNegatives:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> HardNegatives:
-        """What :meth:`tensors` gave. Raises CorruptFileError."""
+        """Hard negatives from what :meth:`tensors` gave. Raises CorruptFileError."""
         try:
             return cls(tensors["photos"].numpy(), tensors["boxes"].numpy())
         except KeyError as error:
@@ -458,7 +458,7 @@ def _noise(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -
 
 
 def _degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What cameras and files do: light, grey, blur, noise, compression; over faces and seams."""
+    """Spoil like cameras and files: light, grey, blur, noise, compression; over faces and seams."""
     table: np.ndarray = np.arange(256, dtype=np.float32)[:, None]
     if rng.random() < 0.7:
         gamma, gain = rng.uniform(0.6, 1.6), rng.uniform(0.7, 1.3)

@@ -1,4 +1,4 @@
-"""What scenes are made of: face crops with boxes, and photographs with regions to ignore."""
+"""Material of scenes: face crops with boxes, and photographs with regions to ignore."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def ignored_regions(photos: Sequence[np.ndarray], teacher: Detector) -> list[np.
 def point_features(
     points: np.ndarray, visible: np.ndarray, rois: np.ndarray, yaw_deg: np.ndarray
 ) -> np.ndarray:
-    """Where the visible points of a crop lie, as regressors of the box.
+    """Places of the visible points of a crop, as regressors of the box.
 
     Parameters
     ----------

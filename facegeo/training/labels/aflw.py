@@ -197,7 +197,7 @@ def _teacher_params(
 def _annotators_offset(
     landmarks: np.ndarray, rois: np.ndarray, convention: CropConvention, drift: float
 ) -> tuple[float, float]:
-    """Where annotations lie beside the picture, in crop pixels.
+    """Offset of the annotations from the picture, in crop pixels.
 
     The teacher's landmarks agree with the annotations of a photo when its own crop convention takes
     them there. A network of the convention ``exact`` must put them elsewhere in the crop for that,

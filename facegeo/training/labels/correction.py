@@ -41,7 +41,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class FaceModelRows:
-    """What the teacher's parameters mean: the 68 rows of its face model, and its statistics.
+    """Meaning of the teacher's parameters: the 68 rows of its face model, and its statistics.
 
     Attributes
     ----------

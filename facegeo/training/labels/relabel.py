@@ -44,7 +44,7 @@ _JITTER_DEG, _JITTER_SCALE, _JITTER_PX = 10.0, 0.08, 4.0
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says of N crops.
+    """Predictions of a network for N crops.
 
     Attributes
     ----------

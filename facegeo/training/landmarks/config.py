@@ -24,7 +24,7 @@ _PARTS = ("backbone", "heads", "refinement", "inverse", "presence")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the samples come from.
+    """Sources of the samples.
 
     Attributes
     ----------

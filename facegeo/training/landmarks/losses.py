@@ -131,7 +131,7 @@ def distillation_terms(
     teacher_features: torch.Tensor,
     present: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
-    """How far a network is from its teacher: its whitened parameters, and its features.
+    """Distance of a network from its teacher: its whitened parameters, and its features.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def _pushes(*pushes: Push, odd: bool = False, side: int = 0) -> Callable[[Canvas
 
 
 def below_seam(canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
-    """How far a point belongs to the lower lip, and how freely the lips part there.
+    """Degree to which a point belongs to the lower lip, and how freely the lips part there.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Where the 68 iBUG points lie on the average face."""
+"""Places of the 68 iBUG points on the average face."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def draw_outline(surface: ChartSurface, spacing: float, fine: float) -> Outline:
 
 
 def inside(polygon: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Which of ``points (N, 2)`` lie in a polygon ``(n, 2)`` (even-odd rule)."""
+    """Mask of the ``points (N, 2)`` that lie in a polygon ``(n, 2)`` (even-odd rule)."""
     a, b = polygon, np.roll(polygon, -1, axis=0)
     x, y = points[:, 0, None], points[:, 1, None]
     crosses = (a[:, 1] > y) != (b[:, 1] > y)
