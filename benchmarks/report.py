@@ -81,7 +81,7 @@ def _speed_table(reports: Mapping[str, Report]) -> list[str]:
         machine = _machine_name(report["machine"])
         lines += [f"| {what} | {machine} | {figure} |" for what, figure in _figures(report)]
         gpu += [
-            f"| {_GPU_ROWS[name]} | {machine} | {_number(found['value'])} |"
+            f"| {_GPU_ROWS[name]} | {machine} | {_gpu_figure(name, found)} |"
             for name, found in report.get("targets", {}).items()
         ]
     return lines + (gpu or [f"| {what} | GPU | not measured |" for what in _GPU_ROWS.values()])
@@ -158,12 +158,17 @@ def _section(name: str, report: Report) -> str:
         if key in results:
             lines += table(results[key])
     for what, found in report.get("targets", {}).items():
-        lines.append(f"- {_GPU_ROWS[what]}: {_number(found['value'])}")
+        lines.append(f"- {_GPU_ROWS[what]}: {_gpu_figure(what, found)}")
     return "\n".join([*lines, ""] if report.get("targets") else lines)
 
 
+def _gpu_figure(name: str, found: Mapping[str, Any]) -> str:
+    unit = " faces/s" if name.endswith("_per_s") and found["value"] != "not measured" else ""
+    return _number(found["value"]) + unit
+
+
 def _machine_name(machine: Mapping[str, Any]) -> str:
-    gpus = "".join(f", {gpu}" for gpu in machine.get("gpus", []))
+    gpus = "".join(f", {gpu.split(',')[0]}" for gpu in machine.get("gpus", []))
     return f"{machine['cpu']}, {machine['cpus']} cores{gpus}"
 
 

@@ -105,7 +105,7 @@ TABLES = {"rooms": rooms_table}
 def draw() -> None:
     """Draw the picture and write it."""
     picture = _Sheet(1000, 926).paint().convert("RGB")
-    picture.save(PICTURE, quality=88, optimize=True, comment=json.dumps(plan()))
+    picture.save(PICTURE, quality=80, optimize=True, comment=json.dumps(plan()))
 
 
 def _imported_rooms(path: Path) -> set[str]:

@@ -61,7 +61,7 @@ def test_the_fastest_engine_and_the_gpu_are_named(report):
     assert "dense, `m`, batch 64, openvino int8 | C, 2 cores | 2,100 faces/s, 4.2 times" in without
     assert "bf16" not in without and without.count("not measured") == 4
     both = report.with_tables(marks, {"cpu": cpu, "gpu": gpu})
-    assert "| landmarks, host to host, batch 256 | C, 2 cores, H200 | 61,234 |" in both
+    assert "| landmarks, host to host, batch 256 | C, 2 cores, H200 | 61,234 faces/s |" in both
     assert both.count("not measured") == 1
     sections = report.with_sections(f"head\n{report._MARK}\nold", {"cpu": cpu, "gpu": gpu})
     assert "| dense | m | openvino bf16 | 64 | 1,500 |" in sections and "old" not in sections
