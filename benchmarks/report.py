@@ -116,12 +116,12 @@ def _figures(report: Report) -> list[tuple[str, str]]:
         times = f"{row['speedup_over_fp32_onnxruntime']:.1f} times ONNX Runtime float32"
         found.append((f"{what} {row['precision']}", f"{row['fps']:,.0f} faces/s, {times}"))
     if "photo" in results:
-        photo = results["photo"]
+        image = results["photo"]
         found.append(
-            ("`predictor(photo)`, 640x480, one face", f"{photo['predictor']['p50_ms']:.1f} ms")
+            ("`predictor(photo)`, 640x480, one face", f"{image['predictor']['p50_ms']:.1f} ms")
         )
-        if "time_over_upstream" in photo:
-            part = f"{photo['time_over_upstream']:.0%} of the time"
+        if "time_over_upstream" in image:
+            part = f"{image['time_over_upstream']:.0%} of the time"
             found.append(("the same with its mesh, beside upstream's networks and NumPy", part))
     for row in results.get("mesh", []):
         if row["batch"] == 64:
@@ -177,7 +177,7 @@ def _summary_table(results: Mapping[str, Any]) -> list[str]:
     if "crops" in results:
         rows += _crop_rows(results["crops"])
     if "photo" in results:
-        rows += _photo_rows(results["photo"])
+        rows += _image_rows(results["photo"])
     if "detectors" in results:
         rows += _detector_rows(results["detectors"])
     if "raster" in results:
@@ -221,16 +221,16 @@ def _crop_rows(crops: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _photo_rows(photo: Mapping[str, Any]) -> list[str]:
-    parts = sum(photo[part]["p50_ms"] for part in ("detector", "crop", "network"))
+def _image_rows(image: Mapping[str, Any]) -> list[str]:
+    parts = sum(image[part]["p50_ms"] for part in ("detector", "crop", "network"))
     rows = [
-        f"| `predictor(photo)`, 640x480, one face | {photo['predictor']['p50_ms']:.2f} | detector, "
+        f"| `predictor(photo)`, 640x480, one face | {image['predictor']['p50_ms']:.2f} | detector, "
         f"crop and network alone, together {parts:.2f} |"
     ]
-    if "time_over_upstream" in photo:
+    if "time_over_upstream" in image:
         rows.append(
-            f"| the same with its mesh | {photo['predictor_and_mesh']['p50_ms']:.2f} | FaceBoxes, "
-            f"MobileNetV1 x1 and a mesh in NumPy {photo['upstream']['p50_ms']:.2f} |"
+            f"| the same with its mesh | {image['predictor_and_mesh']['p50_ms']:.2f} | FaceBoxes, "
+            f"MobileNetV1 x1 and a mesh in NumPy {image['upstream']['p50_ms']:.2f} |"
         )
     return rows
 

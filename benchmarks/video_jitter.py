@@ -57,7 +57,7 @@ class Still:
         return float(np.ptp(self.landmarks.mean(axis=0)[:, :2], axis=0).max())
 
 
-def picture(path: Path | None) -> np.ndarray:
+def load_image(path: Path | None) -> np.ndarray:
     """A photo, the first frame of a video, or the sample photo."""
     if path is None:
         return sample_photo()
@@ -70,40 +70,40 @@ def picture(path: Path | None) -> np.ndarray:
         source.close()
 
 
-def around(photo: np.ndarray, face: Face) -> np.ndarray:
+def around(image: np.ndarray, face: Face) -> np.ndarray:
     """The part of a photo that a face's crops come from: noise elsewhere only costs time."""
     low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
     reach = AROUND * (high - low).max() / 2
     first = np.maximum((low + high) / 2 - reach, 0).astype(int)
     last = ((low + high) / 2 + reach).astype(int)
-    return np.ascontiguousarray(photo[first[1] : last[1], first[0] : last[0]])
+    return np.ascontiguousarray(image[first[1] : last[1], first[0] : last[0]])
 
 
-def noisy_copies(photo: np.ndarray) -> Iterator[np.ndarray]:
+def noisy_copies(image: np.ndarray) -> Iterator[np.ndarray]:
     """The photo under draws of noise, the same ones each time."""
     rng = np.random.default_rng(0)
     for _ in range(FRAMES):
-        noisy = photo + SIGMA * rng.standard_normal(photo.shape, np.float32)
+        noisy = image + SIGMA * rng.standard_normal(image.shape, np.float32)
         yield np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
-def measure_still(predictor: FaceGeometry, photo: np.ndarray) -> Still:
+def measure_still(predictor: FaceGeometry, image: np.ndarray) -> Still:
     """The network on noisy copies of a photo, in the region that a track would hold."""
-    face = predictor(photo)[0]
+    face = predictor(image)[0]
     roi = crop.rois_from_landmarks(face.landmarks[None])
     landmarks, rotations = [], []
-    for noisy in noisy_copies(photo):
+    for noisy in noisy_copies(image):
         batch = predictor.predict_crops(crop.crop_faces(noisy, roi, predictor.crop_size), roi)
         landmarks.append(batch.landmarks[0])
         rotations.append(batch.similarity[1][0])
     return Still(np.array(landmarks), np.array(rotations))
 
 
-def measure_stream(predictor: FaceGeometry, photo: np.ndarray) -> float:
+def measure_stream(predictor: FaceGeometry, image: np.ndarray) -> float:
     """By how much smoothing lowers the landmarks' standard deviation in the whole stream."""
     found = []
     for smooth in (False, True):
-        stream = predictor.stream(noisy_copies(photo), smooth=smooth)
+        stream = predictor.stream(noisy_copies(image), smooth=smooth)
         found.append(std(np.array([frame.faces[0].landmarks for frame in stream])))
     return found[0] / found[1]
 
@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     predictor = FaceGeometry(options.model, detector=options.detector)
-    photo = picture(options.photo)
+    photo = load_image(options.photo)
     photo = around(photo, predictor(photo)[0])
     still = measure_still(predictor, photo)
     figures, curves = evaluate(still, options.fps, Smoothing())

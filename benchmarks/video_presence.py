@@ -29,7 +29,7 @@ from facegeo.evaluation.aflw2000 import Aflw2000
 from facegeo.evaluation.presence import Backgrounds
 from facegeo.geometry import crop
 from facegeo.images import decode_photo, encode_photo
-from facegeo.images.collections import Pictures
+from facegeo.images.collections import ImageCollection
 from facegeo.synthetic.negatives import held_back_backgrounds
 from facegeo.track import TrackerOptions
 from facegeo.track.boxes import landmark_boxes
@@ -72,7 +72,7 @@ class Scene:
 
     Attributes
     ----------
-    pictures : list of (270, 480, 3) uint8
+    images : list of (270, 480, 3) uint8
         One loop of the left half, forwards and backwards.
     landmarks : (F, 68, 3) float32
         Of the left half, in its pixels.
@@ -89,7 +89,7 @@ class Scene:
         """A clip with one face from beginning to end, scaled down."""
         source = open_source(clip)
         try:
-            frames = (picture for _, picture in islice(source.frames(), 250))
+            frames = (image for _, image in islice(source.frames(), 250))
             once = [cv2.resize(f, HALF_WH, interpolation=cv2.INTER_AREA) for f in frames]
         finally:
             source.close()
@@ -123,7 +123,7 @@ class Scene:
         return index % count, (index + count // 4) % count
 
 
-def lay(photo: np.ndarray, box: np.ndarray, kind: str, patch: np.ndarray, seed: int = 0) -> None:
+def lay(image: np.ndarray, box: np.ndarray, kind: str, patch: np.ndarray, seed: int = 0) -> None:
     """Cover a face, in place: ``grey``, ``noise``, ``patch``, ``hand``, or ``lower half``."""
     left, top, right, bottom = box
     height = bottom - top
@@ -132,7 +132,7 @@ def lay(photo: np.ndarray, box: np.ndarray, kind: str, patch: np.ndarray, seed: 
         top, reach = (top + bottom) / 2, reach * [1, 0, 1, 1]
     low = np.maximum(np.array([left, top]) - reach[:2], 0).astype(int)
     high = np.maximum(np.array([right, bottom]) + reach[2:], 0).astype(int)
-    part = photo[low[1] : high[1], low[0] : high[0]]
+    part = image[low[1] : high[1], low[0] : high[0]]
     if part.size == 0:
         return
     if kind == "noise":
@@ -254,15 +254,15 @@ def measure_regions(
     """Presence of single regions: kind -> (N,)."""
     patches = held_back_backgrounds(backgrounds)
     found: dict[str, list[np.ndarray]] = {}
-    for number, (photo, points) in enumerate(zip(faces.photos(), faces.original, strict=True)):
+    for number, (image, points) in enumerate(zip(faces.photos(), faces.original, strict=True)):
         roi = crop.rois_from_landmarks(points[None])
-        roi = crop.rois_from_landmarks(_measured(predictor, photo, roi).landmarks)
+        roi = crop.rois_from_landmarks(_measured(predictor, image, roi).landmarks)
         box = landmark_boxes(points[None])[0]
         rng = np.random.default_rng(number)
         patch = _patch(patches, rng)
-        kinds = {"face": photo}
+        kinds = {"face": image}
         for kind in ("lower half", "grey", "noise", "patch", "hand"):
-            kinds[kind] = photo.copy()
+            kinds[kind] = image.copy()
             lay(kinds[kind], box, kind, patch, number)
         crops = [crop.crop_faces(view, roi, predictor.crop_size)[0] for view in kinds.values()]
         rois = [roi[0]] * len(kinds)
@@ -271,8 +271,8 @@ def measure_regions(
         for part in (0.25, 0.5, 1.0):
             away = part * size * np.array([np.cos(angle), np.sin(angle)])
             moved = roi + np.tile(away, 2).astype(np.float32)
-            kinds[f"{part:g} faces beside"] = photo
-            crops.append(crop.crop_faces(photo, moved, predictor.crop_size)[0])
+            kinds[f"{part:g} faces beside"] = image
+            crops.append(crop.crop_faces(image, moved, predictor.crop_size)[0])
             rois.append(moved[0])
         batch = predictor.predict_crops(np.stack(crops), np.array(rois, np.float32))
         for kind, value in zip(kinds, batch.presence, strict=True):
@@ -284,16 +284,16 @@ def measure_regions(
     return {**result, "background photos": predictor.predict_crops(squares, whole).presence}
 
 
-def _measured(predictor: FaceGeometry, photo: np.ndarray, roi: np.ndarray) -> Any:
-    return predictor.predict_crops(crop.crop_faces(photo, roi, predictor.crop_size), roi)
+def _measured(predictor: FaceGeometry, image: np.ndarray, roi: np.ndarray) -> Any:
+    return predictor.predict_crops(crop.crop_faces(image, roi, predictor.crop_size), roi)
 
 
-def _patch(pictures: Pictures, rng: np.random.Generator) -> np.ndarray:
-    index = int(rng.integers(len(pictures.names)))
-    photo = decode_photo(pictures.read(index), pictures.names[index])
-    side = min(photo.shape[:2]) // 2
-    y, x = (int(rng.integers(0, extent - side)) for extent in photo.shape[:2])
-    return photo[y : y + side, x : x + side]
+def _patch(images: ImageCollection, rng: np.random.Generator) -> np.ndarray:
+    index = int(rng.integers(len(images.names)))
+    image = decode_photo(images.read(index), images.names[index])
+    side = min(image.shape[:2]) // 2
+    y, x = (int(rng.integers(0, extent - side)) for extent in image.shape[:2])
+    return image[y : y + side, x : x + side]
 
 
 def table(regions: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -421,8 +421,8 @@ def main() -> None:
     text = json.dumps(report, indent=1) + "\n"
     print(text, end="")
     write_bytes(options.out / f"presence-{predictor.card.name}.json", text.encode())
-    picture = draw(found, COVERS, threshold)
-    write_bytes(options.out / "presence.jpg", encode_photo(picture, ".jpg"))
+    image = draw(found, COVERS, threshold)
+    write_bytes(options.out / "presence.jpg", encode_photo(image, ".jpg"))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ Crop pixels
     model (``exact`` or ``3ddfa``, see :mod:`facegeo.geometry.crop`) and is written in its card.
 
 Model frame
-    Right-handed: x to the right in the picture of a face that looks at the viewer, y up, z to the
+    Right-handed: x to the right in the image of a face that looks at the viewer, y up, z to the
     viewer. Morphable models and ``Pose.rotation`` live in it: a rotation takes model axes to camera
     axes (x right, y up, z to the viewer).
 
@@ -26,9 +26,9 @@ Angles
     :func:`facegeo.geometry.pose.rotation_from_euler`, which are those of 3DDFA and of AFLW2000-3D's
     ``Pose_Para``.
 
-    - yaw   > 0: the face turns towards the picture's left (the person looks to their own right);
+    - yaw   > 0: the face turns towards the image's left (the person looks to their own right);
     - pitch > 0: the face looks up;
-    - roll  > 0: the head leans towards the picture's right, clockwise as the viewer sees it.
+    - roll  > 0: the head leans towards the image's right, clockwise as the viewer sees it.
 
     At yaw of +-90 degrees only a combination of pitch and roll is defined; roll is then 0.
 
@@ -48,7 +48,7 @@ NUM_SHAPE = 40
 NUM_EXPRESSION = 10
 NUM_PARAMS = NUM_POSE + NUM_SHAPE + NUM_EXPRESSION
 
-#: Ranges of the 68 points. The person's right is on the left of the picture.
+#: Ranges of the 68 points. The person's right is on the left of the image.
 LANDMARK_REGIONS: dict[str, range] = {
     "jaw": range(0, 17),
     "right_eyebrow": range(17, 22),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from facegeo.video.stream import FaceStream
 
 #: Photos whose faces share a network call; more would only hold more photos in memory.
-_PHOTOS_TOGETHER = 16
+_IMAGES_TOGETHER = 16
 
 
 class FaceGeometry:
@@ -227,7 +227,7 @@ class FaceGeometry:
             if known.boxes is None and known.landmarks is None:
                 self._detector.check()  # the call is wrong, not the photo
             pending.append(self._prepare(index, source, known, color))
-            if len(pending) == _PHOTOS_TOGETHER:
+            if len(pending) == _IMAGES_TOGETHER:
                 yield from self._finish(pending)
                 pending = []
         yield from self._finish(pending)
@@ -332,7 +332,7 @@ class FaceGeometry:
         Parameters
         ----------
         source : int, str, path or iterable
-            A camera's index, an RTSP or HTTP URL, a video file, a folder of pictures, or pictures:
+            A camera's index, an RTSP or HTTP URL, a video file, a folder of images, or images:
             arrays, or tuples ``(seconds, array)``.
         mode : {"offline", "live"}
             Every frame in order; or always the newest, while those that nobody had time for are
@@ -344,7 +344,7 @@ class FaceGeometry:
         tracking : TrackerOptions, optional
             When faces are looked for, believed and forgotten.
         fps : float, optional
-            Of folders, and of pictures without timestamps (default: 30).
+            Of folders, and of images without timestamps (default: 30).
         timeout_s : float or None
             Seconds without a frame after which the stream is given up. Until then a network stream
             that was lost is opened again and again, after ever longer waits.
@@ -431,15 +431,15 @@ class FaceGeometry:
 
     def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:
         try:
-            photo = load_photo(source, color)
-            found, rois = self._locate(photo, known)
-            crops = crop.crop_faces(photo, rois, self.crop_size)
-            return _Prepared(index, source, photo, found, rois, crops, None)
+            image = load_photo(source, color)
+            found, rois = self._locate(image, known)
+            crops = crop.crop_faces(image, rois, self.crop_size)
+            return _Prepared(index, source, image, found, rois, crops, None)
         except FacegeoError as error:
             empty = np.zeros((0, self.crop_size, self.crop_size, 3), np.uint8)
             return _Prepared(index, source, None, _NOTHING, _NOTHING.boxes, empty, error)
 
-    def _locate(self, photo: np.ndarray, known: _Known) -> tuple[Detections, np.ndarray]:
+    def _locate(self, image: np.ndarray, known: _Known) -> tuple[Detections, np.ndarray]:
         if known.boxes is not None and known.landmarks is not None:
             raise InvalidInputError("boxes, landmarks: expected one of them, got both")
         if known.landmarks is not None:
@@ -452,9 +452,9 @@ class FaceGeometry:
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
             rois = crop.rois_from_boxes(boxes)
         else:
-            found = self._detector.find(photo)
+            found = self._detector.find(image)
             rois = crop.rois_from_boxes(found.boxes)
-        crop.check_rois(rois, (photo.shape[0], photo.shape[1]))
+        crop.check_rois(rois, (image.shape[0], image.shape[1]))
         return found, rois
 
     def _finish(self, prepared: Sequence[_Prepared]) -> Iterator[PhotoResult]:

@@ -68,8 +68,8 @@ class Pose:
     Attributes
     ----------
     yaw, pitch, roll : float
-        Degrees. Yaw > 0: the face turns to the picture's left; pitch > 0: it looks up;
-        roll > 0: the head leans to the picture's right (clockwise as the viewer sees it).
+        Degrees. Yaw > 0: the face turns to the image's left; pitch > 0: it looks up;
+        roll > 0: the head leans to the image's right (clockwise as the viewer sees it).
     rotation : (3, 3) float64
         Orthonormal, determinant +1: model axes to camera axes (x right, y up, z to the viewer).
     scale : float

@@ -20,7 +20,7 @@ from facegeo.base.files import write_bytes
 from facegeo.bench.baseline import plain_predictors
 from facegeo.bench.candidates import BASELINE, Key, add_candidate_options, open_candidates
 from facegeo.bench.plot import draw_rates
-from facegeo.bench.predictor import webcam_photo
+from facegeo.bench.predictor import webcam_image
 from facegeo.bench.timing import Job, calls_in_turns
 from facegeo.errors import (
     CorruptFileError,
@@ -36,7 +36,7 @@ TASKS = ("landmarks", "dense", "photos")
 DEFAULT_BATCHES = (1, 8, 64, 256, 1024)
 
 #: Decoded photos a call, at most; a user has them one by one.
-_MOST_PHOTOS = 16
+_MOST_IMAGES = 16
 
 #: What two rows must share to be compared.
 _KEYS = ("task", "model", "backend", "precision", "batch")
@@ -110,7 +110,7 @@ def run_fps_benchmark(
     skipped: dict[str, str] = {}
     for task in tasks:
         for batch in batches:
-            if task == "photos" and batch > _MOST_PHOTOS:
+            if task == "photos" and batch > _MOST_IMAGES:
                 continue
             jobs, failed = _jobs_that_run(task, batch, predictors)
             skipped |= failed
@@ -219,15 +219,15 @@ def _buffer(*shape: int) -> np.ndarray:
     return np.empty(shape, np.float32)
 
 
-def _photos(predictor: FaceGeometry, batch: int) -> Job:
-    photos = [webcam_photo()] * batch
-    return lambda: predictor(photos)
+def _images(predictor: FaceGeometry, batch: int) -> Job:
+    images = [webcam_image()] * batch
+    return lambda: predictor(images)
 
 
 _JOBS: dict[str, Callable[[FaceGeometry, int], Job]] = {
     "landmarks": _landmarks,
     "dense": _dense,
-    "photos": _photos,
+    "photos": _images,
 }
 
 

@@ -120,7 +120,7 @@ def run_mesh_benchmark(
         Numbers of faces a call.
     vertices, coefficients : int
         Size of the random model.
-    threads, engine
+    threads, implementation
         As in :class:`facegeo.ops.mesh.MeshKernel`.
 
     Returns

@@ -79,7 +79,7 @@ def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     median ratio of neighbouring turns, and ``time_over_upstream_p95``, the ratio that 95 % of the
     turns stay below; or ``upstream`` says why it was not measured.
     """
-    image = webcam_photo()
+    image = webcam_image()
     detector = predictor.detector
     rois = crop.rois_from_boxes(detector(image).boxes)
     images = crop.crop_faces(image, rois, predictor.crop_size)
@@ -119,6 +119,6 @@ def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     return {**report, "upstream": {"not_measured": why}}
 
 
-def webcam_photo() -> np.ndarray:
+def webcam_image() -> np.ndarray:
     """The sample photo, one face, scaled to fill 640x480 as a webcam would see it."""
     return scene(640, 480)

@@ -76,11 +76,11 @@ def run_raster_benchmark(
     dict
         ``triangles``, ``height``, ``width``, ``covered`` (part of the photo), and medians in
         milliseconds: ``rasterize_ms``, ``pncc_ms`` and ``visibility_ms`` (from a raster that
-        exists), ``draw_mesh_ms`` and ``draw_wireframe_ms`` (from vertices to picture, smoothed
+        exists), ``draw_mesh_ms`` and ``draw_wireframe_ms`` (from vertices to image, smoothed
         borders), ``draw_mesh_fast_ms`` (one sample a pixel).
     """
     vertices, corners = ellipsoid(triangles, height, width)
-    photo = np.full((height, width, 3), 128, np.uint8)
+    image = np.full((height, width, 3), 128, np.uint8)
     how = {"threads": threads, "implementation": implementation}
     raster = rasterize(vertices, corners, height, width, **how)
 
@@ -89,12 +89,12 @@ def run_raster_benchmark(
             "rasterize": lambda: rasterize(vertices, corners, height, width, **how),
             "pncc": lambda: pncc_image(raster, corners, vertices, implementation=implementation),
             "visibility": lambda: visible_vertices(raster, vertices, corners),
-            "draw_mesh": lambda: draw_mesh(photo, vertices, corners, implementation=implementation),
+            "draw_mesh": lambda: draw_mesh(image, vertices, corners, implementation=implementation),
             "draw_mesh_fast": lambda: draw_mesh(
-                photo, vertices, corners, samples=1, implementation=implementation
+                image, vertices, corners, samples=1, implementation=implementation
             ),
             "draw_wireframe": lambda: draw_wireframe(
-                photo, vertices, corners, implementation=implementation
+                image, vertices, corners, implementation=implementation
             ),
         }
     )

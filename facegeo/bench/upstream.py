@@ -43,7 +43,7 @@ class Upstream:
     parts: dict[str, Job]
 
 
-def upstream_work(photo: np.ndarray) -> Upstream:
+def upstream_work(image: np.ndarray) -> Upstream:
     """The work for one photo.
 
     Raises
@@ -56,7 +56,7 @@ def upstream_work(photo: np.ndarray) -> Upstream:
         If FaceBoxes finds no face in the photo: there is nothing to compare then.
     """
     detector = FaceBoxesDetector(find("faceboxes", "detection"), device="cpu", precision="fp32")
-    if len(detector(photo)) == 0:
+    if len(detector(image)) == 0:
         raise InvalidInputError("photo: expected one with a face; FaceBoxes finds none")
     network = open_graph(_mobilenet())
     rng = np.random.default_rng(0)
@@ -66,16 +66,16 @@ def upstream_work(photo: np.ndarray) -> Upstream:
     side = (crop.CROP_SIZE, crop.CROP_SIZE)
 
     def face() -> np.ndarray:
-        roi = crop.rois_from_boxes(detector(photo).boxes[:1])[0].round().astype(int)
+        roi = crop.rois_from_boxes(detector(image).boxes[:1])[0].round().astype(int)
         x0, y0, x1, y1 = np.maximum(roi, 0)
-        return cv2.resize(photo[y0:y1, x0:x1], side, interpolation=cv2.INTER_LINEAR)[None]
+        return cv2.resize(image[y0:y1, x0:x1], side, interpolation=cv2.INTER_LINEAR)[None]
 
     def whole() -> None:
         network.run({"crops": face()})
         mesh()
 
     parts: dict[str, Job] = {
-        "detector": partial(detector, photo),
+        "detector": partial(detector, image),
         "network": partial(network.run, {"crops": face()}),
         "mesh": mesh,
     }

@@ -87,15 +87,15 @@ def _to_and_fro(clip: Any, path: Path, fps: float) -> tuple[Path, dict[str, Any]
     """A video of the clip's frames forwards and backwards, and what it holds."""
     source = open_source(clip)
     try:
-        pictures = [picture for _, picture in islice(source.frames(), _MOST_FRAMES)]
+        images = [image for _, image in islice(source.frames(), _MOST_FRAMES)]
     finally:
         source.close()
-    height, width = pictures[0].shape[:2]
+    height, width = images[0].shape[:2]
     with VideoWriter(path, fps, quality=_QUALITY) as writer:
-        for index, picture in enumerate([*pictures, *pictures[::-1]]):
-            writer.write(picture, index / fps)
+        for index, image in enumerate([*images, *images[::-1]]):
+            writer.write(image, index / fps)
     report = {"name": Path(clip).name, "width": width, "height": height}
-    return path, {**report, "frames_of_a_loop": 2 * len(pictures)}
+    return path, {**report, "frames_of_a_loop": 2 * len(images)}
 
 
 def _repeated(path: Path, target: Path, times: int) -> Path:

@@ -27,9 +27,9 @@ def run(options: argparse.Namespace) -> int:
     from facegeo.predictor import FaceGeometry
     from facegeo.render.annotate import annotate
 
-    photo = sample_photo()
-    faces = FaceGeometry(**backend_options(options))(photo)
-    write_bytes(options.out, encode_photo(annotate(photo, faces, ("landmarks", "pose")), ".png"))
+    image = sample_photo()
+    faces = FaceGeometry(**backend_options(options))(image)
+    write_bytes(options.out, encode_photo(annotate(image, faces, ("landmarks", "pose")), ".png"))
     for face in faces:
         pose = face.pose
         print(

@@ -13,14 +13,14 @@ import numpy as np
 
 from facegeo.base.files import write_bytes
 from facegeo.images import encode_photo
-from facegeo.render.annotate import ANNOTATORS, PICTURES, annotate
+from facegeo.render.annotate import ANNOTATORS, IMAGES, annotate
 from facegeo.results import Face
 
-#: A picture of its own for each face.
+#: An image of its own for each face.
 _TEXTURE = "uv"
-STYLES = (*ANNOTATORS, *PICTURES, _TEXTURE)
+STYLES = (*ANNOTATORS, *IMAGES, _TEXTURE)
 #: Styles that need the dense mesh.
-_DENSE = {name for name, one in ANNOTATORS.items() if one.surfaces} | {*PICTURES, _TEXTURE}
+_DENSE = {name for name, one in ANNOTATORS.items() if one.surfaces} | {*IMAGES, _TEXTURE}
 FORMATS = ("obj", "ply", "glb")
 
 #: Formats that an annotated photo is written back in; others become JPEG.
@@ -48,12 +48,12 @@ class OutputOptions:
         return bool(_DENSE & set(self.styles)) or bool(self.formats)
 
 
-class PhotoOutputs:
+class ImageOutputs:
     """All that is wanted of one photo.
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
     faces : sequence of Face
     face_model : MorphableModel, optional
         Fit this one instead of using the network's own.
@@ -61,12 +61,12 @@ class PhotoOutputs:
 
     def __init__(
         self,
-        photo: np.ndarray,
+        image: np.ndarray,
         faces: Sequence[Face],
         wanted: OutputOptions,
         face_model: Any = None,
     ) -> None:
-        self._photo = photo
+        self._image = image
         self._faces = faces
         self._options = wanted
         self._face_model = face_model
@@ -81,7 +81,7 @@ class PhotoOutputs:
     def annotated(self) -> np.ndarray:
         """The photo with everything drawn on it that is drawn on photos."""
         drawn = [style for style in self._options.styles if style in ANNOTATORS]
-        return annotate(self._photo, self._faces, drawn, lambda: self.dense)
+        return annotate(self._image, self._faces, drawn, lambda: self.dense)
 
     def record(self) -> dict[str, Any]:
         """Record of the dense surfaces for the JSON: model, coefficients, placement."""
@@ -107,23 +107,23 @@ class PhotoOutputs:
         OutputError
             If a place is not writable.
         """
-        picture = _named(target, suffix if suffix in _WRITTEN_AS else ".jpg")
-        write_bytes(picture, encode_photo(self.annotated(), picture.suffix))
+        image = _named(target, suffix if suffix in _WRITTEN_AS else ".jpg")
+        write_bytes(image, encode_photo(self.annotated(), image.suffix))
         if self._faces:
-            self._write_pictures(target)
+            self._write_images(target)
             self._write_meshes(target)
         document = json.dumps(record | self.record(), indent=1)
         write_bytes(_named(target, ".json"), document.encode())
-        return picture
+        return image
 
-    def _write_pictures(self, target: Path) -> None:
-        for name, draw in PICTURES.items():
+    def _write_images(self, target: Path) -> None:
+        for name, draw in IMAGES.items():
             if name in self._options.styles:
-                picture = encode_photo(draw(self._photo, self.dense), ".png")
-                write_bytes(_named(target, f".{name}.png"), picture)
+                image = encode_photo(draw(self._image, self.dense), ".png")
+                write_bytes(_named(target, f".{name}.png"), image)
         if _TEXTURE in self._options.styles:
             for index in range(len(self._faces)):
-                texture = self.dense.texture(index, self._photo)
+                texture = self.dense.texture(index, self._image)
                 if texture is not None:
                     place = _named(target, f".{index}.{_TEXTURE}.png")
                     write_bytes(place, encode_photo(texture.image, ".png"))
@@ -133,7 +133,7 @@ class PhotoOutputs:
 
         for kind in self._options.formats:
             for index in range(len(self._faces)):
-                surface = self.dense.surface(index, self._photo, kind)
+                surface = self.dense.surface(index, self._image, kind)
                 write_mesh(surface, _named(target, f".{index}.{kind}"))
 
 

@@ -20,7 +20,7 @@ from facegeo.cli.common import (
     number,
     some_of,
 )
-from facegeo.cli.outputs import FORMATS, STYLES, OutputOptions, PhotoOutputs
+from facegeo.cli.outputs import FORMATS, STYLES, ImageOutputs, OutputOptions
 from facegeo.detect.base import DetectorOptions
 from facegeo.errors import FacegeoError, UnreadableFileError
 from facegeo.images import find_photos
@@ -99,14 +99,14 @@ def run(options: argparse.Namespace) -> int:
     with array as printed, _progress(len(jobs)) as bar:
         for result in predictor.predict_photos([job.photo for job in jobs]):
             job = jobs[result.index]
-            record, picture, error = writer.write(result, job)
+            record, image, error = writer.write(result, job)
             failed += error is not None
             if error is not None:
                 bar.write(f"facegeo: error: {_naming(job.photo, error)}", file=sys.stderr)
             if printed is not None:
                 printed.append(record)
             elif error is None:
-                bar.write(_summary(job, len(result.faces), picture), file=sys.stdout)
+                bar.write(_summary(job, len(result.faces), image), file=sys.stdout)
             bar.update()
     return 1 if failed else 0
 
@@ -123,13 +123,13 @@ def _plan(paths: list[Path]) -> list[_Job]:
     """All photos of files and folders, with targets that differ from each other."""
     jobs: list[_Job] = []
     taken: set[Path] = set()
-    for photo, target in _expand(paths):
+    for image, target in _expand(paths):
         unique, count = target, 1
         while unique in taken:
             count += 1
             unique = target.with_name(f"{target.name}-{count}")
         taken.add(unique)
-        jobs.append(_Job(photo, unique))
+        jobs.append(_Job(image, unique))
     return jobs
 
 
@@ -141,8 +141,8 @@ def _expand(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
         found = find_photos(path)
         if not found:
             raise UnreadableFileError(f"{path}: the folder holds no photos")
-        for photo in found:
-            yield photo, photo.relative_to(path).with_suffix("")
+        for image in found:
+            yield image, image.relative_to(path).with_suffix("")
 
 
 @dataclass(frozen=True)
@@ -156,11 +156,11 @@ class _Writer:
     def write(
         self, result: PhotoResult, job: _Job
     ) -> tuple[dict[str, Any], Path | None, FacegeoError | None]:
-        """A photo's record, its annotated picture, and what went wrong, if anything did."""
+        """A photo's record, its annotated image, and what went wrong, if anything did."""
         if result.photo is None:
             return _record(result, job, result.error), None, result.error
         record = _record(result, job, None)
-        outputs = PhotoOutputs(result.photo, result.faces, self.wanted, self.face_model)
+        outputs = ImageOutputs(result.photo, result.faces, self.wanted, self.face_model)
         try:
             if self.out is None:
                 return record | outputs.record(), None, None
@@ -187,14 +187,14 @@ def _record(result: PhotoResult, job: _Job, error: FacegeoError | None) -> dict[
     }
 
 
-def _summary(job: _Job, count: int, picture: Path | None) -> str:
+def _summary(job: _Job, count: int, image: Path | None) -> str:
     faces = f"{count or 'no'} face{'' if count == 1 else 's'}"
-    return f"{job.photo}: {faces}" + (f" -> {picture}" if picture else "")
+    return f"{job.photo}: {faces}" + (f" -> {image}" if image else "")
 
 
-def _naming(photo: Path, error: FacegeoError) -> str:
+def _naming(image: Path, error: FacegeoError) -> str:
     text = str(error)
-    return text if str(photo) in text else f"{photo}: {text}"
+    return text if str(image) in text else f"{image}: {text}"
 
 
 def _progress(total: int) -> Any:

@@ -63,7 +63,7 @@ class Window(Protocol):
     """Window where frames are shown."""
 
     def show(self, image: np.ndarray) -> str | None:
-        """Show a BGR picture; the key that was pressed, ``q`` if the window was closed."""
+        """Show a BGR image; the key that was pressed, ``q`` if the window was closed."""
 
 
 class CvWindow:
@@ -138,7 +138,7 @@ class Meter:
         return 1e3 * float(np.median(self._latencies)) if self._latencies else 0.0
 
     def text(self, faces: int, dropped: int) -> str:
-        """A line for the picture."""
+        """A line for the image."""
         return (
             f"{self.fps:.0f} frames/s  latency {self.latency_ms:.0f} ms  faces {faces}  "
             f"dropped {dropped}"

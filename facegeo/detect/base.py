@@ -156,7 +156,7 @@ class Detector(Protocol):
 
     name: str
 
-    def __call__(self, photo: np.ndarray) -> Detections:
+    def __call__(self, image: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
 
 
@@ -179,7 +179,7 @@ class NetworkDetector(ABC):
         self._options = options or DetectorOptions()
 
     @abstractmethod
-    def __call__(self, photo: np.ndarray) -> Detections:
+    def __call__(self, image: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ class ChosenDetector:
             self._opened = open_detector(self._choice, self._options, self._device)
         return self._opened
 
-    def find(self, photo: np.ndarray) -> Detections:
+    def find(self, image: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo.
 
         Raises
@@ -84,7 +84,7 @@ class ChosenDetector:
         InvalidInputError
             If there is no detector, or the caller's own returns something else.
         """
-        found = self.get()(photo)
+        found = self.get()(image)
         if not isinstance(found, Detections):
             raise InvalidInputError(
                 f"detector {self.name!r}: expected it to return facegeo.detect.Detections, "

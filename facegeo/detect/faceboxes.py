@@ -60,23 +60,23 @@ class FaceBoxesDetector(NetworkDetector):
         network = open_network(model, FOR_ANY_SIZE, device, precision)
         super().__init__(network, options, model.card.name)
 
-    def __call__(self, photo: np.ndarray) -> Detections:
-        scaled, scale = shrink(photo)
+    def __call__(self, image: np.ndarray) -> Detections:
+        scaled, scale = shrink(image)
         outputs = self._network.run({"photos": scaled[None]})
         boxes, scores = decode(outputs["offsets"][0], outputs["scores"][0], scaled.shape[:2])
         return select(boxes / np.float32(scale), scores, self._options)
 
 
-def shrink(photo: np.ndarray) -> tuple[np.ndarray, float]:
+def shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
     """Scale a photo down to at most 720 high and 1080 wide; also the factor (1 if it fits)."""
-    height, width = photo.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, MAX_HEIGHT / height)
     scale *= min(1.0, MAX_WIDTH / (width * scale))
     if scale == 1.0:
-        return photo, scale
+        return image, scale
     # Sizes are cut, not rounded, as upstream does. A panorama's short side must not vanish.
     size = max(int(width * scale), 1), max(int(height * scale), 1)
-    return cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR), scale
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), scale
 
 
 @lru_cache(maxsize=8)
@@ -102,7 +102,7 @@ def anchors(height: int, width: int) -> np.ndarray:
 
 
 def decode(
-    offsets: np.ndarray, scores: np.ndarray, photo_hw: tuple[int, int]
+    offsets: np.ndarray, scores: np.ndarray, image_hw: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Network outputs to boxes, after non-maximum suppression.
 
@@ -122,7 +122,7 @@ def decode(
         best = np.argpartition(-scores[candidates], MAX_CANDIDATES)[:MAX_CANDIDATES]
         candidates = candidates[best]
     scores, offsets = scores[candidates], offsets[candidates]
-    prior = anchors(*photo_hw)[candidates]
+    prior = anchors(*image_hw)[candidates]
     side = prior[:, 2:]
     centre = prior[:, :2] + offsets[:, :2] * VARIANCE[0] * side
     half = side * np.exp(offsets[:, 2:] * VARIANCE[1]) / 2

@@ -79,15 +79,15 @@ class OneStageFaces(NetworkDetector):
             network = open_graph(onnx, backend=FOR_ANY_SIZE, device=device)
         return cls(network, options)
 
-    def __call__(self, photo: np.ndarray) -> Detections:
+    def __call__(self, image: np.ndarray) -> Detections:
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
-        return self.detect([photo])[0]
+        return self.detect([image])[0]
 
-    def detect(self, photos: Sequence[np.ndarray]) -> list[Detections]:
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Faces of many photos; photos of one size go through the network together."""
-        views = [view for k, photo in enumerate(photos) for view in self._views(k, photo)]
-        boxes: list[list[np.ndarray]] = [[] for _ in photos]
-        scores: list[list[np.ndarray]] = [[] for _ in photos]
+        views = [view for k, image in enumerate(images) for view in self._views(k, image)]
+        boxes: list[list[np.ndarray]] = [[] for _ in images]
+        scores: list[list[np.ndarray]] = [[] for _ in images]
         for group in _by_size(views):
             outputs = self._network.run({"photos": _batch(group)})
             grid = cells(*group[0].pixels.shape[:2])
@@ -104,21 +104,21 @@ class OneStageFaces(NetworkDetector):
         kept = suppress_overlaps(joined, score, _MAX_OVERLAP)
         return select(joined[kept], score[kept], self._options)
 
-    def _views(self, index: int, photo: np.ndarray) -> Iterator[_View]:
+    def _views(self, index: int, image: np.ndarray) -> Iterator[_View]:
         limit, tile = self._search.max_side, self._search.tile
-        height, width = photo.shape[:2]
+        height, width = image.shape[:2]
         scale = 1.0 if limit is None else min(1.0, limit / max(height, width))
         if scale < 1.0:
             size = max(round(width * scale), 1), max(round(height * scale), 1)
-            small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             yield _View(index, pad(small), scale, np.zeros(4, np.float32))
         if scale == 1.0 or tile is None:
             if scale == 1.0:
-                yield _View(index, pad(photo), 1.0, np.zeros(4, np.float32))
+                yield _View(index, pad(image), 1.0, np.zeros(4, np.float32))
             return
         for y in tile_starts(height, tile):
             for x in tile_starts(width, tile):
-                part = pad(photo[y : y + tile, x : x + tile])
+                part = pad(image[y : y + tile, x : x + tile])
                 yield _View(index, part, 1.0, np.array([x, y, x, y], np.float32))
 
 
@@ -132,13 +132,13 @@ class _View:
     origin: np.ndarray
 
 
-def pad(photo: np.ndarray) -> np.ndarray:
+def pad(image: np.ndarray) -> np.ndarray:
     """Black pixels at the right and below, up to multiples of :data:`SIDE_MULTIPLE`."""
-    height, width = photo.shape[:2]
+    height, width = image.shape[:2]
     below, right = -height % SIDE_MULTIPLE, -width % SIDE_MULTIPLE
     if below == 0 and right == 0:
-        return photo
-    return cv2.copyMakeBorder(photo, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        return image
+    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
 
 
 def tile_starts(length: int, tile: int) -> list[int]:

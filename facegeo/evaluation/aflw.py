@@ -29,7 +29,7 @@ from facegeo.evaluation.measures import (
 from facegeo.evaluation.report import error_curves, published_rows, table
 from facegeo.geometry.crop import CROP_SIZE, resized_crops
 from facegeo.images import decode_photo
-from facegeo.images.collections import FolderPictures, Pictures, Skipped, TarPictures
+from facegeo.images.collections import FolderImages, ImageCollection, Skipped, TarImages
 from facegeo.predictor import FaceGeometry
 
 #: Faces that are read together; bounds memory, not results.
@@ -48,7 +48,7 @@ class AflwCrops:
     Attributes
     ----------
     folder : Path
-    pictures : Pictures
+    pictures : ImageCollection
         120 x 120 crops.
     points : (N, 21, 2) float32
         Photo pixels.
@@ -62,7 +62,7 @@ class AflwCrops:
     """
 
     folder: Path
-    pictures: Pictures
+    pictures: ImageCollection
     points: np.ndarray
     visible: np.ndarray
     rois: np.ndarray
@@ -106,8 +106,8 @@ class AflwCrops:
                 points, rois, yaw = (archive[k] for k in ("pts21", "roi_box", "yaw_deg"))
         except (KeyError, ValueError, OSError) as error:
             raise CorruptFileError(f"{path}: {error}") from error
-        pictures = TarPictures(folder / "crops.tar", names)
-        return cls._checked(path, pictures, points, rois, yaw)
+        images = TarImages(folder / "crops.tar", names)
+        return cls._checked(path, images, points, rois, yaw)
 
     @classmethod
     def _from_3ddfa(cls, folder: Path) -> AflwCrops:
@@ -117,21 +117,21 @@ class AflwCrops:
         except (OSError, UnicodeDecodeError) as error:
             raise CorruptFileError(f"{listed}: {error}") from error
         points, rois, yaw = (_array(_the_only(folder, n)) for n in (_POINTS21, _ROIS, _YAWS))
-        pictures = FolderPictures(_the_only(folder, _PICTURES), names)
+        images = FolderImages(_the_only(folder, _PICTURES), names)
         points68 = _array(_the_only(folder, _POINTS68)) if any(folder.rglob(_POINTS68)) else None
-        return cls._checked(listed, pictures, points, rois, yaw, points68)
+        return cls._checked(listed, images, points, rois, yaw, points68)
 
     @classmethod
     def _checked(
         cls,
         path: Path,
-        pictures: Pictures,
+        images: ImageCollection,
         points: np.ndarray,
         rois: np.ndarray,
         yaw: np.ndarray,
         points68: np.ndarray | None = None,
     ) -> AflwCrops:
-        count = len(pictures.names)
+        count = len(images.names)
         for what, array, wanted in (
             ("the 21 points", points, (count, 2, 21)),
             ("the ROI boxes", rois, (count, 4)),
@@ -151,7 +151,7 @@ class AflwCrops:
         # Boxes may be small unsigned numbers: their differences would wrap around.
         return cls(
             path.parent,
-            pictures,
+            images,
             points,
             points[..., 0] != -1,
             rois.astype(np.float32),

@@ -21,7 +21,7 @@ from facegeo.evaluation.measures import YAW_BINS, by_yaw, normalised_mean_error,
 from facegeo.evaluation.report import error_curves, published_rows, table
 from facegeo.geometry import crop, pose
 from facegeo.geometry.params import split
-from facegeo.images.collections import Skipped, TarPictures, decoded
+from facegeo.images.collections import Skipped, TarImages, decoded
 from facegeo.predictor import FaceGeometry
 from facegeo.results import FaceBatch
 
@@ -94,13 +94,13 @@ class Aflw2000:
 
     def crops(self) -> np.ndarray:
         """The 120x120 crops of the data set, ``(N, 120, 120, 3)`` uint8 BGR."""
-        crops = TarPictures(self.folder / "crops.tar", self.names)
+        crops = TarImages(self.folder / "crops.tar", self.names)
         return np.stack(list(decoded(crops, range(len(self)))))
 
     def photos(self) -> Iterator[np.ndarray]:
         """The photos, in order, BGR."""
-        photos = TarPictures(self.folder / "images.tar", self.names)
-        yield from decoded(photos, range(len(self)))
+        images = TarImages(self.folder / "images.tar", self.names)
+        yield from decoded(images, range(len(self)))
 
     def annotations(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and content of the ``.mat`` of each photo, in order. Raises CorruptFileError."""
@@ -133,37 +133,37 @@ class Aflw2000:
             If an archive is missing or damaged as a whole, or no face can be used.
         """
         archive = {"crops": "crops.tar", "photos": "images.tar"}[source]
-        pictures = TarPictures(self.folder / archive, self.names)
+        images = TarImages(self.folder / archive, self.names)
         files = self._annotation_files()
         used, crops, angles = [], [], []
         for index, name in enumerate(self.names):
             try:
                 self._require_numbers(index)
                 angle = _angles(files, index)
-                (picture,) = decoded(pictures, [index])
+                (image,) = decoded(images, [index])
                 if source == "photos":
-                    (picture,) = crop.crop_faces(picture, self.rois[index : index + 1], size)
-                elif picture.shape != (crop.CROP_SIZE, crop.CROP_SIZE, 3):
+                    (image,) = crop.crop_faces(image, self.rois[index : index + 1], size)
+                elif image.shape != (crop.CROP_SIZE, crop.CROP_SIZE, 3):
                     raise CorruptFileError(
-                        f"{pictures.path}: {name} is {picture.shape[1]}x{picture.shape[0]}, "
+                        f"{images.path}: {name} is {image.shape[1]}x{image.shape[0]}, "
                         f"expected {crop.CROP_SIZE}x{crop.CROP_SIZE}"
                     )
                 else:
-                    (picture,) = crop.resized_crops(picture[None], size)
+                    (image,) = crop.resized_crops(image[None], size)
             except FacegeoError as error:
                 skipped.add(error)
                 continue
             used.append(index)
-            crops.append(picture)
+            crops.append(image)
             angles.append(angle)
         skipped.report(len(used))
         if not used:
             raise CorruptFileError(f"{self.folder}: none of {len(self)} faces can be used")
         return self._chosen(np.array(used)), np.stack(crops), np.array(angles)
 
-    def _annotation_files(self) -> TarPictures:
+    def _annotation_files(self) -> TarImages:
         names = [f"{Path(name).stem}.mat" for name in self.names]
-        return TarPictures(self.folder / "images.tar", names)
+        return TarImages(self.folder / "images.tar", names)
 
     def _require_numbers(self, index: int) -> None:
         arrays = (self.original, self.reannotated, self.rois, self.yaw_deg)
@@ -184,8 +184,8 @@ def predict(predictor: FaceGeometry, data: Aflw2000, source: InputKind = "crops"
         crops = crop.resized_crops(data.crops(), predictor.crop_size)
     else:
         cut = [
-            crop.crop_faces(photo, roi[None], predictor.crop_size)
-            for photo, roi in zip(data.photos(), data.rois, strict=True)
+            crop.crop_faces(image, roi[None], predictor.crop_size)
+            for image, roi in zip(data.photos(), data.rois, strict=True)
         ]
         crops = np.concatenate(cut)
     return predictor.predict_crops(crops, data.rois)
@@ -196,7 +196,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """The protocol's figures.
 
-    Faces that cannot be used (picture or annotation missing or damaged) are named, left out and
+    Faces that cannot be used (image or annotation missing or damaged) are named, left out and
     counted.
 
     Returns
@@ -256,12 +256,12 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _content(files: TarPictures, index: int) -> dict[str, Any]:
+def _content(files: TarImages, index: int) -> dict[str, Any]:
     """An annotation file. Raises UnreadableFileError, CorruptFileError."""
     return load_matlab(io.BytesIO(files.read(index)), f"{files.path}: {files.names[index]}")
 
 
-def _angles(files: TarPictures, index: int) -> np.ndarray:
+def _angles(files: TarImages, index: int) -> np.ndarray:
     """(3,) float64: annotated yaw, pitch, roll in degrees."""
     content = _content(files, index)
     try:

@@ -67,7 +67,7 @@ class Frame:
 
     Attributes
     ----------
-    photo : Path
+    image : Path
     sequence : str
     rotation : (3, 3) float64
         As in the file: the head in the depth camera's frame.
@@ -117,7 +117,7 @@ def read_pose(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def read_calibration(path: Path) -> Calibration:
     """The colour camera. Raises UnreadableFileError, CorruptFileError.
 
-    The file holds the camera matrix, a line of distortion, rotation, translation, picture size.
+    The file holds the camera matrix, a line of distortion, rotation, translation, image size.
     """
     rows = [row for row in _numbers(path) if len(row) == 3]
     if len(rows) != 7:
@@ -267,15 +267,15 @@ def _sequence(folder: Path, stems: Sequence[Path], skipped: Skipped) -> Iterator
             skipped.add(CorruptFileError(f"{stem.name} of sequence {folder.name}: {error}"))
         return
     for stem in stems:
-        photo, annotation = (stem.with_name(stem.name + e) for e in (_PHOTO, _POSE))
+        image, annotation = (stem.with_name(stem.name + e) for e in (_PHOTO, _POSE))
         try:
-            if not photo.is_file():
-                raise UnreadableFileError(f"{photo}: no such file")
+            if not image.is_file():
+                raise UnreadableFileError(f"{image}: no such file")
             rotation, centre = read_pose(annotation)
         except FacegeoError as error:
             skipped.add(error)
             continue
-        yield Frame(photo, folder.name, rotation, calibration.project(centre), calibration)
+        yield Frame(image, folder.name, rotation, calibration.project(centre), calibration)
 
 
 def _face_at(faces: Sequence[Face], centre: np.ndarray) -> Face | None:

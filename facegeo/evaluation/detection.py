@@ -41,7 +41,7 @@ class Sample:
 
     Attributes
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
         BGR.
     boxes : (N, 4) float32
         ``xyxy``.
@@ -60,14 +60,14 @@ class Sample:
 def aflw2000_samples(folder: str | Path) -> Iterator[Sample]:
     """Photos of an AFLW2000-3D folder; the face's box is that around ``pt3d_68`` of its .mat."""
     data = Aflw2000.open(folder)
-    for photo, (name, content), yaw in zip(
+    for image, (name, content), yaw in zip(
         data.photos(), data.annotations(), data.yaw_deg, strict=True
     ):
         if "pt3d_68" not in content:
             raise CorruptFileError(f"{data.folder}: {name} has no pt3d_68")
         points = content["pt3d_68"][:2]
         box = np.concatenate([points.min(axis=1), points.max(axis=1)]).astype(np.float32)
-        yield Sample(photo, box[None], np.zeros(1, bool), float(yaw))
+        yield Sample(image, box[None], np.zeros(1, bool), float(yaw))
 
 
 def wider_samples(folder: str | Path) -> Iterator[Sample]:
@@ -82,12 +82,12 @@ def wider_samples(folder: str | Path) -> Iterator[Sample]:
         )
     for name, rows in read_wider(lists[0]):
         path = roots[0] / name
-        photo = cv2.imread(str(path))
-        if photo is None:
+        image = cv2.imread(str(path))
+        if image is None:
             raise UnreadableFileError(f"{path}: not a readable image")
         boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
         ignored = (rows[:, _WIDER_INVALID] > 0) | (rows[:, 2:4] <= 0).any(axis=1)
-        yield Sample(photo, boxes.astype(np.float32), ignored)
+        yield Sample(image, boxes.astype(np.float32), ignored)
 
 
 def read_wider(path: str | Path) -> list[tuple[str, np.ndarray]]:
@@ -168,7 +168,7 @@ def match(
 
 def tally(detector: Detector, samples: Iterator[Sample], min_iou: float = DEFAULT_IOU) -> Tally:
     """Run a detector that reports boxes down to :data:`CURVE_SCORE` on all photos."""
-    scores, hits, found_at, yaw, photos = [], [], [], [], 0
+    scores, hits, found_at, yaw, images = [], [], [], [], 0
     for sample in samples:
         found = detector(sample.photo)
         outcome, at = match(found, sample.boxes, sample.ignored, min_iou)
@@ -176,14 +176,14 @@ def tally(detector: Detector, samples: Iterator[Sample], min_iou: float = DEFAUL
         hits.append(outcome[outcome >= 0] == 1)
         found_at.append(at[~sample.ignored])
         yaw.append(np.full(int((~sample.ignored).sum()), sample.yaw_deg, np.float32))
-        photos += 1
+        images += 1
     none = [np.zeros(0, np.float32)]
     return Tally(
         np.concatenate(scores or none),
         np.concatenate(hits or none).astype(bool),
         np.concatenate(found_at or none),
         np.concatenate(yaw or none),
-        photos,
+        images,
     )
 
 
@@ -285,14 +285,14 @@ def on_backgrounds(
     report : dict
         ``photos``; ``false_per_photo``: by detector, by threshold.
     """
-    pictures = held_back_backgrounds(path)
+    images = held_back_backgrounds(path)
     counts = {name: np.zeros(len(thresholds)) for name in detectors}
-    for photo in decoded(pictures, range(len(pictures.names))):
-        explained = reference(photo)
+    for image in decoded(images, range(len(images.names))):
+        explained = reference(image)
         for name, detector in detectors.items():
-            found = detector(photo)
+            found = detector(image)
             counts[name] += [unexplained(found, explained, t) for t in thresholds]
-    total = len(pictures.names)
+    total = len(images.names)
     return {
         "photos": total,
         "rule": f"the first of every {HELD_BACK_EVERY} photos by file name",

@@ -21,7 +21,7 @@ from facegeo.evaluation.measures import roc_area
 from facegeo.evaluation.report import table
 from facegeo.geometry import crop
 from facegeo.images import decode_photo
-from facegeo.images.collections import Skipped, open_pictures
+from facegeo.images.collections import Skipped, open_images
 from facegeo.predictor import FaceGeometry
 from facegeo.synthetic.negatives import (
     HELD_BACK_EVERY,
@@ -68,24 +68,24 @@ class Backgrounds:
         UnreadableFileError, CorruptFileError, InvalidInputError
             If there is no such archive or folder, or too few photos in it.
         """
-        pictures = open_pictures(path)
-        chosen = split_backgrounds(pictures.names).held_back
+        images = open_images(path)
+        chosen = split_backgrounds(images.names).held_back
         skipped = Skipped(str(path))
         crops, names = [], []
         for index in chosen:
-            name = pictures.names[index]
+            name = images.names[index]
             try:
-                photo = decode_photo(pictures.read(index), name)
+                image = decode_photo(images.read(index), name)
             except FacegeoError as error:
                 skipped.add(error)
                 continue
             rng = np.random.default_rng([seed, crc32(Path(name).name.encode())])
-            crops += [background_crop(photo, rng) for _ in range(_SQUARES)]
+            crops += [background_crop(image, rng) for _ in range(_SQUARES)]
             names.append(name)
         skipped.report(len(names))
         if not names:
             raise CorruptFileError(f"{path}: none of {len(chosen)} held-back photos can be read")
-        return cls(np.stack(crops), tuple(names), len(pictures.names), skipped.count)
+        return cls(np.stack(crops), tuple(names), len(images.names), skipped.count)
 
 
 def evaluate(
@@ -180,12 +180,12 @@ def _faces(data: Aflw2000, source: InputKind) -> tuple[np.ndarray, np.ndarray]:
     if source == "crops":
         faces = data.crops()
         return faces, shifted_crops(faces, shift)
-    # The picture moves against the region.
+    # The image moves against the region.
     scale = (data.rois[:, 2:] - data.rois[:, :2]) / crop.CROP_SIZE
     moved = data.rois - np.tile(shift * scale, 2)
     pairs = [
-        crop.crop_faces(photo, np.stack([roi, other]))
-        for photo, roi, other in zip(data.photos(), data.rois, moved, strict=True)
+        crop.crop_faces(image, np.stack([roi, other]))
+        for image, roi, other in zip(data.photos(), data.rois, moved, strict=True)
     ]
     faces, shifted = np.stack(pairs, axis=1)
     return faces, shifted

@@ -167,6 +167,6 @@ def _ask(
 
 
 def _background_samples(path: str | Path) -> Iterator[Sample]:
-    pictures = held_back_backgrounds(path)
-    for photo in decoded(pictures, range(len(pictures.names))):
-        yield Sample(photo, np.zeros((0, 4), np.float32), np.zeros(0, bool))
+    images = held_back_backgrounds(path)
+    for image in decoded(images, range(len(images.names))):
+        yield Sample(image, np.zeros((0, 4), np.float32), np.zeros(0, bool))

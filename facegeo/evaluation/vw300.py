@@ -1,7 +1,7 @@
 """300VW: 68 points on every frame of videos, against manual ones (Shen et al. 2015).
 
 A folder a video: ``vid.avi`` and ``annot/000001.pts``, a file a frame, numbered from 1.
-SynergyNet and M3-LRN show pictures of these videos and print no figures.
+SynergyNet and M3-LRN show images of these videos and print no figures.
 
 The annotation's outline of the face is what is seen in the frame; facegeo's is that of the 3D face.
 On turned heads the 17 points of the jaw differ by that alone.

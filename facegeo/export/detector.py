@@ -24,18 +24,18 @@ def detector_to_onnx(network: OneStageDetector) -> bytes:
     """
     generator = torch.Generator().manual_seed(0)
 
-    def photos(count: int, height: int, width: int) -> torch.Tensor:
+    def images(count: int, height: int, width: int) -> torch.Tensor:
         shape = (count, height, width, 3)
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
-    plain = folded(network, photos(1, 64, 64))
+    plain = folded(network, images(1, 64, 64))
     onnx = to_onnx(
         plain,
-        photos(2, 128, 192),
+        images(2, 128, 192),
         input_name="photos",
         output_names=("scores", "distances"),
         dynamic={0: "batch", 1: "height", 2: "width"},
-        checks=(photos(1, 480, 640), photos(3, 96, 32)),
+        checks=(images(1, 480, 640), images(3, 96, 32)),
         tolerance=TOLERANCE,
     )
     return with_weights_named(onnx, plain)

@@ -349,7 +349,7 @@ def _sixteen_bits(value: np.ndarray, brain: bool) -> np.ndarray:
 
 
 def _is_sensitive(node: onnx.NodeProto, model: onnx.ModelProto) -> bool:
-    """A convolution that must stay in float32: points in or out, not the picture's channels."""
+    """A convolution that must stay in float32: points in or out, not the image's channels."""
     if node.op_type != "Conv":
         return False
     shape = next((t.dims for t in model.graph.initializer if t.name == node.input[1]), None)

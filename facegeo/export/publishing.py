@@ -161,7 +161,7 @@ def difference(found: Outputs, expected: Outputs) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``landmarks_px_mean``, ``_p99``, ``_max`` (crop pixels, in the picture's plane),
+        ``landmarks_px_mean``, ``_p99``, ``_max`` (crop pixels, in the image's plane),
         ``rotation_deg_mean``, ``_p99``, ``_max``, and ``presence_max`` where the network has it.
     """
     for key, value in expected.items():
@@ -188,27 +188,24 @@ def read_crops(path: str | Path, most: int = MOST_CROPS, size: int = CROP_SIZE) 
     Returns
     -------
     crops : (N, size, size, 3) uint8
-        BGR; pictures of another size are resized.
+        BGR; images of another size are resized.
 
     Raises
     ------
     UnreadableFileError, CorruptFileError
-        If there is no such folder or archive, or a picture in it is damaged.
+        If there is no such folder or archive, or an image in it is damaged.
     """
     import cv2
 
-    from facegeo.images.collections import decoded, open_pictures
+    from facegeo.images.collections import decoded, open_images
 
-    pictures = open_pictures(path)
-    count = len(pictures.names)
+    images = open_images(path)
+    count = len(images.names)
     if count == 0:
         raise InvalidInputError(f"{path}: holds no pictures")
     chosen = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
     return np.stack(
-        [
-            cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA)
-            for p in decoded(pictures, chosen)
-        ]
+        [cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA) for p in decoded(images, chosen)]
     )
 
 
@@ -217,11 +214,11 @@ def sample_crops(count: int = 64, size: int = CROP_SIZE) -> np.ndarray:
     from facegeo.geometry.crop import crop_faces
     from facegeo.images.demo import sample_photo
 
-    photo = sample_photo()
+    image = sample_photo()
     rng = np.random.default_rng(0)
     centre = np.array([223, 118]) + rng.uniform(-12, 12, (count, 2))
     half = rng.uniform(60, 95, (count, 1))
-    return crop_faces(photo, np.concatenate([centre - half, centre + half], axis=1), size)
+    return crop_faces(image, np.concatenate([centre - half, centre + half], axis=1), size)
 
 
 def install_precision(model: InstalledModel, precision: str, graph: Path) -> InstalledModel:

@@ -29,7 +29,7 @@ _TO_VISION = np.diag([1.0, -1.0, -1.0])
 class MetricPose:
     """Places and rotations of N heads, in the camera frame of computer vision.
 
-    The frame is right-handed with its origin in the camera's centre: x right in the picture, y
+    The frame is right-handed with its origin in the camera's centre: x right in the image, y
     down, z along the optical axis away from the camera, as in OpenCV's ``solvePnP``.
 
     Attributes
@@ -105,7 +105,7 @@ def to_metric(
     seen = t + scale[:, None] * turned[:, :2] * (1, -1)  # photo pixels, y down
     ray = np.concatenate([seen, np.ones((faces, 1))], axis=1) @ np.linalg.inv(K).T
     # Away from the axis a pinhole magnifies what faces it by f/z across the ray's direction in the
-    # picture and by f/(z cos) along it; the scale of a similarity is the geometric mean.
+    # image and by f/(z cos) along it; the scale of a similarity is the geometric mean.
     stretch = np.sqrt(np.linalg.norm(ray, axis=1))
     depth = (K[0, 0] + K[1, 1]) / 2 * unit_mm / scale * stretch
     placed = _turn_to(ray) @ (_TO_VISION @ R)

@@ -92,7 +92,7 @@ def crop_to_photo(
     points : (N, K, 3) float32
         Photo pixels.
     """
-    scale, offset = _photo_scale_offset(rois, convention, size)
+    scale, offset = _image_scale_offset(rois, convention, size)
     return points * scale[:, None] + offset[:, None]
 
 
@@ -100,7 +100,7 @@ def photo_to_crop(
     points: np.ndarray, rois: np.ndarray, convention: CropConvention, size: int = CROP_SIZE
 ) -> np.ndarray:
     """The exact inverse of :func:`crop_to_photo`."""
-    scale, offset = _photo_scale_offset(rois, convention, size)
+    scale, offset = _image_scale_offset(rois, convention, size)
     return (points - offset[:, None]) / scale[:, None]
 
 
@@ -120,7 +120,7 @@ def pose_to_photo(
     affine : (N, 3, 4) float32
         ``photo_point = affine[:, :, :3] @ vertex + affine[:, :, 3]``; y down, so it mirrors.
     """
-    scale, offset = _photo_scale_offset(rois, convention, size)
+    scale, offset = _image_scale_offset(rois, convention, size)
     affine = pose_to_crop(pose, convention, size)
     affine *= scale[:, :, None]
     affine[:, :, 3] += offset
@@ -147,7 +147,7 @@ def pose_from_photo(
     affine: np.ndarray, rois: np.ndarray, convention: CropConvention, size: int = CROP_SIZE
 ) -> np.ndarray:
     """The exact inverse of :func:`pose_to_photo`: ``(N, 3, 4)`` float32."""
-    scale, offset = _photo_scale_offset(rois, convention, size)
+    scale, offset = _image_scale_offset(rois, convention, size)
     pose = np.array(affine, np.float32)
     pose[:, :, 3] -= offset
     pose /= scale[:, :, None]
@@ -199,7 +199,7 @@ def rois_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
     return _squares((low + high) / 2, REGION_SIDE * (high - low).max(axis=1))
 
 
-def check_rois(rois: np.ndarray, photo_hw: tuple[int, int]) -> None:
+def check_rois(rois: np.ndarray, image_hw: tuple[int, int]) -> None:
     """Refuse regions from which no face can be read.
 
     Raises
@@ -207,13 +207,13 @@ def check_rois(rois: np.ndarray, photo_hw: tuple[int, int]) -> None:
     InvalidInputError
         If a region does not overlap the photo, is empty, or is absurdly larger than the photo.
     """
-    height, width = photo_hw
+    height, width = image_hw
     x0, y0, x1, y1 = np.asarray(rois).T
     side = np.maximum(x1 - x0, y1 - y0)
     for bad, wish in (
         ((x1 - x0 < 1) | (y1 - y0 < 1), "a region of at least one pixel"),
         ((x1 <= 0) | (y1 <= 0) | (x0 >= width) | (y0 >= height), "a box that overlaps the photo"),
-        (side > LARGEST_ROI * max(photo_hw), f"a box at most {LARGEST_ROI} photos wide"),
+        (side > LARGEST_ROI * max(image_hw), f"a box at most {LARGEST_ROI} photos wide"),
     ):
         if bad.any():
             index = int(np.argmax(bad))
@@ -224,13 +224,13 @@ def check_rois(rois: np.ndarray, photo_hw: tuple[int, int]) -> None:
 
 
 def crop_faces(
-    photo: np.ndarray, rois: np.ndarray, size: int = CROP_SIZE, out: np.ndarray | None = None
+    image: np.ndarray, rois: np.ndarray, size: int = CROP_SIZE, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Cut and resize regions of one photo.
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
     rois : (N, 4) float
         ``xyxy``; corners are rounded to whole pixels, what lies outside the photo is black.
     out : (N, size, size, 3) uint8, optional
@@ -243,7 +243,7 @@ def crop_faces(
     corners = np.rint(rois).astype(np.int64)
     crops = np.empty((len(corners), size, size, 3), np.uint8) if out is None else out
     for crop, roi in zip(crops, corners, strict=True):
-        cv2.resize(_region(photo, roi), (size, size), dst=crop, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(_region(image, roi), (size, size), dst=crop, interpolation=cv2.INTER_LINEAR)
     return crops
 
 
@@ -269,11 +269,11 @@ def resized_crops(crops: np.ndarray, size: int) -> np.ndarray:
     return smaller
 
 
-def _region(photo: np.ndarray, roi: np.ndarray) -> np.ndarray:
-    height, width = photo.shape[:2]
+def _region(image: np.ndarray, roi: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
     x0, y0, x1, y1 = roi.tolist()
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-    inside = photo[top:bottom, left:right]
+    inside = image[top:bottom, left:right]
     if (left, top, right, bottom) == (x0, y0, x1, y1):
         return inside
     region = np.zeros((y1 - y0, x1 - x0, 3), np.uint8)
@@ -286,7 +286,7 @@ def _squares(centre: np.ndarray, side: np.ndarray) -> np.ndarray:
     return np.concatenate([corner, corner + np.rint(side)[:, None]], axis=1).astype(np.float32)
 
 
-def _photo_scale_offset(
+def _image_scale_offset(
     rois: np.ndarray, convention: CropConvention, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     rois = np.asarray(rois, np.float32)

@@ -1,4 +1,4 @@
-"""Photos in any form that a caller has, as arrays; collections of pictures; the demo photo."""
+"""Photos in any form that a caller has, as arrays; collections of images; the demo photo."""
 
 from facegeo.images.decode import (
     PHOTO_SUFFIXES,

@@ -1,4 +1,4 @@
-"""Pictures of a data set: encoded files in a folder or in a tar archive, decoded when asked for."""
+"""Images of a data set: encoded files in a folder or in a tar archive, decoded when asked for."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _log = logging.getLogger(__name__)
 _NAMED = 20
 
 
-class Pictures(Protocol):
-    """A numbered collection of encoded pictures."""
+class ImageCollection(Protocol):
+    """A numbered collection of encoded images."""
 
     @property
     def names(self) -> Sequence[str]:
-        """Names by which messages call the pictures."""
+        """Names by which messages call the images."""
 
     def read(self, index: int) -> bytes:
         """The encoded bytes. Raises UnreadableFileError, CorruptFileError."""
 
 
-class FolderPictures:
+class FolderImages:
     """Files below a folder."""
 
     def __init__(self, folder: str | Path, names: Sequence[str]) -> None:
@@ -38,8 +38,8 @@ class FolderPictures:
         self.names = list(names)
 
     @classmethod
-    def scan(cls, folder: str | Path) -> FolderPictures:
-        """All pictures below a folder, in the order of their names."""
+    def scan(cls, folder: str | Path) -> FolderImages:
+        """All images below a folder, in the order of their names."""
         folder = Path(folder)
         if not folder.is_dir():
             raise UnreadableFileError(f"{folder}: no such folder")
@@ -54,7 +54,7 @@ class FolderPictures:
             raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-class TarPictures:
+class TarImages:
     """Members of an uncompressed tar archive, read by position without unpacking it.
 
     Only positions are kept, so copies in worker processes cost nothing.
@@ -79,29 +79,29 @@ class TarPictures:
 
 
 class Chosen:
-    """Some of a collection of pictures."""
+    """Some of a collection of images."""
 
-    def __init__(self, pictures: Pictures, indices: Iterable[int]) -> None:
-        self._pictures = pictures
+    def __init__(self, images: ImageCollection, indices: Iterable[int]) -> None:
+        self._images = images
         self._indices = list(indices)
-        self.names = [pictures.names[index] for index in self._indices]
+        self.names = [images.names[index] for index in self._indices]
 
     def read(self, index: int) -> bytes:
-        return self._pictures.read(self._indices[index])
+        return self._images.read(self._indices[index])
 
 
-def open_pictures(path: str | Path, names: Sequence[str] | None = None) -> Pictures:
-    """Pictures of a tar archive or of a folder."""
+def open_images(path: str | Path, names: Sequence[str] | None = None) -> ImageCollection:
+    """Images of a tar archive or of a folder."""
     path = Path(path)
     if path.suffix == ".tar":
-        return TarPictures(path, names)
-    return FolderPictures.scan(path) if names is None else FolderPictures(path, names)
+        return TarImages(path, names)
+    return FolderImages.scan(path) if names is None else FolderImages(path, names)
 
 
-def decoded(pictures: Pictures, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
-    """The pictures at these numbers."""
+def decoded(images: ImageCollection, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+    """The images at these numbers."""
     for index in indices:
-        yield decode_photo(pictures.read(int(index)), pictures.names[int(index)])
+        yield decode_photo(images.read(int(index)), images.names[int(index)])
 
 
 class Skipped:

@@ -37,7 +37,7 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
 
     Returns
     -------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
         BGR, C-contiguous. The caller's own array where it already is that.
 
     Raises
@@ -79,33 +79,33 @@ def decode_photo(data: np.ndarray | bytes, name: str = "photo") -> np.ndarray:
         If they are no image, or a damaged one.
     """
     data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
-    photo = _decode(data)
-    if photo is None:
+    image = _decode(data)
+    if image is None:
         raise InvalidImageError(f"{name}: not an image that can be decoded, or damaged")
     if _is_cut_jpeg(data):
         raise InvalidImageError(f"{name}: the JPEG file is cut short; copy or download it again")
-    return photo
+    return image
 
 
-def check_photo(photo: Any) -> np.ndarray:
+def check_image(image: Any) -> np.ndarray:
     """A photo as it is, or the error that it is none."""
     if (
-        not isinstance(photo, np.ndarray)
-        or photo.dtype != np.uint8
-        or photo.ndim != 3
-        or photo.shape[2] != 3
-        or 0 in photo.shape
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or 0 in image.shape
     ):
-        raise InvalidImageError(f"photo: expected a (H, W, 3) uint8 array, got {describe(photo)}")
-    return photo
+        raise InvalidImageError(f"photo: expected a (H, W, 3) uint8 array, got {describe(image)}")
+    return image
 
 
-def encode_photo(photo: np.ndarray, suffix: str) -> bytes:
+def encode_photo(image: np.ndarray, suffix: str) -> bytes:
     """A BGR photo as the bytes of an image file; the suffix names the format, as ``.jpg``."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix.lower() in (".jpg", ".jpeg") else []
-    done, data = cv2.imencode(suffix, photo, options)
+    done, data = cv2.imencode(suffix, image, options)
     if not done:
-        raise InvalidImageError(f"a photo {photo.shape} could not be encoded as {suffix}")
+        raise InvalidImageError(f"a photo {image.shape} could not be encoded as {suffix}")
     return data.tobytes()
 
 
@@ -188,11 +188,11 @@ def _from_pil(image: Any) -> np.ndarray:
     return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
 
 
-def _large_enough(photo: np.ndarray, name: str) -> np.ndarray:
-    height, width = photo.shape[:2]
+def _large_enough(image: np.ndarray, name: str) -> np.ndarray:
+    height, width = image.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise InvalidImageError(
             f"{name}: expected a photo of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, "
             f"got {width}x{height}"
         )
-    return photo
+    return image

@@ -133,18 +133,18 @@ def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledMode
     network = FaceBoxes().eval()
     fitting(file, load_state, network, state, "FaceBoxes")
 
-    def photos(batch: int, height: int, width: int) -> torch.Tensor:
+    def images(batch: int, height: int, width: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)
         shape = (batch, height, width, 3)
         return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
 
     onnx = to_onnx(
         network,
-        photos(2, 200, 264),
+        images(2, 200, 264),
         input_name="photos",
         output_names=("offsets", "scores"),
         dynamic={0: "N", 1: "H", 2: "W"},
-        checks=[photos(1, 480, 640), photos(3, 33, 47), photos(1, 720, 1080)],
+        checks=[images(1, 480, 640), images(3, 33, 47), images(1, 720, 1080)],
     )
     card = Card(
         name=check_name(name),

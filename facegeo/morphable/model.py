@@ -42,7 +42,7 @@ class MorphableModel:
     unit_mm : float
         Millimetres in one model unit.
     mean : (V, 3) float32
-        The mean face in the model frame (right-handed, x right in the picture, y up, z to the
+        The mean face in the model frame (right-handed, x right in the image, y up, z to the
         viewer).
     shape_basis : (Ns, V, 3) float32
     expression_basis : (Ne, V, 3) float32

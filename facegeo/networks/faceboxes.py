@@ -83,12 +83,12 @@ class FaceBoxes(nn.Module):
         self.conf = nn.ModuleList(nn.Conv2d(c, 2 * anchors, 3, 1, 1) for c, anchors in scales)
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN), persistent=False)
 
-    def forward(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Score and locate all anchors.
 
         Parameters
         ----------
-        photos : (N, H, W, 3) uint8
+        images : (N, H, W, 3) uint8
             BGR.
 
         Returns
@@ -98,7 +98,7 @@ class FaceBoxes(nn.Module):
         scores : (N, A) float32
             Probability of a face.
         """
-        x = (photos.to(self.pixel_mean.dtype) - self.pixel_mean).permute(0, 3, 1, 2)
+        x = (images.to(self.pixel_mean.dtype) - self.pixel_mean).permute(0, 3, 1, 2)
         features = self._features(x)
         offsets = _per_anchor(self.loc, features, 4)
         logits = _per_anchor(self.conf, features, 2)

@@ -116,12 +116,12 @@ class OneStageDetector(nn.Module):
         with torch.no_grad():
             self.stem.get_submodule("0").get_parameter("weight").div_(self.pixel_scale)
 
-    def forward(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Score and locate all cells.
 
         Parameters
         ----------
-        photos : (N, H, W, 3) uint8
+        images : (N, H, W, 3) uint8
             BGR; H and W are multiples of :data:`SIDE_MULTIPLE`.
 
         Returns
@@ -132,20 +132,20 @@ class OneStageDetector(nn.Module):
             Logarithms of the distances from the cell to the left, top, right and bottom side, in
             units of ``UNIT_STRIDES`` strides.
         """
-        logits, distances = self.raw(photos)
+        logits, distances = self.raw(images)
         return torch.sigmoid(logits), distances
 
-    def raw(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def raw(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Like a call, but logits ``(N, A)`` for scores: what the loss needs."""
-        features = self._features(photos)
+        features = self._features(images)
         maps = [head(x).flatten(2) for head, x in zip(self.heads, features, strict=True)]
         joined = torch.cat(maps, dim=2)
         return joined[:, 0], joined[:, 1:]
 
-    def _features(self, photos: torch.Tensor) -> list[torch.Tensor]:
+    def _features(self, images: torch.Tensor) -> list[torch.Tensor]:
         # The axes change while the values are still bytes: a quarter of the memory to move. In
         # PyTorch nothing moves: what comes out has its channels last, as convolutions like it.
-        pixels = photos.permute(0, 3, 1, 2).float()
+        pixels = images.permute(0, 3, 1, 2).float()
         first = self.stem[0]
         assert isinstance(first, nn.Conv2d)
         weight = first.weight if self.pixel_scale == 1 else first.weight * self.pixel_scale

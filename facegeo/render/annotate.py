@@ -1,6 +1,6 @@
 """Annotators: each draws one thing about faces onto a photo, anti-aliased and sub-pixel.
 
-:data:`ANNOTATORS` has them by name, :data:`PICTURES` what is a picture of its own. Line widths
+:data:`ANNOTATORS` has them by name, :data:`PICTURES` what is an image of its own. Line widths
 follow the size of the face.
 """
 
@@ -84,7 +84,7 @@ class Annotator:
 
 
 def annotate(
-    photo: np.ndarray,
+    image: np.ndarray,
     faces: Sequence[Face],
     styles: Iterable[str],
     surfaces: Callable[[], Surfaces] | None = None,
@@ -93,7 +93,7 @@ def annotate(
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
         BGR.
     faces : sequence of Face
     styles : iterable of str
@@ -112,7 +112,7 @@ def annotate(
         If a style is unknown, or needs meshes that were not given.
     """
     annotators = {style: annotator(style) for style in styles}
-    canvas = photo.copy()
+    canvas = image.copy()
     faces = list(faces)
     over_meshes = {style: one.surfaces for style, one in annotators.items() if one.surfaces}
     if over_meshes and faces:
@@ -135,7 +135,7 @@ def annotator(style: str) -> Annotator:
     return ANNOTATORS[style]
 
 
-def draw_landmarks(photo: np.ndarray, face: Face) -> None:
+def draw_landmarks(image: np.ndarray, face: Face) -> None:
     """The 68 points, joined region by region."""
     points = face.landmarks[:, :2]
     unit = _unit(points)
@@ -144,36 +144,36 @@ def draw_landmarks(photo: np.ndarray, face: Face) -> None:
         curve = _fixed(points[region.start : region.stop])
         colour = _REGION_COLOURS[name]
         closed = name in CLOSED_REGIONS
-        cv2.polylines(photo, [curve], closed, colour, line, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(image, [curve], closed, colour, line, cv2.LINE_AA, _SHIFT)
     for point in _fixed(points):
         cv2.circle(
-            photo, point.tolist(), round(radius * 2**_SHIFT), _WHITE, -1, cv2.LINE_AA, _SHIFT
+            image, point.tolist(), round(radius * 2**_SHIFT), _WHITE, -1, cv2.LINE_AA, _SHIFT
         )
 
 
-def draw_pose(photo: np.ndarray, face: Face) -> None:
+def draw_pose(image: np.ndarray, face: Face) -> None:
     """A box around the head that turns with it, front edges bright, and the three angles."""
     corners = head_box(face.landmarks, face.pose)
     unit = _unit(face.landmarks[:, :2])
     line = max(1, round(unit))
     fixed = _fixed(corners[:, :2])
     front, back = fixed[:4], fixed[4:]
-    cv2.polylines(photo, [back], True, _BOX_BACK, line, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(image, [back], True, _BOX_BACK, line, cv2.LINE_AA, _SHIFT)
     for a, b in zip(front, back, strict=True):
-        cv2.line(photo, a.tolist(), b.tolist(), _BOX_BACK, line, cv2.LINE_AA, _SHIFT)
-    cv2.polylines(photo, [front], True, _BOX_FRONT, line + 1, cv2.LINE_AA, _SHIFT)
-    _label(photo, face.pose, corners[:, :2], unit)
+        cv2.line(image, a.tolist(), b.tolist(), _BOX_BACK, line, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(image, [front], True, _BOX_FRONT, line + 1, cv2.LINE_AA, _SHIFT)
+    _label(image, face.pose, corners[:, :2], unit)
 
 
-def draw_box(photo: np.ndarray, face: Face) -> None:
+def draw_box(image: np.ndarray, face: Face) -> None:
     """The detector's box."""
     corners = _fixed(face.box.reshape(2, 2))
     line = max(1, round(_unit(face.box.reshape(2, 2))))
     low, high = corners.tolist()
-    cv2.rectangle(photo, low, high, _WHITE, line, cv2.LINE_AA, _SHIFT)
+    cv2.rectangle(image, low, high, _WHITE, line, cv2.LINE_AA, _SHIFT)
 
 
-def draw_id(photo: np.ndarray, face: Face) -> None:
+def draw_id(image: np.ndarray, face: Face) -> None:
     """The track's number above the face; nothing on photos, where faces have none."""
     if face.track_id is None:
         return
@@ -181,18 +181,18 @@ def draw_id(photo: np.ndarray, face: Face) -> None:
     unit = _unit(points)
     x, y = points.min(axis=0) - [0, 12 * unit]
     colour = _ID_COLOURS[face.track_id % len(_ID_COLOURS)]
-    draw_text(photo, f"#{face.track_id}", (x, y), float(np.clip(0.35 * unit, 0.5, 2.5)), colour)
+    draw_text(image, f"#{face.track_id}", (x, y), float(np.clip(0.35 * unit, 0.5, 2.5)), colour)
 
 
-def draw_surfaces(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+def draw_surfaces(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
     """The shaded meshes."""
-    return draw_mesh(photo, surfaces.vertices, surfaces.model.triangles)
+    return draw_mesh(image, surfaces.vertices, surfaces.model.triangles)
 
 
-def draw_edges(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+def draw_edges(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
     """The visible edges of coarse meshes."""
     rows, triangles = surfaces.coarse
-    return draw_wireframe(photo, surfaces.vertices[:, rows], triangles)
+    return draw_wireframe(image, surfaces.vertices[:, rows], triangles)
 
 
 #: Style name -> annotator.
@@ -206,22 +206,22 @@ ANNOTATORS: dict[str, Annotator] = {
 }
 
 
-def depth_picture(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+def depth_drawing(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
     """Depth, (H, W) uint8, nearer is brighter."""
-    return depth_image(surfaces.raster(*photo.shape[:2]))
+    return depth_image(surfaces.raster(*image.shape[:2]))
 
 
-def pncc_picture(photo: np.ndarray, surfaces: Surfaces) -> np.ndarray:
+def pncc_drawing(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
     """Projected normalised coordinate code as colours, (H, W, 3) uint8 BGR."""
     model = surfaces.model
-    code = pncc_image(surfaces.raster(*photo.shape[:2]), model.triangles, model.mean)
+    code = pncc_image(surfaces.raster(*image.shape[:2]), model.triangles, model.mean)
     return (255 * code[:, :, ::-1]).round().astype(np.uint8)
 
 
-#: Style name -> ``(photo, surfaces) -> picture``: pictures of their own, of a photo's size.
-PICTURES: dict[str, Callable[[np.ndarray, Surfaces], np.ndarray]] = {
-    "depth": depth_picture,
-    "pncc": pncc_picture,
+#: Style name -> ``(photo, surfaces) -> image``: images of their own, of a photo's size.
+IMAGES: dict[str, Callable[[np.ndarray, Surfaces], np.ndarray]] = {
+    "depth": depth_drawing,
+    "pncc": pncc_drawing,
 }
 
 
@@ -252,16 +252,16 @@ def head_box(landmarks: np.ndarray, pose: Pose) -> np.ndarray:
     return flip_y(corners @ pose.rotation.T)
 
 
-def _label(photo: np.ndarray, pose: Pose, corners: np.ndarray, unit: float) -> None:
+def _label(image: np.ndarray, pose: Pose, corners: np.ndarray, unit: float) -> None:
     text = f"yaw {pose.yaw:+.0f}  pitch {pose.pitch:+.0f}  roll {pose.roll:+.0f}"
     scale = float(np.clip(0.28 * unit, 0.38, 2.0))
     (width, height), _ = cv2.getTextSize(text, _FONT, scale, _thickness(scale))
     place = corners[:, 0].mean() - width / 2, corners[:, 1].max() + 2.2 * height
-    draw_text(photo, text, place, scale)
+    draw_text(image, text, place, scale)
 
 
 def draw_text(
-    photo: np.ndarray,
+    image: np.ndarray,
     text: str,
     place: tuple[float, float],
     scale: float,
@@ -271,7 +271,7 @@ def draw_text(
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
         BGR, drawn on in place.
     place : (x, y)
         Lower left corner of the text, pixels.
@@ -281,12 +281,12 @@ def draw_text(
     thick = _thickness(scale)
     (width, height), _ = cv2.getTextSize(text, _FONT, scale, thick)
     pad = height // 2
-    x = int(np.clip(place[0], pad, max(photo.shape[1] - width - pad, pad)))
-    y = int(np.clip(place[1], height + pad, photo.shape[0] - pad - 1))
+    x = int(np.clip(place[0], pad, max(image.shape[1] - width - pad, pad)))
+    y = int(np.clip(place[1], height + pad, image.shape[0] - pad - 1))
     # A plate, not an outline: text of another weight has another width in newer OpenCV.
-    plate = photo[max(y - height - pad, 0) : y + pad, max(x - pad, 0) : x + width + pad]
+    plate = image[max(y - height - pad, 0) : y + pad, max(x - pad, 0) : x + width + pad]
     plate[:] = plate // 3
-    cv2.putText(photo, text, (x, y), _FONT, scale, colour, thick, cv2.LINE_AA)
+    cv2.putText(image, text, (x, y), _FONT, scale, colour, thick, cv2.LINE_AA)
 
 
 def _thickness(scale: float) -> int:

@@ -27,7 +27,7 @@ def face_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def signed_areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Twice the area of each triangle in the picture, negative where it faces the viewer.
+    """Twice the area of each triangle in the image, negative where it faces the viewer.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 from facegeo.base.arrays import array_of
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.axes import flip_y
-from facegeo.images.decode import check_photo
+from facegeo.images.decode import check_image
 from facegeo.ops.implementations import Implementation, choose_implementation
 from facegeo.ops.threads import run_over_rows
 from facegeo.render.normals import signed_areas, vertex_normals
@@ -38,11 +38,11 @@ class _Canvas:
     """The part of a photo that meshes cover, drawn ``samples`` times finer in both directions."""
 
     def __init__(
-        self, photo: np.ndarray, meshes: np.ndarray, triangles: np.ndarray, samples: int, **how: Any
+        self, image: np.ndarray, meshes: np.ndarray, triangles: np.ndarray, samples: int, **how: Any
     ) -> None:
         if samples not in (1, 2, 3, 4):
             raise InvalidInputError(f"samples: expected 1, 2, 3 or 4, got {samples}")
-        height, width = photo.shape[:2]
+        height, width = image.shape[:2]
         limit = np.array([width, height])
         flat = meshes[..., :2].reshape(-1, 2) if meshes.size else np.zeros((1, 2), np.float32)
         first = np.floor(np.clip(flat.min(axis=0) - _MARGIN, 0, limit)).astype(int)
@@ -65,19 +65,19 @@ class _Canvas:
             **how,
         )
 
-    def blend_compiled(self, photo: np.ndarray, blend: Any, *arguments: Any) -> np.ndarray:
+    def blend_compiled(self, image: np.ndarray, blend: Any, *arguments: Any) -> np.ndarray:
         """A copy of the photo with a compiled blend run over the rows that are covered."""
-        result = np.array(photo, order="C")
+        result = np.array(image, order="C")
         seen = (self.raster.triangle, self.raster.barycentric)
         how = (self.samples, result, self.top, self.left)
         run_over_rows(blend, (*seen, *arguments, *how), self.size_wh[1])
         return result
 
-    def blend(self, photo: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    def blend(self, image: np.ndarray, layer: np.ndarray) -> np.ndarray:
         """A copy of the photo under samples ``(h, w, 4)``: colour times opacity, and opacity."""
         if layer.shape[:2] != self.size_wh[::-1]:
             layer = cv2.resize(layer, self.size_wh, interpolation=cv2.INTER_AREA)
-        result = photo.copy()
+        result = image.copy()
         part = result[self.rows, self.columns]
         mixed = part * (1 - layer[..., 3:])
         mixed += layer[..., :3]
@@ -121,7 +121,7 @@ def _shade_compiled(points: np.ndarray, corners: np.ndarray, color: np.ndarray) 
 
 
 def draw_mesh(
-    photo: Any,
+    image: Any,
     vertices: Any,
     triangles: Any,
     *,
@@ -134,7 +134,7 @@ def draw_mesh(
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
         Not changed.
     vertices : (V, 3) or (N, V, 3) float32
         Photo pixels.
@@ -156,30 +156,30 @@ def draw_mesh(
     InvalidImageError, InvalidInputError
         If the photo or another argument is not as stated.
     """
-    photo = check_photo(photo)
+    image = check_image(image)
     opacity = _fraction("opacity", opacity)
     surface = array_of("color", color, (3,))
     meshes, triangles = check_mesh(vertices, triangles)
-    canvas = _Canvas(photo, meshes, triangles, samples, implementation=implementation)
+    canvas = _Canvas(image, meshes, triangles, samples, implementation=implementation)
     if canvas.empty:
-        return photo.copy()
+        return image.copy()
     # Lit at the vertices: on a dense mesh this looks like lighting each pixel, and is far cheaper.
     if choose_implementation(implementation) == "numba":
         from facegeo.render.overlay_numba import blend_surface
 
         points, corners = joined(meshes, triangles)
         shaded = _shade_compiled(points, corners, surface)
-        return canvas.blend_compiled(photo, blend_surface, corners, shaded, np.float32(opacity))
+        return canvas.blend_compiled(image, blend_surface, corners, shaded, np.float32(opacity))
     normals = np.stack([vertex_normals(mesh, triangles) for mesh in meshes])
     paint = np.full((*normals.shape[:2], 4), opacity, np.float32)
     paint[..., :3] *= _shade(normals, surface)
     return canvas.blend(
-        photo, interpolate(canvas.raster, triangles, paint, implementation=implementation)
+        image, interpolate(canvas.raster, triangles, paint, implementation=implementation)
     )
 
 
 def _heights(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Heights of the triangles of all meshes in the picture, (N * F, 3) float32."""
+    """Heights of the triangles of all meshes in the image, (N * F, 3) float32."""
     xy = vertices[:, triangles, :2]  # (N, F, 3, 2)
     opposite = np.roll(xy, -1, axis=2) - np.roll(xy, -2, axis=2)
     area = np.stack([np.abs(signed_areas(mesh, triangles)) for mesh in vertices])
@@ -197,7 +197,7 @@ def _edge_distance(raster: Raster, heights: np.ndarray) -> np.ndarray:
 
 
 def draw_wireframe(
-    photo: Any,
+    image: Any,
     vertices: Any,
     triangles: Any,
     *,
@@ -214,7 +214,7 @@ def draw_wireframe(
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
         Not changed.
     vertices : (V, 3) or (N, V, 3) float32
         Photo pixels.
@@ -233,24 +233,24 @@ def draw_wireframe(
     -------
     (H, W, 3) uint8
     """
-    photo = check_photo(photo)
+    image = check_image(image)
     opacity = _fraction("opacity", opacity)
     paint = array_of("color", color, (3,))
     if not thickness > 0:
         raise InvalidInputError(f"thickness: expected a positive number, got {thickness}")
     meshes, triangles = check_mesh(vertices, triangles)
-    canvas = _Canvas(photo, meshes, triangles, samples, implementation=implementation)
+    canvas = _Canvas(image, meshes, triangles, samples, implementation=implementation)
     if canvas.empty:
-        return photo.copy()
+        return image.copy()
     heights = _heights(canvas.vertices, triangles)
     reach = 0.5 * thickness * samples + 0.5
     if choose_implementation(implementation) == "numba":
         from facegeo.render.overlay_numba import blend_edges
 
         how = np.float32(reach), paint, np.float32(opacity)
-        return canvas.blend_compiled(photo, blend_edges, heights, *how)
+        return canvas.blend_compiled(image, blend_edges, heights, *how)
     seen = canvas.raster.covered
     strength = opacity * np.clip(reach - _edge_distance(canvas.raster, heights), 0, 1)
     layer = np.zeros((*seen.shape, 4), np.float32)
     layer[seen] = strength[:, None] * np.append(paint, np.float32(1))
-    return canvas.blend(photo, layer)
+    return canvas.blend(image, layer)

@@ -69,18 +69,18 @@ def shade_rows(normals, towards, half, strength, ambient, shine, color, paint, f
 
 
 @numba.njit(inline="always")
-def _mix(photo, row, column, red, green, blue, opacity):  # type: ignore[no-untyped-def]
+def _mix(image, row, column, red, green, blue, opacity):  # type: ignore[no-untyped-def]
     """Lay a colour, already times its opacity, over a pixel."""
     rest = np.float32(1) - opacity
     half = np.float32(0.5)
     for channel, value in ((0, red), (1, green), (2, blue)):
-        mixed = photo[row, column, channel] * rest + value + half
-        photo[row, column, channel] = np.uint8(min(max(mixed, np.float32(0)), np.float32(255)))
+        mixed = image[row, column, channel] * rest + value + half
+        image[row, column, channel] = np.uint8(min(max(mixed, np.float32(0)), np.float32(255)))
 
 
 @compiled()
 def blend_surface(  # type: ignore[no-untyped-def]
-    triangle, barycentric, corners, paint, opacity, samples, photo, top, left, first, last
+    triangle, barycentric, corners, paint, opacity, samples, image, top, left, first, last
 ):
     """Lay shaded meshes over rows ``first`` to ``last`` (of the covered part) of a photo, in place.
 
@@ -104,7 +104,7 @@ def blend_surface(  # type: ignore[no-untyped-def]
                         blue += weight * paint[corner, 2]
             if seen:
                 _mix(
-                    photo,
+                    image,
                     top + row,
                     left + column,
                     red * share,
@@ -116,7 +116,7 @@ def blend_surface(  # type: ignore[no-untyped-def]
 
 @compiled()
 def blend_edges(  # type: ignore[no-untyped-def]
-    triangle, barycentric, heights, reach, color, opacity, samples, photo, top, left, first, last
+    triangle, barycentric, heights, reach, color, opacity, samples, image, top, left, first, last
 ):
     """As :func:`blend_surface`, but only where a sample is nearer than ``reach`` to an edge.
 
@@ -141,7 +141,7 @@ def blend_edges(  # type: ignore[no-untyped-def]
             if total > 0:
                 strength = total * share
                 _mix(
-                    photo,
+                    image,
                     top + row,
                     left + column,
                     strength * color[0],

@@ -1,4 +1,4 @@
-"""Pictures and facts read off a z-buffer: depth, PNCC, any vertex attribute, visibility."""
+"""Images and facts read off a z-buffer: depth, PNCC, any vertex attribute, visibility."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facegeo.ops.threads import run_over_rows
 from facegeo.render.normals import signed_areas
 from facegeo.render.zbuffer import Raster, check_mesh, check_triangles, joined
 
-#: Depth picture: the farthest point is this bright, the nearest 255, the background 0.
+#: Depth image: the farthest point is this bright, the nearest 255, the background 0.
 _FAR_GREY = 40
 
 #: A point is hidden by a surface that is nearer by more than this part of its mesh's extent.
@@ -28,7 +28,7 @@ def interpolate(
     background: float = 0.0,
     implementation: Implementation = "auto",
 ) -> np.ndarray:
-    """Vertex attributes as a picture.
+    """Vertex attributes as an image.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _mix(
 
 
 def depth_image(raster: Raster) -> np.ndarray:
-    """Depth as a grey picture for people: of each mesh the nearest point 255, the farthest 40.
+    """Depth as a grey image for people: of each mesh the nearest point 255, the farthest 40.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def pncc_image(
     Returns
     -------
     (H, W, 3) float32
-        Channels x, y, z in 0..1; zero where no face is. As a picture x is red, y green, z blue:
+        Channels x, y, z in 0..1; zero where no face is. As an image x is red, y green, z blue:
         ``(255 * pncc[..., ::-1]).round().astype(numpy.uint8)`` is BGR.
     """
     return interpolate(

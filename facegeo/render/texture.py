@@ -11,7 +11,7 @@ import numpy as np
 
 from facegeo.base.arrays import array_of
 from facegeo.errors import InvalidInputError
-from facegeo.images.decode import check_photo
+from facegeo.images.decode import check_image
 from facegeo.ops.implementations import Implementation
 from facegeo.render.normals import vertex_normals
 from facegeo.render.products import depth_slack, interpolate, points_visible
@@ -52,7 +52,7 @@ class Texture:
 
 
 def texel_positions(uv: np.ndarray, size: int) -> np.ndarray:
-    """UV coordinates (u right, v up, 0..1) as points ``(U, 3)`` of a texture picture, z = 0.
+    """UV coordinates (u right, v up, 0..1) as points ``(U, 3)`` of a texture image, z = 0.
 
     Texel (row i, column j) has its centre at u = (j + 0.5) / size, v = 1 - (i + 0.5) / size.
     """
@@ -63,7 +63,7 @@ def texel_positions(uv: np.ndarray, size: int) -> np.ndarray:
 
 
 def sample_texture(
-    photo: Any,
+    image: Any,
     vertices: Any,
     triangles: Any,
     uv: Any,
@@ -78,7 +78,7 @@ def sample_texture(
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
     vertices : (V, 3) float32
         Photo pixels.
     triangles, uv_triangles : (F, 3) integers
@@ -103,7 +103,7 @@ def sample_texture(
     InvalidImageError, InvalidInputError
         If the photo or another argument is not as stated.
     """
-    photo = check_photo(photo)
+    image = check_image(image)
     placed = array_of("vertices", vertices, ("V", 3))
     meshes, triangles = check_mesh(placed, triangles)
     if not 1 <= size <= 8192:
@@ -115,25 +115,25 @@ def sample_texture(
             f"uv_triangles: expected {len(triangles)} rows as in triangles, got {len(uv_triangles)}"
         )
     if raster is None:
-        raster = rasterize(placed, triangles, *photo.shape[:2], implementation=implementation)
+        raster = rasterize(placed, triangles, *image.shape[:2], implementation=implementation)
     layout = rasterize(
         texel_positions(uv, size), uv_triangles, size, size, implementation=implementation
     )
     slack = depth_slack(meshes)
     geometry = np.hstack([placed, vertex_normals(placed, triangles)])
-    own = _Samples(photo, raster, layout, triangles, geometry, slack, implementation)
+    own = _Samples(image, raster, layout, triangles, geometry, slack, implementation)
     source = np.where(layout.covered, TexelSource.FILLED, TexelSource.EMPTY).astype(np.uint8)
     source[own.valid] = TexelSource.SEEN
     color = own.color
     if mirror is not None:
         rows = _check_mirror(mirror, len(placed))
-        other = _Samples(photo, raster, layout, triangles, geometry[rows], slack, implementation)
+        other = _Samples(image, raster, layout, triangles, geometry[rows], slack, implementation)
         taken = other.valid & ~own.valid
         source[taken] = TexelSource.MIRRORED
         color = _matched(own, other)
     known = (source == TexelSource.SEEN) | (source == TexelSource.MIRRORED)
-    image = np.clip(np.rint(_continued(color, known)), 0, 255).astype(np.uint8)
-    return Texture(image, source)
+    filled = np.clip(np.rint(_continued(color, known)), 0, 255).astype(np.uint8)
+    return Texture(filled, source)
 
 
 def _check_mirror(mirror: Any, count: int) -> np.ndarray:
@@ -158,7 +158,7 @@ class _Samples:
 
     def __init__(
         self,
-        photo: np.ndarray,
+        image: np.ndarray,
         raster: Raster,
         layout: Raster,
         triangles: np.ndarray,
@@ -178,7 +178,7 @@ class _Samples:
         )
         x, y = (np.ascontiguousarray(position[..., axis]) for axis in range(2))
         self.color = cv2.remap(
-            photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         ).astype(np.float32)
 
 

@@ -16,13 +16,13 @@ from facegeo.errors import InvalidInputError
 from facegeo.ops.implementations import Implementation, choose_implementation
 from facegeo.ops.threads import default_threads, run_parallel
 
-#: Pictures beyond this size are a mistake in the arguments.
+#: Images beyond this size are a mistake in the arguments.
 _MAX_SIDE = 32768
 
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """Meshes as a picture sees them; row i, column j is the pixel whose centre is (x=j, y=i).
+    """Meshes as an image sees them; row i, column j is the pixel whose centre is (x=j, y=i).
 
     Attributes
     ----------

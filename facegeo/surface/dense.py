@@ -63,13 +63,13 @@ class DenseFaces:
         """All faces in one z-buffer, so that they hide each other."""
         return rasterize(self.vertices, self.model.triangles, height, width)
 
-    def texture(self, index: int, photo: np.ndarray, size: int = 1024) -> Texture | None:
+    def texture(self, index: int, image: np.ndarray, size: int = 1024) -> Texture | None:
         """A face's UV texture from the photo; None where the model has no UV layout."""
         model = self.model
         if model.uv is None or model.uv_triangles is None:
             return None
         return sample_texture(
-            photo,
+            image,
             self.vertices[index],
             model.triangles,
             model.uv,
@@ -78,7 +78,7 @@ class DenseFaces:
             mirror=None if model.mirror is None else model.mirror.vertices,
         )
 
-    def surface(self, index: int, photo: np.ndarray, kind: str) -> Surface:
+    def surface(self, index: int, image: np.ndarray, kind: str) -> Surface:
         """A face for a mesh file: looking straight ahead, coloured from the photo.
 
         Parameters
@@ -87,8 +87,8 @@ class DenseFaces:
             OBJ and GLB carry a texture where the model has a UV layout, PLY vertex colours; OBJ and
             PLY are in millimetres, GLB in metres.
         """
-        texture = self.texture(index, photo) if kind != "ply" else None
-        colours = sample_vertex_colors(photo, self.vertices[index]) if texture is None else None
+        texture = self.texture(index, image) if kind != "ply" else None
+        colours = sample_vertex_colors(image, self.vertices[index]) if texture is None else None
         return model_surface(
             self.model,
             self.shape[index],

@@ -21,7 +21,7 @@ from facegeo.base.arrays import array_of, describe
 from facegeo.base.files import replacing, write_bytes
 from facegeo.errors import DependencyMissingError, InvalidInputError
 from facegeo.geometry.axes import Y_FLIP, flip_y
-from facegeo.images.decode import check_photo
+from facegeo.images.decode import check_image
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.validation import index_array
 from facegeo.render.normals import vertex_normals
@@ -197,12 +197,12 @@ def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     return [Path(path)]
 
 
-def sample_vertex_colors(photo: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+def sample_vertex_colors(image: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """The photo's colour under every vertex, whether or not the vertex is visible.
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
     vertices : (V, 3) float32
         Photo pixels.
 
@@ -211,16 +211,16 @@ def sample_vertex_colors(photo: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     (V, 3) uint8
         Channels as in the photo, bilinear; vertices outside take the nearest border pixel.
     """
-    photo = check_photo(photo)
+    image = check_image(image)
     points = array_of("vertices", vertices, ("V", 3))
     if len(points) == 0:
         return np.zeros((0, 3), np.uint8)
-    # OpenCV remaps to pictures of at most 32767 pixels a side, so the list becomes a rectangle.
+    # OpenCV remaps to images of at most 32767 pixels a side, so the list becomes a rectangle.
     side = int(np.ceil(np.sqrt(len(points))))
     grid = np.zeros((side * side, 2), np.float32)
-    grid[: len(points)] = np.clip(points[:, :2], 0, (photo.shape[1] - 1, photo.shape[0] - 1))
+    grid[: len(points)] = np.clip(points[:, :2], 0, (image.shape[1] - 1, image.shape[0] - 1))
     x, y = np.moveaxis(grid.reshape(side, side, 2), -1, 0)
-    colors = cv2.remap(photo, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colors = cv2.remap(image, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return colors.reshape(-1, 3)[: len(points)]
 
 
@@ -293,8 +293,8 @@ def _normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return normals
 
 
-def _png(picture: np.ndarray) -> bytes:
-    _, encoded = cv2.imencode(".png", picture)
+def _png(image: np.ndarray) -> bytes:
+    _, encoded = cv2.imencode(".png", image)
     return encoded.tobytes()
 
 
@@ -302,14 +302,14 @@ def _material(texture: np.ndarray | None) -> Any:
     """Skin: not metallic, rough, and visible from inside since a face is an open surface."""
     from trimesh.visual.material import PBRMaterial
 
-    picture = None
+    image = None
     if texture is not None:
         from PIL import Image
 
-        picture = Image.fromarray(np.ascontiguousarray(texture[..., ::-1]))
+        image = Image.fromarray(np.ascontiguousarray(texture[..., ::-1]))
     return PBRMaterial(
         name="face",
-        baseColorTexture=picture,
+        baseColorTexture=image,
         metallicFactor=0.0,
         roughnessFactor=0.8,
         doubleSided=True,

@@ -1,1 +1,1 @@
-"""Pictures made for training and evaluation: what both need of them."""
+"""Images made for training and evaluation: what both need of them."""

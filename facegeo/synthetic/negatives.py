@@ -11,7 +11,7 @@ import numpy as np
 
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE
-from facegeo.images.collections import Chosen, Pictures, open_pictures
+from facegeo.images.collections import Chosen, ImageCollection, open_images
 
 #: Every so-many-th background photo, in the order of the names, is for evaluation only.
 HELD_BACK_EVERY = 5
@@ -54,27 +54,27 @@ def split_backgrounds(names: Sequence[str], every: int = HELD_BACK_EVERY) -> Spl
     return Split([index for index in range(len(names)) if index not in kept], held_back)
 
 
-def training_backgrounds(path: str | Path) -> Pictures:
+def training_backgrounds(path: str | Path) -> ImageCollection:
     """The photos of a folder or tar archive that are not held back."""
-    pictures = open_pictures(path)
-    return Chosen(pictures, split_backgrounds(pictures.names).training)
+    images = open_images(path)
+    return Chosen(images, split_backgrounds(images.names).training)
 
 
-def held_back_backgrounds(path: str | Path) -> Pictures:
+def held_back_backgrounds(path: str | Path) -> ImageCollection:
     """The photos of a folder or tar archive that nothing is trained on."""
-    pictures = open_pictures(path)
-    return Chosen(pictures, split_backgrounds(pictures.names).held_back)
+    images = open_images(path)
+    return Chosen(images, split_backgrounds(images.names).held_back)
 
 
 def background_crop(
-    picture: np.ndarray, rng: np.random.Generator, size: int = CROP_SIZE
+    image: np.ndarray, rng: np.random.Generator, size: int = CROP_SIZE
 ) -> np.ndarray:
-    """A random square of a picture without faces."""
-    height, width = picture.shape[:2]
+    """A random square of an image without faces."""
+    height, width = image.shape[:2]
     smallest = min(_SMALLEST_SQUARE, height, width)
     side = int(rng.integers(smallest, min(height, width) + 1))
     x, y = (int(rng.integers(0, extent - side + 1)) for extent in (width, height))
-    square = picture[y : y + side, x : x + side]
+    square = image[y : y + side, x : x + side]
     if rng.random() < 0.5:
         square = square[:, ::-1]
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR

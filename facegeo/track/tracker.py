@@ -157,29 +157,29 @@ class Tracker:
         self._now_s = -math.inf
         self._tells_presence = False
 
-    def update(self, photo: np.ndarray, now_s: float) -> Tracked:
+    def update(self, image: np.ndarray, now_s: float) -> Tracked:
         """Faces of the next frame.
 
         Parameters
         ----------
-        photo : (H, W, 3) uint8
+        image : (H, W, 3) uint8
             BGR.
         now_s : float
             Its timestamp; larger than the one before.
         """
-        self._adapt_to((photo.shape[1], photo.shape[0]))
+        self._adapt_to((image.shape[1], image.shape[0]))
         memory_s = self.options.memory_s
         if now_s - self._now_s > memory_s:  # the stream was interrupted
             self._since_detection = math.inf
         self._now_s = now_s
         tracks = [t for t in self._tracks if not (t.lost and now_s - t.seen_s > memory_s)]
         if self._is_detection_due(tracks):
-            tracks = self._detected(tracks, photo, now_s)
+            tracks = self._detected(tracks, image, now_s)
             self._since_detection = 0
         self._since_detection += 1
-        followed = [t for t in tracks if not t.lost and _is_inside(t.roi, photo)]
+        followed = [t for t in tracks if not t.lost and _is_inside(t.roi, image)]
         gone = [replace(t, lost=True) for t in tracks if t.number and t not in followed]
-        batch = self._measured(photo, followed)
+        batch = self._measured(image, followed)
         self._tells_presence = self._tells_presence or not np.isnan(batch.presence).all()
         followed = self._judged(followed, batch, now_s)
         return self._report(followed, gone, batch)
@@ -195,9 +195,9 @@ class Tracker:
             every = min(every, self.options.search_every)
         return self._since_detection >= every
 
-    def _detected(self, tracks: Sequence[_Track], photo: np.ndarray, now_s: float) -> list[_Track]:
+    def _detected(self, tracks: Sequence[_Track], image: np.ndarray, now_s: float) -> list[_Track]:
         """Tracks after a run of the detector: confirmed, missed, returned, new."""
-        found = self._locate(photo)
+        found = self._locate(image)
         rois = crop.rois_from_boxes(found.boxes)
         pairs = _matched(tracks, found.boxes, now_s)
         result = []
@@ -224,7 +224,7 @@ class Tracker:
             return None
         return max(0, self.options.max_faces - sum(not track.lost for track in tracks))
 
-    def _measured(self, photo: np.ndarray, tracks: Sequence[_Track]) -> FaceBatch:
+    def _measured(self, image: np.ndarray, tracks: Sequence[_Track]) -> FaceBatch:
         """The network on all regions; twice where a region comes from the detector.
 
         The detector's regions are placed by another rule than those that follow: without the second
@@ -233,14 +233,14 @@ class Tracker:
         rois = _stacked([track.roi for track in tracks])
         placed = np.array([track.placed for track in tracks], bool)
         if placed.any():
-            batch = self._looked_at(photo, rois)
+            batch = self._looked_at(image, rois)
             own = crop.rois_from_landmarks(batch.landmarks)
-            sane = np.array([_is_inside(roi, photo) for roi in own])
+            sane = np.array([_is_inside(roi, image) for roi in own])
             rois = np.where((placed & sane)[:, None], own, rois)
-        return self._looked_at(photo, rois)
+        return self._looked_at(image, rois)
 
-    def _looked_at(self, photo: np.ndarray, rois: np.ndarray) -> FaceBatch:
-        return self._measure(crop.crop_faces(photo, rois, self._crop_size), rois)
+    def _looked_at(self, image: np.ndarray, rois: np.ndarray) -> FaceBatch:
+        return self._measure(crop.crop_faces(image, rois, self._crop_size), rois)
 
     def _judged(self, tracks: Sequence[_Track], batch: FaceBatch, now_s: float) -> list[_Track]:
         """Tracks moved to where the network sees them, with doubt counted."""
@@ -359,10 +359,10 @@ def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.n
     return second
 
 
-def _is_inside(roi: np.ndarray, photo: np.ndarray) -> bool:
+def _is_inside(roi: np.ndarray, image: np.ndarray) -> bool:
     """True if a region can be cut out of a photo."""
     try:
-        crop.check_rois(roi[None], (photo.shape[0], photo.shape[1]))
+        crop.check_rois(roi[None], (image.shape[0], image.shape[1]))
     except InvalidInputError:
         return False
     return bool(np.isfinite(roi).all())

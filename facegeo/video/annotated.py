@@ -14,7 +14,7 @@ from facegeo.video.writer import VideoWriter
 
 
 def draw_frame(frame: StreamFrame, styles: Sequence[str]) -> np.ndarray:
-    """The frame's picture, annotated; styles are those of :mod:`facegeo.render.annotate`."""
+    """The frame's image, annotated; styles are those of :mod:`facegeo.render.annotate`."""
     return annotate(frame.image, frame.faces, styles, lambda: dense_faces(frame.faces))
 
 

@@ -88,7 +88,7 @@ class Container:
 
     @property
     def duration_s(self) -> float | None:
-        """Length of the picture in seconds; None where it is not known, as of live streams."""
+        """Length of the image in seconds; None where it is not known, as of live streams."""
         video = self._video
         if video.duration and video.time_base:
             return float(video.duration * video.time_base)
@@ -99,7 +99,7 @@ class Container:
         return None
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Timestamps in seconds and upright BGR pictures, in the order of presentation.
+        """Timestamps in seconds and upright BGR images, in the order of presentation.
 
         Raises
         ------
@@ -155,6 +155,6 @@ class Container:
 
 def _upright(to_bgr: Any, frame: Any) -> np.ndarray:
     # The fast scaler only skips smoothing between colour samples: 0.3 instead of 2.1 ms at 720p.
-    picture = to_bgr.reformat(frame, format="bgr24", interpolation="FAST_BILINEAR").to_ndarray()
+    image = to_bgr.reformat(frame, format="bgr24", interpolation="FAST_BILINEAR").to_ndarray()
     turn = _TURNS.get(round(frame.rotation) % 360)
-    return picture if turn is None else cv2.rotate(picture, turn)
+    return image if turn is None else cv2.rotate(image, turn)

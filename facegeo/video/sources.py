@@ -1,4 +1,4 @@
-"""Sources of frames: a file, a camera, a URL, a folder of pictures, the caller's iterator."""
+"""Sources of frames: a file, a camera, a URL, a folder of images, the caller's iterator."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Source(Protocol):
     is_live: bool
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Timestamps in seconds and ``(H, W, 3)`` uint8 BGR pictures."""
+        """Timestamps in seconds and ``(H, W, 3)`` uint8 BGR images."""
 
     def stop(self) -> None:
         """End :meth:`frames` soon; may be called from any thread."""
@@ -72,9 +72,9 @@ def open_source(
     Parameters
     ----------
     source : int, str, path or iterable
-        A camera's index, a URL, a file, a folder, or pictures: arrays or ``(seconds, array)``.
+        A camera's index, a URL, a file, a folder, or images: arrays or ``(seconds, array)``.
     fps : float, optional
-        Frames a second of folders and of pictures without timestamps.
+        Frames a second of folders and of images without timestamps.
     timeout_s : float, optional
         Seconds without a frame after which a URL is given up; until then it is opened anew.
     color : {"bgr", "rgb"}
@@ -174,9 +174,9 @@ class CameraSource(_Stoppable):
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         start: float | None = None
         try:
-            for moment, picture in self._container.frames():
+            for moment, image in self._container.frames():
                 start = moment if start is None else start
-                yield moment - start, picture
+                yield moment - start, image
         except (OSError, CorruptFileError) as error:
             raise StreamError(f"{self.name}: lost ({error})") from error
         raise StreamError(f"{self.name}: lost")
@@ -225,14 +225,14 @@ class UrlSource(_Stoppable):
         while not self._stopped.is_set():
             try:
                 self._container = self._container or self._open()
-                for moment, picture in self._container.frames():
+                for moment, image in self._container.frames():
                     alive, wait = time.monotonic(), _FIRST_WAIT_S
                     # The clock of a stream that was opened anew may start anywhere. What came
                     # faster than it was filmed may be ahead of our clock.
                     if offset is None:
                         offset = max(alive - began, earliest) - moment
                     earliest = moment + offset + 1 / (self.rate or DEFAULT_FPS)
-                    yield moment + offset, picture
+                    yield moment + offset, image
                     if self._stopped.is_set():
                         return
             except (self._av.error.FFmpegError, CorruptFileError) as error:
@@ -267,7 +267,7 @@ def without_password(url: str) -> str:
 
 
 class FolderSource(_Stoppable):
-    """The pictures of a folder, in the order of their names, numbers by value."""
+    """The images of a folder, in the order of their names, numbers by value."""
 
     def __init__(self, folder: Path, fps: float | None = None) -> None:
         super().__init__(str(folder))
@@ -290,23 +290,23 @@ def _natural(path: Path) -> list[Any]:
 
 
 class IteratorSource(_Stoppable):
-    """The caller's own pictures; each is copied, so the caller may use one buffer again."""
+    """The caller's own images; each is copied, so the caller may use one buffer again."""
 
-    def __init__(self, pictures: Iterable[Any], fps: float | None, color: Color) -> None:
+    def __init__(self, images: Iterable[Any], fps: float | None, color: Color) -> None:
         super().__init__("the caller's pictures")
-        self._pictures = pictures
+        self._images = images
         self._color = color
         self.rate = fps or DEFAULT_FPS
         try:
-            self.length = len(pictures)  # type: ignore[arg-type]
+            self.length = len(images)  # type: ignore[arg-type]
         except TypeError:
             self.length = None
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         assert self.rate is not None
-        for index, item in enumerate(self._pictures):
-            moment, picture = index / self.rate, item
+        for index, item in enumerate(self._images):
+            moment, image = index / self.rate, item
             if isinstance(item, tuple) and len(item) == 2 and not isinstance(item[0], np.ndarray):
-                moment, picture = float(item[0]), item[1]
-            loaded = load_photo(picture, self._color)
-            yield moment, loaded.copy() if loaded is picture else loaded
+                moment, image = float(item[0]), item[1]
+            loaded = load_photo(image, self._color)
+            yield moment, loaded.copy() if loaded is image else loaded

@@ -26,19 +26,19 @@ _EVERY = 5
 
 def tiny_scenes(faces: Faces, backgrounds: str | Path, seed: int = 7) -> list[Sample]:
     """Faces of 20 px pasted on held-back photographs of 1280x720, the same for the same seed."""
-    pictures = held_back_backgrounds(backgrounds)
+    images = held_back_backgrounds(backgrounds)
     composer = Composer(faces, Backgrounds((), [], []))
     rng = np.random.default_rng(seed)
     width, height = _SCENE
     samples = []
-    for picture in decoded(pictures, range(len(pictures.names))[:_SCENES]):
-        photo = cv2.resize(picture, _SCENE)
+    for background in decoded(images, range(len(images.names))[:_SCENES]):
+        scene = cv2.resize(background, _SCENE)
         boxes = []
         for x in np.linspace(100, width - 100, _FACES):
             at = (float(x + rng.uniform(-40, 40)), float(rng.uniform(40, height - 40)))
             row, angle = int(rng.integers(len(faces.crops))), float(rng.normal(0, 10))
-            boxes.append(composer.paste(photo, row, at, _FACE_SIDE, angle, rng))
-        samples.append(Sample(photo, np.stack(boxes), np.zeros(len(boxes), bool)))
+            boxes.append(composer.paste(scene, row, at, _FACE_SIDE, angle, rng))
+        samples.append(Sample(scene, np.stack(boxes), np.zeros(len(boxes), bool)))
     return samples
 
 
@@ -54,15 +54,15 @@ def on_photos(
 ) -> dict[str, Any]:
     """Number of boxes on each photo of a folder, and on frames of each clip in it."""
     folder = Path(folder)
-    photos = {path.name: read_photo(path) for path in find_photos(folder)}
+    images = {path.name: read_photo(path) for path in find_photos(folder)}
     clips = {path.name: _frames(path) for path in sorted(folder.glob("*.mp4"))}
     report: dict[str, Any] = {}
     for name, detect in detectors.items():
 
-        def count(photo: np.ndarray, detect: Detector = detect) -> int:
-            return int((detect(photo).scores >= threshold).sum())
+        def count(image: np.ndarray, detect: Detector = detect) -> int:
+            return int((detect(image).scores >= threshold).sum())
 
-        report[name] = {file: count(photo) for file, photo in photos.items()}
+        report[name] = {file: count(image) for file, image in images.items()}
         for file, frames in clips.items():
             single = sum(count(frame) == 1 for frame in frames)
             report[name][file] = f"one box on {single} of {len(frames)} frames"

@@ -86,7 +86,7 @@ class Data:
     ----------
     faces, dev, backgrounds : Path
         AFLW's crops, AFLW2000-3D's dev photos, photos without faces.
-    photos : Path or None
+    images : Path or None
         Demo photos and clips.
     """
 
@@ -165,14 +165,14 @@ def ship(
     low = DetectorOptions(detection.CURVE_SCORE)
     faceboxes = open_detector("faceboxes", low)
     onnx, difference = proven_onnx(network, data.dev)
-    faces, photos = prepare(
+    faces, images = prepare(
         DetectorData(str(data.faces), str(data.backgrounds)), run / "taught.npz"
     )
     others: dict[str, bytes] = {}
     report: dict[str, Any] = {}
     if int8:
         rng = np.random.default_rng(0)
-        composer = Composer(faces, photos)
+        composer = Composer(faces, images)
         count, side = CALIBRATION
         scenes = np.stack([composer.scene(side, rng).photo for _ in range(count)])
         small, report["int8"] = compared_int8(onnx, scenes, data.dev, threshold)
@@ -252,9 +252,9 @@ def proven_onnx(network: OneStageDetector, dev: Path) -> tuple[bytes, float]:
     onnx = weights_in_half(detector_to_onnx(plain))
     by_size: dict[tuple[int, ...], list[np.ndarray]] = {}
     for sample in islice(detection.aflw2000_samples(dev), COMPARED):
-        photo = pad(sample.photo)
-        by_size.setdefault(photo.shape, []).append(photo)
-    batches = [torch.from_numpy(np.stack(photos)) for photos in by_size.values()]
+        image = pad(sample.photo)
+        by_size.setdefault(image.shape, []).append(image)
+    batches = [torch.from_numpy(np.stack(images)) for images in by_size.values()]
     return onnx, largest_difference(plain, onnx, batches, TOLERANCE, "the dev photos")
 
 
@@ -344,7 +344,7 @@ def card_text(figures: dict[str, Any]) -> str:
         "dev": _dev_table(figures["aflw2000_3d_dev"]),
         "targets": _targets_table(figures["targets"]),
         "backgrounds": str(figures["backgrounds"]["photos"]),
-        "photos": _photos_text(figures["photos"]),
+        "photos": _images_text(figures["photos"]),
         "licence": AFLW_LICENCE,
     }
     return fill(read_template(FOLDER), values)
@@ -386,7 +386,7 @@ def _targets_table(rows: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _photos_text(counts: dict[str, Any]) -> str:
+def _images_text(counts: dict[str, Any]) -> str:
     if not counts:
         return "Not counted on demo photos."
     lines = ["| boxes on | " + " | ".join(counts) + " |", "|---" * (len(counts) + 1) + "|"]

@@ -131,7 +131,7 @@ class SynergyNet(FaceRows):
         Parameters
         ----------
         offset_px : (float, float)
-            By which the labels are moved against the picture (x right, y down). A network that sees
+            By which the labels are moved against the image (x right, y down). A network that sees
             mirror images has to know: the offset has the same sign in both.
 
         Raises
@@ -148,7 +148,7 @@ class SynergyNet(FaceRows):
             self.mirror.set(matrix, offset)
 
     def views(self, crops: torch.Tensor) -> torch.Tensor:
-        """Input of the backbone: ``(N, S, S, 3)`` uint8 BGR crops to ``(N, 3, S, S)`` pictures.
+        """Input of the backbone: ``(N, S, S, 3)`` uint8 BGR crops to ``(N, 3, S, S)`` images.
 
         With ``mirrored`` there are 2 N: the mirror images come after the crops.
         """

@@ -1,4 +1,4 @@
-"""Random views of a labelled crop: the picture changes, and the labels with it where it moves.
+"""Random views of a labelled crop: the image changes, and the labels with it where it moves.
 
 Everything random comes from the generator that is passed, so a sample can be made again exactly.
 """
@@ -31,7 +31,7 @@ class AugmentConfig:
     ----------
     flip, swap, reshape, turn, occlusion, blur, jpeg, grey : float
         Probability of a horizontal flip, another face's texture, another shape and expression, a
-        head turned further to the side, patches, blur, compression, and a picture without colour.
+        head turned further to the side, patches, blur, compression, and an image without colour.
     rotation_deg, shift : float
         Largest turn, and largest shift as a part of the crop's side, each way.
     zoom : float
@@ -96,7 +96,7 @@ def augmented(
         crop = sample.crop
     matrix = random_similarity(rng, config, sample.landmarks)
     border = _BORDERS[rng.integers(len(_BORDERS))]
-    crop = recoloured(moved_picture(crop, matrix, size, border), rng, config)
+    crop = recoloured(moved_image(crop, matrix, size, border), rng, config)
     return Sample(
         np.ascontiguousarray(degraded(crop, rng, config)),
         transform_params(sample.params[None], matrix[None], convention)[0],
@@ -149,7 +149,7 @@ def recentred(
     return similarities(angle_deg, scale, shift - scale * middle)[0]
 
 
-def moved_picture(
+def moved_image(
     crop: np.ndarray, matrix: np.ndarray, size: int, border: int = cv2.BORDER_CONSTANT
 ) -> np.ndarray:
     """Apply a similarity on crop pixels and resize to ``size``, with one interpolation."""
@@ -166,10 +166,10 @@ def moved_picture(
     return np.asarray(cv2.warpAffine(source, whole, (size, size), flags=flags, borderMode=border))
 
 
-def moved_pictures(crops: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+def moved_images(crops: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """``(N, 120, 120, 3)`` crops, each moved by its own ``(2, 3)`` similarity."""
     pairs = zip(crops, matrices, strict=True)
-    return np.stack([moved_picture(crop, matrix, CROP_SIZE) for crop, matrix in pairs])
+    return np.stack([moved_image(crop, matrix, CROP_SIZE) for crop, matrix in pairs])
 
 
 def occluded(crop: np.ndarray, rng: Rng) -> np.ndarray:
@@ -204,17 +204,17 @@ def _patch(crop: np.ndarray, rng: Rng, height: int, width: int) -> np.ndarray:
 
 def recoloured(crop: np.ndarray, rng: Rng, config: AugmentConfig) -> np.ndarray:
     """Brightness, contrast, saturation and tint, or no colour at all."""
-    picture = crop.astype(np.float32)
-    grey = picture @ np.array([0.114, 0.587, 0.299], np.float32)
+    image = crop.astype(np.float32)
+    grey = image @ np.array([0.114, 0.587, 0.299], np.float32)
     saturation = 1 + rng.uniform(-config.saturation, config.saturation)
     if rng.random() < config.grey:
         saturation = 0.0
-    picture = grey[..., None] + saturation * (picture - grey[..., None])
+    image = grey[..., None] + saturation * (image - grey[..., None])
     gain = 1 + rng.uniform(-config.contrast, config.contrast)
     tint = 1 + rng.uniform(-config.tint, config.tint, 3)
     centre = float(grey.mean())
     offset = 255 * rng.uniform(-config.brightness, config.brightness)
-    changed = (gain * (picture - centre) + centre + offset) * tint
+    changed = (gain * (image - centre) + centre + offset) * tint
     return np.clip(changed, 0, 255).astype(np.uint8)
 
 
@@ -259,4 +259,4 @@ def misplaced(
         zoom = float(rng.choice([rng.uniform(0.3, 0.5), rng.uniform(2.0, 3.0)]))
     angle = rng.uniform(-30, 30, 1)
     matrix = similarities(angle, np.array([zoom]), shift[None])[0]
-    return moved_picture(crop, matrix, size, _BORDERS[rng.integers(len(_BORDERS))])
+    return moved_image(crop, matrix, size, _BORDERS[rng.integers(len(_BORDERS))])

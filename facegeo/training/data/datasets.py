@@ -1,6 +1,6 @@
 """Readers of training sets. Nothing is downloaded; bad samples are named, left out and counted.
 
-Every reader gives a :class:`LabelledFaces`: pictures of face crops, and labels in the parameters
+Every reader gives a :class:`LabelledFaces`: images of face crops, and labels in the parameters
 of one face model.
 """
 
@@ -35,10 +35,10 @@ from facegeo.geometry.pose import rotation_from_euler
 from facegeo.images import decode_photo
 from facegeo.images.collections import (
     Chosen,
-    FolderPictures,
-    Pictures,
+    FolderImages,
+    ImageCollection,
     Skipped,
-    open_pictures,
+    open_images,
 )
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.fitting import fit_landmarks
@@ -50,7 +50,7 @@ class LabelledFaces:
 
     Attributes
     ----------
-    pictures : Pictures
+    pictures : ImageCollection
         120 x 120 crops, one a face.
     params : (N, 62) float32
         Of a network with crop convention ``exact``.
@@ -62,10 +62,10 @@ class LabelledFaces:
         Samples that were left out.
     offset_px : (float, float)
         Where the data's owners would put a point whose place in the crop is (0, 0). It is added
-        after the picture was turned or mirrored: their convention does not turn with it.
+        after the image was turned or mirrored: their convention does not turn with it.
     """
 
-    pictures: Pictures
+    pictures: ImageCollection
     params: np.ndarray
     landmarks: np.ndarray
     morphable_model: str
@@ -89,7 +89,7 @@ def write_labels(
     morphable_model: str,
     offset_px: tuple[float, float] = (0.0, 0.0),
 ) -> None:
-    """Write labels beside which pictures of these names lie; read by :func:`read_labelled`."""
+    """Write labels beside which images of these names lie; read by :func:`read_labelled`."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -101,7 +101,7 @@ def write_labels(
         )
 
 
-def read_labelled(labels: str | Path, pictures: str | Path) -> LabelledFaces:
+def read_labelled(labels: str | Path, images: str | Path) -> LabelledFaces:
     """Crops of a folder or tar archive with labels from :func:`write_labels`.
 
     This is the reader for AFLW's crops, and for any photos that another model labelled.
@@ -124,7 +124,7 @@ def read_labelled(labels: str | Path, pictures: str | Path) -> LabelledFaces:
         raise UnreadableFileError(f"{labels}: no such file") from error
     except (KeyError, ValueError, OSError) as error:
         raise CorruptFileError(f"{labels}: not a label file ({error})") from error
-    faces = _without_bad(open_pictures(pictures, names), params, landmarks, model, str(labels))
+    faces = _without_bad(open_images(images, names), params, landmarks, model, str(labels))
     return replace(faces, offset_px=(dx, dy))
 
 
@@ -169,8 +169,8 @@ def read_300wlp_crops(
     params = (whitened * std + mean).astype(np.float32)
     params = _between_conventions(params, find_convention("3ddfa"), find_convention("exact"))
     landmarks = landmarks_of(params, model, find_convention("exact"))
-    pictures = FolderPictures(folder, lines)
-    return _without_bad(pictures, params, landmarks, model.name, str(list_file))
+    images = FolderImages(folder, lines)
+    return _without_bad(images, params, landmarks, model.name, str(list_file))
 
 
 def read_300wlp_photos(
@@ -196,11 +196,11 @@ def read_300wlp_photos(
     folder, cache = Path(folder), Path(cache)
     skipped = Skipped(str(folder))
     faces = _CropFaces([], [], [])
-    for photo in sorted(folder.rglob("*.jpg")):
-        name = f"{photo.relative_to(folder).with_suffix('').as_posix()}.png"
+    for image in sorted(folder.rglob("*.jpg")):
+        name = f"{image.relative_to(folder).with_suffix('').as_posix()}.png"
         try:
-            face, rotation = _read_300wlp_photo(photo, basel)
-            faces.add(name, _crop_once(photo, face, cache / name), rotation)
+            face, rotation = _read_300wlp_image(image, basel)
+            faces.add(name, _crop_once(image, face, cache / name), rotation)
         except FacegeoError as error:
             skipped.add(error)
     if not faces.names:
@@ -216,9 +216,9 @@ def landmarks_of(
     return model.landmarks(shape, expression, pose_to_crop(pose, convention))
 
 
-def _read_300wlp_photo(photo: Path, basel: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
+def _read_300wlp_image(image: Path, basel: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks (68, 3) in photo pixels and the rotation (3, 3)."""
-    path = photo.with_suffix(".mat")
+    path = image.with_suffix(".mat")
     sizes = {"Shape_Para": basel.num_shape, "Exp_Para": basel.num_expression}
     content = load_matlab(path)
     try:
@@ -226,7 +226,7 @@ def _read_300wlp_photo(photo: Path, basel: MorphableModel) -> tuple[np.ndarray, 
         shape, expression = (
             array_of(key, content[key], (n, 1)).reshape(1, n) for key, n in sizes.items()
         )
-        height = decode_photo(photo.read_bytes(), str(photo)).shape[0]
+        height = decode_photo(image.read_bytes(), str(image)).shape[0]
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise CorruptFileError(f"{path}: {error}") from error
     pitch, yaw, roll, x, y, z, scale = pose
@@ -236,13 +236,13 @@ def _read_300wlp_photo(photo: Path, basel: MorphableModel) -> tuple[np.ndarray, 
     return flip_y(points) + np.array([-1, height, 0]), rotation
 
 
-def _crop_once(photo: Path, points: np.ndarray, crop_file: Path) -> np.ndarray:
+def _crop_once(source: Path, points: np.ndarray, crop_file: Path) -> np.ndarray:
     """Cut the face out, unless it was; its landmarks in crop pixels."""
     roi = rois_from_landmarks(points[None])
     if not crop_file.is_file():
-        picture = decode_photo(photo.read_bytes(), str(photo))
+        image = decode_photo(source.read_bytes(), str(source))
         with replacing(crop_file) as temporary:
-            temporary.write_bytes(cv2.imencode(".png", crop_faces(picture, roi)[0])[1].tobytes())
+            temporary.write_bytes(cv2.imencode(".png", crop_faces(image, roi)[0])[1].tobytes())
     return photo_to_crop(points[None].astype(np.float32), roi, find_convention("exact"))[0]
 
 
@@ -267,8 +267,8 @@ class _CropFaces:
         fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation)
         pose = pose_from_crop(fit.pose, find_convention("exact"))
         params = join(pose, fit.shape, fit.expression).astype(np.float32)
-        pictures = FolderPictures(cache, self.names)
-        return LabelledFaces(pictures, params, landmarks, model.name, skipped.count)
+        images = FolderImages(cache, self.names)
+        return LabelledFaces(images, params, landmarks, model.name, skipped.count)
 
 
 def _between_conventions(
@@ -281,14 +281,14 @@ def _between_conventions(
 
 
 def _without_bad(
-    pictures: Pictures, params: np.ndarray, landmarks: np.ndarray, model: str, what: str
+    images: ImageCollection, params: np.ndarray, landmarks: np.ndarray, model: str, what: str
 ) -> LabelledFaces:
-    """Look at every picture and label once; what cannot be used is named and left out."""
+    """Look at every image and label once; what cannot be used is named and left out."""
     skipped = Skipped(what)
     good = []
     for index in range(len(params)):
         try:
-            _check_sample(pictures, index, params[index])
+            _check_sample(images, index, params[index])
         except FacegeoError as error:
             skipped.add(error)
         else:
@@ -296,15 +296,13 @@ def _without_bad(
     skipped.report(len(good))
     if not good:
         raise CorruptFileError(f"{what}: holds no usable sample")
-    return LabelledFaces(
-        Chosen(pictures, good), params[good], landmarks[good], model, skipped.count
-    )
+    return LabelledFaces(Chosen(images, good), params[good], landmarks[good], model, skipped.count)
 
 
-def _check_sample(pictures: Pictures, index: int, params: np.ndarray) -> None:
-    name = pictures.names[index]
+def _check_sample(images: ImageCollection, index: int, params: np.ndarray) -> None:
+    name = images.names[index]
     if not np.isfinite(params).all():
         raise CorruptFileError(f"{name}: its label is not finite")
-    shape = decode_photo(pictures.read(index), name).shape
+    shape = decode_photo(images.read(index), name).shape
     if shape != (CROP_SIZE, CROP_SIZE, 3):
         raise CorruptFileError(f"{name}: expected a crop of side {CROP_SIZE}, got {shape[:2]}")

@@ -80,14 +80,14 @@ class HeadTurn:
         sample : Sample
             A crop of side 120.
         yaw_deg : float
-            About the head's vertical axis: positive turns the face to the picture's left.
+            About the head's vertical axis: positive turns the face to the image's left.
         pitch_deg : float
             About the axis through the ears, before the other: positive raises the chin.
 
         Returns
         -------
         turned : Sample
-            Where the picture shows nothing of a side of the face, its border is stretched: turn
+            Where the image shows nothing of a side of the face, its border is stretched: turn
             faces further away from the camera, not towards it.
         """
         if yaw_deg == 0 and pitch_deg == 0:
@@ -107,10 +107,10 @@ class HeadTurn:
         affine[:, 3] += moved
         params = sample.params.copy()
         params[:NUM_POSE] = pose_from_crop(affine[None], self._face.convention).reshape(-1)
-        crop = self._picture(sample, linear, moved)
+        crop = self._image(sample, linear, moved)
         return Sample(crop, params, landmarks.astype(sample.landmarks.dtype))
 
-    def _picture(self, sample: Sample, linear: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    def _image(self, sample: Sample, linear: np.ndarray, moved: np.ndarray) -> np.ndarray:
         (vertices,) = self._face.vertices(sample.params[None])
         scene = Scene.of(sample.crop, vertices, self._face.triangles)
         if scene is None:

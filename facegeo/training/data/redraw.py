@@ -77,9 +77,9 @@ class Scene:
         raster = rasterize(_row_per_pixel(placed), triangles, size, size, threads=1)
         source = interpolate(raster, triangles, _row_per_pixel(self.points[..., :2]))
         x, y = np.ascontiguousarray(source.transpose(2, 0, 1))
-        picture = cv2.remap(self._crop, x, y, cv2.INTER_LINEAR)
-        picture[~raster.covered] = self._crop[~raster.covered]
-        return np.asarray(picture, np.uint8)
+        image = cv2.remap(self._crop, x, y, cv2.INTER_LINEAR)
+        image[~raster.covered] = self._crop[~raster.covered]
+        return np.asarray(image, np.uint8)
 
 
 def _row_per_pixel(values: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def _row_per_pixel(values: np.ndarray) -> np.ndarray:
 
 
 def _grid_triangles(size: int) -> np.ndarray:
-    """Two triangles between every four neighbouring pixels of a picture."""
+    """Two triangles between every four neighbouring pixels of an image."""
     corner = (np.arange(size - 1)[:, None] * size + np.arange(size - 1)).reshape(-1)
     right, below, across = corner + 1, corner + size, corner + size + 1
     return np.concatenate(

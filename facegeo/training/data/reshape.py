@@ -21,7 +21,7 @@ def random_change(spread: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 class Reshape:
-    """Changes the coefficients of faces of one model, and their pictures with them.
+    """Changes the coefficients of faces of one model, and their images with them.
 
     Parameters
     ----------
@@ -43,16 +43,16 @@ class Reshape:
         sample : Sample
             A crop of side 120.
         change : (50,) float
-            Added to the coefficients of shape and expression. Large ones tear the picture.
+            Added to the coefficients of shape and expression. Large ones tear the image.
         """
         params = sample.params.copy()
         params[NUM_POSE:] += change
         both = np.stack([sample.params, params])
         points = landmarks_of(both, self._model, self._face.convention)
         landmarks = sample.landmarks + points[1] - points[0]
-        return Sample(self._picture(sample.crop, both), params, landmarks)
+        return Sample(self._image(sample.crop, both), params, landmarks)
 
-    def _picture(self, crop: np.ndarray, params: np.ndarray) -> np.ndarray:
+    def _image(self, crop: np.ndarray, params: np.ndarray) -> np.ndarray:
         before, after = self._face.vertices(params)
         scene = Scene.of(crop, before, self._face.triangles)
         if scene is None:

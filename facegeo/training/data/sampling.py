@@ -18,7 +18,7 @@ from facegeo.geometry.crop import find_convention
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine, euler_from_rotation
 from facegeo.images import decode_photo
-from facegeo.images.collections import Pictures
+from facegeo.images.collections import ImageCollection
 from facegeo.morphable import MorphableModel
 from facegeo.synthetic.negatives import background_crop
 from facegeo.training.data.augment import (
@@ -57,12 +57,12 @@ class Negatives:
     ----------
     share : float
         How many, as a part of the number of faces.
-    backgrounds : Pictures or None
+    backgrounds : Images or None
         Photos without faces; half of the negatives come from them where they are given.
     """
 
     share: float
-    backgrounds: Pictures | None = None
+    backgrounds: ImageCollection | None = None
 
 
 class TrainingSet(Dataset[dict[str, torch.Tensor]]):
@@ -121,8 +121,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         return weights
 
     def _labelled(self, index: int) -> Sample:
-        pictures = self._faces.pictures
-        crop = decode_photo(pictures.read(index), pictures.names[index])
+        images = self._faces.pictures
+        crop = decode_photo(images.read(index), images.names[index])
         return Sample(crop, self._faces.params[index], self._faces.landmarks[index])
 
     def _swapped(self, sample: Sample, rng: Rng) -> Sample:
@@ -136,8 +136,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         backgrounds = self._negatives.backgrounds
         if backgrounds is not None and rng.random() < 0.5:
             index = int(rng.integers(len(backgrounds.names)))
-            photo = decode_photo(backgrounds.read(index), backgrounds.names[index])
-            crop = background_crop(photo, rng, size)
+            image = decode_photo(backgrounds.read(index), backgrounds.names[index])
+            crop = background_crop(image, rng, size)
         else:
             face = self._labelled(int(rng.integers(len(self._faces))))
             crop = misplaced(face.crop, face.landmarks, rng, size)
@@ -262,7 +262,7 @@ def _occurrence(order: np.ndarray) -> np.ndarray:
 
 
 def shifted(sample: Sample, offset_px: tuple[float, float]) -> Sample:
-    """The sample with its labels, not its picture, moved by crop pixels (x right, y down)."""
+    """The sample with its labels, not its image, moved by crop pixels (x right, y down)."""
     params, landmarks = sample.params.copy(), sample.landmarks.copy()
     landmarks[:, :2] += np.asarray(offset_px, landmarks.dtype)
     params[3] += offset_px[0]

@@ -1,4 +1,4 @@
-"""Labels of a crop under similarities: the picture moves, and they move with it.
+"""Labels of a crop under similarities: the image moves, and they move with it.
 
 A similarity is a ``(2, 3)`` matrix on crop pixels (x right, y down, pixel centres at whole
 numbers). Depth scales with it about z = 0. All functions are batched over N faces.
@@ -52,7 +52,7 @@ def transform_landmarks(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 def transform_pose(
     pose: np.ndarray, matrices: np.ndarray, convention: CropConvention
 ) -> np.ndarray:
-    """Move ``(N, 3, 4)`` poses (model to the pose's frame) with the picture."""
+    """Move ``(N, 3, 4)`` poses (model to the pose's frame) with the image."""
     linear, offset = _lifted(matrices)
     moved = linear @ pose_to_crop(pose, convention)
     moved[:, :, 3] += offset
@@ -70,7 +70,7 @@ def transform_params(
 
 
 def _lifted(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Similarities of the picture as 3D ones: linear (N, 3, 3), offset (N, 3)."""
+    """Similarities of the image as 3D ones: linear (N, 3, 3), offset (N, 3)."""
     linear = np.zeros((len(matrices), 3, 3))
     linear[:, :2, :2] = matrices[:, :, :2]
     linear[:, 2, 2] = np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))

@@ -59,8 +59,8 @@ def collate(scenes: Sequence[Scene]) -> Batch:
     ignored, real = _filled([scene.ignored for scene in scenes])
     # An empty box, with its corners the wrong way round, holds no cell.
     ignored[~real] = torch.tensor([1.0, 1.0, -1.0, -1.0])
-    photos = torch.from_numpy(np.stack([scene.photo for scene in scenes]))
-    return Batch(photos, boxes, valid, ignored)
+    images = torch.from_numpy(np.stack([scene.photo for scene in scenes]))
+    return Batch(images, boxes, valid, ignored)
 
 
 def _filled(rows: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:

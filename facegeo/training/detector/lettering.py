@@ -25,12 +25,12 @@ _MOST_LETTERS: Final = 24
 _DRAWN_PX: Final = 64
 
 
-def draw_lettering(photo: np.ndarray, rng: np.random.Generator) -> None:
+def draw_lettering(image: np.ndarray, rng: np.random.Generator) -> None:
     """Write some lines of random letters on a photo, in place, half of them on a bar.
 
     Parameters
     ----------
-    photo : (H, W, 3) uint8
+    image : (H, W, 3) uint8
     """
     for _ in range(int(rng.integers(1, 5))):
         line = _line(rng) if rng.random() < 0.5 else _glyphs(rng)
@@ -38,17 +38,17 @@ def draw_lettering(photo: np.ndarray, rng: np.random.Generator) -> None:
         scale = height / line.shape[0]
         size = max(round(line.shape[1] * scale * rng.uniform(0.7, 1.3)), 1), max(round(height), 1)
         mask = cv2.resize(line, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        left, top = rng.uniform(-0.3, 0.95, 2) * photo.shape[1::-1]
+        left, top = rng.uniform(-0.3, 0.95, 2) * image.shape[1::-1]
         ink, ground = _colours(rng)
         if rng.random() < 0.5:
             pad = round(height * rng.uniform(0.1, 0.8))
             bar = np.full((size[1] + 2 * pad, size[0] + 4 * pad), rng.uniform(0.5, 1), np.float32)
-            _paint(photo, bar, (round(left) - 2 * pad, round(top) - pad), ground)
+            _paint(image, bar, (round(left) - 2 * pad, round(top) - pad), ground)
         at = (round(left), round(top))
         if rng.random() < 0.3:  # an outline, as subtitles have
             wider = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=1 + size[1] // 30)
-            _paint(photo, wider, at, ground)
-        _paint(photo, mask * np.float32(rng.uniform(0.7, 1)), at, ink)
+            _paint(image, wider, at, ground)
+        _paint(image, mask * np.float32(rng.uniform(0.7, 1)), at, ink)
 
 
 def _line(rng: np.random.Generator) -> np.ndarray:
@@ -62,9 +62,9 @@ def _line(rng: np.random.Generator) -> np.ndarray:
     text = "".join(a + b for a, b in zip(letters, spaced, strict=True)).strip()
     stroke = int(rng.integers(0, 4))
     left, top, right, bottom = (int(v) for v in _font().getbbox(text, stroke_width=stroke))
-    picture = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
-    ImageDraw.Draw(picture).text((-left, -top), text, 255, _font(), stroke_width=stroke)
-    return np.asarray(picture)
+    image = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
+    ImageDraw.Draw(image).text((-left, -top), text, 255, _font(), stroke_width=stroke)
+    return np.asarray(image)
 
 
 def _glyphs(rng: np.random.Generator) -> np.ndarray:
@@ -104,14 +104,14 @@ def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return ink, ground
 
 
-def _paint(photo: np.ndarray, mask: np.ndarray, at: tuple[int, int], colour: np.ndarray) -> None:
+def _paint(image: np.ndarray, mask: np.ndarray, at: tuple[int, int], colour: np.ndarray) -> None:
     """Blend a colour into the photo where the mask says so, as far as that is in the photo."""
     x, y = at
-    height, width = photo.shape[:2]
+    height, width = image.shape[:2]
     x0, y0 = max(x, 0), max(y, 0)
     x1, y1 = min(x + mask.shape[1], width), min(y + mask.shape[0], height)
     if x0 >= x1 or y0 >= y1:
         return
     part = mask[y0 - y : y1 - y, x0 - x : x1 - x, None]
-    seen = photo[y0:y1, x0:x1]
+    seen = image[y0:y1, x0:x1]
     seen[:] = np.rint(seen + (colour - seen) * part)

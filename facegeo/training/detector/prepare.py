@@ -46,13 +46,13 @@ def prepare(data: DetectorData, taught: Path) -> tuple[Faces, Backgrounds]:
     annotated = AflwCrops.open(data.faces)
     count = len(annotated.pictures.names)
     crops = np.stack(list(decoded(annotated.pictures, range(count))))
-    names, photos = read_backgrounds(data.backgrounds)
+    names, images = read_backgrounds(data.backgrounds)
     if not taught.is_file():
-        _ask(data.teacher, annotated, crops, photos, taught)
+        _ask(data.teacher, annotated, crops, images, taught)
     try:
         with np.load(taught, allow_pickle=False) as archive:
             boxes, alone = archive["boxes"], archive["alone"]
-            ignored = [archive[f"ignored/{k}"] for k in range(len(photos))]
+            ignored = [archive[f"ignored/{k}"] for k in range(len(images))]
     except (KeyError, ValueError, OSError) as error:
         raise CorruptFileError(f"{taught}: {error}; remove it to ask the teacher again") from error
     if len(boxes) != count:
@@ -62,16 +62,16 @@ def prepare(data: DetectorData, taught: Path) -> tuple[Faces, Backgrounds]:
         )
     _log.info("%d of %d crops show one face", alone.sum(), count)
     faces = Faces(crops, boxes, annotated.yaw_deg)[np.flatnonzero(alone)]
-    return faces, Backgrounds(names, photos, ignored)
+    return faces, Backgrounds(names, images, ignored)
 
 
 def _ask(
-    teacher: str, annotated: AflwCrops, crops: np.ndarray, photos: list[np.ndarray], path: Path
+    teacher: str, annotated: AflwCrops, crops: np.ndarray, images: list[np.ndarray], path: Path
 ) -> None:
     detector = open_detector(teacher, DetectorOptions(_TEACHER_THRESHOLD))
     boxes, alone = taught_boxes(annotated, crops, detector)
     arrays = {"boxes": boxes, "alone": alone}
-    for k, regions in enumerate(ignored_regions(photos, detector)):
+    for k, regions in enumerate(ignored_regions(images, detector)):
         arrays[f"ignored/{k}"] = regions
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

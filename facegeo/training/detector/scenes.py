@@ -55,7 +55,7 @@ class Scene:
 
     Attributes
     ----------
-    photo : (S, S, 3) uint8
+    image : (S, S, 3) uint8
     boxes : (N, 4) float32
         ``xyxy`` of the faces to find; they may reach beyond the photo.
     ignored : (M, 4) float32
@@ -97,8 +97,8 @@ class HardNegatives:
 class _Canvas:
     """The scene while it is painted."""
 
-    def __init__(self, photo: np.ndarray, ignored: np.ndarray) -> None:
-        self.photo = photo
+    def __init__(self, image: np.ndarray, ignored: np.ndarray) -> None:
+        self.photo = image
         self.ignored = list(ignored)
         self.boxes: list[np.ndarray] = []
 
@@ -147,7 +147,7 @@ class Composer:
 
     def paste(
         self,
-        photo: np.ndarray,
+        image: np.ndarray,
         row: int,
         centre: tuple[float, float],
         side: float,
@@ -161,10 +161,10 @@ class Composer:
         size = box[2:] - box[:2]
         scale = side / float(np.sqrt(size.prod()))
         canvas = cv2.copyMakeBorder(crop, *(_FRAME,) * 4, cv2.BORDER_REFLECT_101)
-        canvas = _sharpened(_recolour(canvas, photo, centre, rng), scale, rng)
+        canvas = _sharpened(_recolour(canvas, image, centre, rng), scale, rng)
         middle = (box[:2] + box[2:]) / 2 + _FRAME
         mask = _soft_mask(middle, size, rng)
-        _blend(photo, canvas, mask, middle, centre, scale, angle_deg)
+        _blend(image, canvas, mask, middle, centre, scale, angle_deg)
         return rotated_box(np.asarray(centre, np.float32), size * scale, angle_deg)
 
     def choose(self, rng: np.random.Generator) -> int:
@@ -268,8 +268,8 @@ class Composer:
             scale = float(np.exp(rng.uniform(np.log(0.5), np.log(2.0))))
             height, width = self._backgrounds.photos[index].shape[:2]
             middle = rng.uniform(0, 1, 2) * (width, height)
-        photo, ignored = self._backgrounds.photos[index], self._backgrounds.ignored[index]
-        window, origin = _window(photo, middle, side / scale, rng)
+        image, ignored = self._backgrounds.photos[index], self._backgrounds.ignored[index]
+        window, origin = _window(image, middle, side / scale, rng)
         factor = side / window.shape[0]
         inside = (ignored - np.tile(origin, 2)) * factor
         interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
@@ -289,10 +289,10 @@ class Composer:
                 break
             if rng.random() < 0.02:  # photographs of people only: a texture must do
                 return _texture(side, rng)
-        photo = self._backgrounds.photos[index]
-        size = float(np.exp(rng.uniform(np.log(24), np.log(min(photo.shape[:2])))))
-        middle = rng.uniform(0, 1, 2) * photo.shape[1::-1]
-        window, _ = _window(photo, middle, size, rng)
+        image = self._backgrounds.photos[index]
+        size = float(np.exp(rng.uniform(np.log(24), np.log(min(image.shape[:2])))))
+        middle = rng.uniform(0, 1, 2) * image.shape[1::-1]
+        window, _ = _window(image, middle, size, rng)
         shrinks = window.shape[0] > side
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(window, (side, side), interpolation=method))
@@ -374,7 +374,7 @@ def _sharpened(patch: np.ndarray, scale: float, rng: np.random.Generator) -> np.
 
 
 def _blend(
-    photo: np.ndarray,
+    image: np.ndarray,
     patch: np.ndarray,
     mask: np.ndarray,
     middle: np.ndarray,
@@ -393,40 +393,40 @@ def _blend(
     reach = int(np.ceil(0.75 * len(patch) * scale)) + 1
     left, top = int(centre[0]) - reach, int(centre[1]) - reach
     x0, y0 = max(left, 0), max(top, 0)
-    x1 = min(left + 2 * reach, photo.shape[1])
-    y1 = min(top + 2 * reach, photo.shape[0])
+    x1 = min(left + 2 * reach, image.shape[1])
+    y1 = min(top + 2 * reach, image.shape[0])
     if x1 <= x0 or y1 <= y0:
         return
     matrix = cv2.getRotationMatrix2D((float(middle[0]), float(middle[1])), angle_deg, scale)
     matrix[:, 2] += np.array([centre[0] - x0, centre[1] - y0]) - middle
     drawn = cv2.warpAffine(patch, matrix, (x1 - x0, y1 - y0), borderMode=cv2.BORDER_REFLECT_101)
     opacity = cv2.warpAffine(mask, matrix, (x1 - x0, y1 - y0))
-    region = photo[y0:y1, x0:x1]
+    region = image[y0:y1, x0:x1]
     region[:] = cv2.blendLinear(drawn, region, opacity, 1 - opacity)
 
 
 def _recolour(
-    patch: np.ndarray, photo: np.ndarray, centre: tuple[float, float], rng: np.random.Generator
+    patch: np.ndarray, image: np.ndarray, centre: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
     """Gain and offset, and often the scene's own brightness, so that a paste is not told by it."""
     table = np.arange(256, dtype=np.float32) * rng.uniform(0.8, 1.2) + rng.uniform(-20, 20)
     if rng.random() < 0.5:
-        x = int(np.clip(centre[0], 0, photo.shape[1] - 1))
-        y = int(np.clip(centre[1], 0, photo.shape[0] - 1))
-        around = photo[max(y - 20, 0) : y + 20 : 4, max(x - 20, 0) : x + 20 : 4]
+        x = int(np.clip(centre[0], 0, image.shape[1] - 1))
+        y = int(np.clip(centre[1], 0, image.shape[0] - 1))
+        around = image[max(y - 20, 0) : y + 20 : 4, max(x - 20, 0) : x + 20 : 4]
         table += 0.4 * (float(around.mean()) - float(patch[::8, ::8].mean()))
     return cv2.LUT(patch, np.clip(table, 0, 255).astype(np.uint8))
 
 
 def _window(
-    photo: np.ndarray, middle: np.ndarray, side: float, rng: np.random.Generator
+    image: np.ndarray, middle: np.ndarray, side: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """A square window near a point, moved inside the photo, and its origin (x, y)."""
-    size = int(np.clip(round(side), 8, min(photo.shape[:2])))
+    size = int(np.clip(round(side), 8, min(image.shape[:2])))
     wanted = middle - size * rng.uniform(0.25, 0.75, 2)
-    room = np.array(photo.shape[1::-1]) - size
+    room = np.array(image.shape[1::-1]) - size
     x, y = np.clip(wanted, 0, room).astype(int)
-    return photo[y : y + size, x : x + size], np.array([x, y], np.float32)
+    return image[y : y + size, x : x + size], np.array([x, y], np.float32)
 
 
 def _texture(side: int, rng: np.random.Generator) -> np.ndarray:
@@ -457,7 +457,7 @@ def _noise(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -
     return noise
 
 
-def _degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Spoil like cameras and files: light, grey, blur, noise, compression; over faces and seams."""
     table: np.ndarray = np.arange(256, dtype=np.float32)[:, None]
     if rng.random() < 0.7:
@@ -467,17 +467,17 @@ def _degrade(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if not grey and rng.random() < 0.3:
         table = table * rng.uniform(0.85, 1.15, 3)
     channels = np.broadcast_to(np.clip(table, 0, 255).astype(np.uint8), (256, 3))
-    photo = np.asarray(cv2.LUT(photo, np.ascontiguousarray(channels[None])))
+    image = np.asarray(cv2.LUT(image, np.ascontiguousarray(channels[None])))
     if grey:
-        photo = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if rng.random() < 0.12:
-        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.5))
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.5))
     if rng.random() < 0.12:
-        noise = _noise(photo.shape, float(rng.uniform(2, 12)), rng)
-        noise += photo
-        photo = np.clip(noise, 0, 255).astype(np.uint8)
+        noise = _noise(image.shape, float(rng.uniform(2, 12)), rng)
+        noise += image
+        image = np.clip(noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = int(rng.integers(25, 90))
-        _, data = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        photo = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
-    return photo
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return image

@@ -67,8 +67,8 @@ class Backgrounds:
 
 def read_backgrounds(path: str | Path) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """Names and photographs of a folder or tar archive that may be trained on."""
-    pictures = training_backgrounds(path)
-    return tuple(pictures.names), list(decoded(pictures, range(len(pictures.names))))
+    images = training_backgrounds(path)
+    return tuple(images.names), list(decoded(images, range(len(images.names))))
 
 
 def taught_boxes(
@@ -88,12 +88,12 @@ def taught_boxes(
     return complete_boxes(boxes, scores, features), alone
 
 
-def ignored_regions(photos: Sequence[np.ndarray], teacher: Detector) -> list[np.ndarray]:
+def ignored_regions(images: Sequence[np.ndarray], teacher: Detector) -> list[np.ndarray]:
     """``(M, 4)`` boxes of each photo that may be faces, at its own and at twice its size."""
     regions = []
-    for photo in tqdm(photos, desc="ignored regions", disable=None):
-        found = teacher(photo)
-        larger = teacher(cv2.resize(photo, None, fx=2, fy=2))
+    for image in tqdm(images, desc="ignored regions", disable=None):
+        found = teacher(image)
+        larger = teacher(cv2.resize(image, None, fx=2, fy=2))
         sure = found.boxes[found.scores >= _MAYBE_FACE]
         sure_larger = larger.boxes[larger.scores >= _MAYBE_FACE] / 2
         regions.append(np.concatenate([sure, sure_larger]).astype(np.float32))

@@ -27,7 +27,7 @@ from facegeo.images.collections import Skipped
 from facegeo.morphable import MorphableModel
 from facegeo.networks.onnx_state import read_onnx_state
 from facegeo.predictor import FaceGeometry
-from facegeo.training.data.augment import moved_pictures
+from facegeo.training.data.augment import moved_images
 from facegeo.training.data.datasets import write_labels
 from facegeo.training.labels.correction import (
     FaceModelRows,
@@ -170,7 +170,7 @@ def _teacher_params(
     """Averaged parameters; which crops could be read; half of the teacher's drift under a flip.
 
     Where x of a point and x of its mirror point in the flipped crop do not add up to the crop's
-    width, the teacher's landmarks lie beside the picture's by half of what is missing.
+    width, the teacher's landmarks lie beside the image's by half of what is missing.
     """
     params = np.zeros((len(data), 62))
     readable = np.zeros(len(data), bool)
@@ -178,7 +178,7 @@ def _teacher_params(
     for indices, crops in _chunks(data):
         params[indices] = averaged_params(
             teacher.predict,
-            moved_pictures,
+            moved_images,
             crops,
             teacher.rows.convention,
             views=views,
@@ -197,14 +197,14 @@ def _teacher_params(
 def _annotators_offset(
     landmarks: np.ndarray, rois: np.ndarray, convention: CropConvention, drift: float
 ) -> tuple[float, float]:
-    """Offset of the annotations from the picture, in crop pixels.
+    """Offset of the annotations from the image, in crop pixels.
 
     The teacher's landmarks agree with the annotations of a photo when its own crop convention takes
     them there. A network of the convention ``exact`` must put them elsewhere in the crop for that,
-    by a nearly constant shift; ``drift`` says where the picture itself is.
+    by a nearly constant shift; ``drift`` says where the image itself is.
     """
-    photo = crop_to_photo(landmarks.astype(np.float32), rois, convention)
-    exact = photo_to_crop(photo, rois, find_convention("exact"))
+    image = crop_to_photo(landmarks.astype(np.float32), rois, convention)
+    exact = photo_to_crop(image, rois, find_convention("exact"))
     dx, dy = np.median((exact - landmarks)[:, 0, :2], axis=0).tolist()
     return dx - drift, dy
 

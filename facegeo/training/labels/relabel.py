@@ -24,7 +24,7 @@ from facegeo.images.collections import decoded
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.mirror import mirror_landmarks, mirror_pose
 from facegeo.predictor import FaceGeometry
-from facegeo.training.data.augment import moved_pictures
+from facegeo.training.data.augment import moved_images
 from facegeo.training.data.datasets import LabelledFaces, write_labels
 from facegeo.training.data.similarity import (
     inverted,
@@ -74,7 +74,7 @@ def predict_views(
     rotation = np.zeros((len(crops), 3, 3))
     for view in range(views):
         matrices = _jitter(rng, len(crops), 0.0 if view == 0 else 1.0)
-        seen = crops if view == 0 else moved_pictures(crops, matrices)
+        seen = crops if view == 0 else moved_images(crops, matrices)
         for flipped in (False, True):
             points, pose = _predicted(network, seen, flipped)
             convention = find_convention(network.card.crop_convention)

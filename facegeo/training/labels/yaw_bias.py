@@ -42,7 +42,7 @@ def turned_back(rotation: np.ndarray, yaw_bias_deg: float) -> np.ndarray:
 def with_depth_turned(
     landmarks: np.ndarray, rotation: np.ndarray, turned: np.ndarray
 ) -> np.ndarray:
-    """Landmarks of heads that turn out to look elsewhere: x and y stay, the picture shows them.
+    """Landmarks of heads that turn out to look elsewhere: x and y stay, the image shows them.
 
     Depth is nothing but what the pose makes of it. Landmarks that keep the depth of a pose that is
     corrected contradict it, and a network that learns both stays between them.

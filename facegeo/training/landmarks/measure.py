@@ -47,12 +47,12 @@ class DevSet:
         points["coarse"] = outputs.get("coarse_landmarks", outputs["landmarks"])
         report: dict[str, Any] = {}
         for kind, values in points.items():
-            photo = crop_to_photo(values, self.data.rois, CONVENTION)[..., :2]
+            image = crop_to_photo(values, self.data.rois, CONVENTION)[..., :2]
             for name, truth in (
                 ("original", self.data.original),
                 ("reannotated", self.data.reannotated),
             ):
-                bins = by_yaw(normalised_mean_error(photo, truth), self.data.yaw_deg)
+                bins = by_yaw(normalised_mean_error(image, truth), self.data.yaw_deg)
                 report[f"nme_{name}_{kind}"] = bins["mean_of_bins"]
         angles = pose.upstream_euler(split(outputs["params"]).pose)
         report["pose_mae_deg"] = pose_errors(angles, self.angles_deg)["mean"]

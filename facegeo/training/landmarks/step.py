@@ -66,10 +66,10 @@ class TrainingStep(nn.Module):
         return total, terms
 
     def _features(self, network: SynergyNet, crops: torch.Tensor) -> torch.Tensor:
-        pictures = network.views(crops)
+        images = network.views(crops)
         enabled = self._dtype != torch.float32
         with torch.autocast(crops.device.type, self._dtype, enabled=enabled):
-            features: torch.Tensor = network.backbone(pictures)
+            features: torch.Tensor = network.backbone(images)
         return features.float()
 
     def _distillation(

@@ -16,7 +16,7 @@ from facegeo.training.data.augment import (
     augmented,
     flipped,
     misplaced,
-    moved_picture,
+    moved_image,
     random_similarity,
     recentred,
 )
@@ -61,7 +61,7 @@ def sample_of(model: MorphableModel, seed: int = 0) -> Sample:
 def test_the_picture_moves_where_the_points_move(size):
     matrices = similarities(np.array([25.0]), np.array([0.9]), np.array([[4.0, -3.0]]))
     point = np.array([[[75.0, 40.0, 0.0]]])
-    moved = centre_of(moved_picture(spot(120, 75, 40), matrices[0], size))
+    moved = centre_of(moved_image(spot(120, 75, 40), matrices[0], size))
     expected = transform_landmarks(point, matrices)[0, 0, :2]
     # a crop of another side shows the same region: pixel centres at (x + 1/2) size / 120 - 1/2
     assert np.abs(moved - ((expected + 0.5) * size / 120 - 0.5)).max() < 0.05

@@ -19,7 +19,7 @@ from facegeo.evaluation.aflw import AflwCrops
 from facegeo.geometry.crop import find_convention, pose_to_crop
 from facegeo.geometry.pose import euler_from_rotation
 from facegeo.images import decode_photo
-from facegeo.images.collections import TarPictures
+from facegeo.images.collections import TarImages
 from facegeo.training.data.datasets import (
     landmarks_of,
     read_300wlp_crops,
@@ -62,7 +62,7 @@ def test_a_tar_archive_is_read_in_place(tmp_path, model):
         unpacked.pictures.read(i) for i in range(4)
     ]
     with pytest.raises(UnreadableFileError, match="holds no nobody"):
-        TarPictures(tmp_path / "crops.tar", ["nobody"]).read(0)
+        TarImages(tmp_path / "crops.tar", ["nobody"]).read(0)
 
 
 def test_label_files_that_are_none_are_refused(tmp_path):

@@ -12,7 +12,7 @@ from helpers.training_data import CONVENTION
 
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 from facegeo.geometry.crop import find_convention
-from facegeo.images.collections import FolderPictures
+from facegeo.images.collections import FolderImages
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.mirror import mirror_matrix
 from facegeo.networks.regressor import SYNERGY, build_regressor
@@ -364,4 +364,4 @@ def test_the_command_trains_and_prints_the_weights(tmp_path, model, monkeypatch,
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(content))
     assert main(["train", str(tmp_path / "train.yaml")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "weights.npz")
-    assert isinstance(FolderPictures.scan(tmp_path / "data" / "crops").names, list)
+    assert isinstance(FolderImages.scan(tmp_path / "data" / "crops").names, list)
