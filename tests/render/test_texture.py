@@ -126,7 +126,7 @@ def test_a_face_from_behind_or_outside_is_all_filled():
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
-        ("photo", np.zeros((4, 4)), InvalidImageError),
+        ("image", np.zeros((4, 4)), InvalidImageError),
         ("vertices", np.full((81, 3), np.nan), InvalidInputError),
         ("uv", np.zeros((81, 3)), InvalidInputError),
         ("uv_triangles", np.zeros((5, 3), int), InvalidInputError),
@@ -139,7 +139,7 @@ def test_a_face_from_behind_or_outside_is_all_filled():
 def test_refuses_bad_input(name, value, error):
     vertices, triangles, uv, mirror = sheet()
     arguments = {
-        "photo": photo(),
+        "image": photo(),
         "vertices": vertices,
         "triangles": triangles,
         "uv": uv,
