@@ -5,6 +5,7 @@ sources, it is compiled anew. ``python setup.py build_cuda`` compiles it in any 
 needs a compiler: without one the committed file is packed as it is.
 """
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,9 @@ class BuildPy(build_py):
                 fatbin["build"](nvcc)
             except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
                 print(f"warning: the CUDA mesh kernel was not compiled: {error}", file=sys.stderr)
+        # What an earlier build left there would be packed as well.
+        for package in self.packages or ():
+            shutil.rmtree(Path(self.build_lib) / package.split(".")[0], ignore_errors=True)
         super().run()
 
 

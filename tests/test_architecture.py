@@ -156,3 +156,14 @@ def test_a_turned_import_is_seen(monkeypatch, tmp_path, turned):
             test()
     with pytest.raises(AssertionError):
         test_private_names_stay_at_home()
+
+
+def test_a_loose_file_and_a_new_engine_s_name_are_seen(monkeypatch, tmp_path):
+    path = tmp_path / "crop.py"
+    path.write_text(modules()["facegeo.geometry.crop"].read_text() + '\nname = "openvino"\n')
+    monkeypatch.setitem(modules(), "facegeo.geometry.crop", path)
+    with pytest.raises(AssertionError):
+        test_engines_are_known_in_few_places()
+    monkeypatch.setattr(f"{__name__}.LOOSE", LOOSE - {"results.py"})
+    with pytest.raises(AssertionError):
+        test_nothing_lies_loose()

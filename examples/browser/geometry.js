@@ -1,4 +1,4 @@
-// Photos, crops and regions of interest: the rules of facegeo/crop.py and facegeo/pose.py.
+// Photos, crops and regions of interest: the rules of facegeo/geometry/crop.py and facegeo/geometry/pose.py.
 //
 // Photo pixels: x right, y down, the origin at the centre of the top-left pixel; z towards the
 // viewer. A photo is { data, width, height }, RGBA bytes; a box or region is [x0, y0, x1, y1];

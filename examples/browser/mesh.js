@@ -1,7 +1,7 @@
 // Parameters, or landmarks alone, to the vertices of a coarse mesh.
 //
 // A network that speaks an installed morphable model places that model by its own parameters. For
-// any other network the model is fitted to the 68 landmarks as facegeo/fitting.py does it:
+// any other network the model is fitted to the 68 landmarks as facegeo/morphable/fitting.py does it:
 // Gauss-Newton on pose, shape and expression from the closed-form pose of the mean face.
 
 import { cross, dot, poseToPhoto } from "./geometry.js";

@@ -9,9 +9,10 @@ from importlib.util import find_spec
 from typing import Final
 
 from facegeo.backends.base import AS_WRITTEN, Backend, TensorSpec
+from facegeo.base.arrays import describe
 from facegeo.base.cpu import runs_int8_exactly
 from facegeo.base.versions import installed_version
-from facegeo.errors import BackendUnavailableError
+from facegeo.errors import BackendUnavailableError, InvalidInputError
 from facegeo.zoo.store import InstalledModel, role_of
 
 __all__ = [
@@ -118,6 +119,8 @@ def open_graph(
 
     Raises
     ------
+    InvalidInputError
+        If ``onnx`` is not bytes.
     CorruptFileError
         If the engine cannot use the file.
     BackendUnavailableError
@@ -125,6 +128,8 @@ def open_graph(
     DependencyMissingError
         If the engine is not installed.
     """
+    if not isinstance(onnx, bytes):
+        raise InvalidInputError(f"onnx: expected a file's content, bytes, got {describe(onnx)}")
     _check_known(backend)
     name = backend if backend != AUTO else _pick_backend(device, precision)[0]
     opener: Callable[[bytes, str, str], Backend] = import_module(BACKENDS[name]).open_graph

@@ -114,7 +114,7 @@ class Backend(ABC):
         OutOfMemoryError
             If a GPU's memory does not suffice for a single item.
         """
-        self._check_open()
+        self.check_open()
         if _checked_batch(inputs, self.input_metadata) == 0:
             # Engines disagree on batches of nothing, and need not be asked.
             return {name: _of_no_items(spec) for name, spec in self.output_metadata.items()}
@@ -140,7 +140,7 @@ class Backend(ABC):
     ) -> None:
         self.close()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
         if self._closed:
             raise BackendUnavailableError(
                 f"network: it was closed and runs no more ({self.name} on {self.device}); "
@@ -158,6 +158,8 @@ class Backend(ABC):
 
 def _checked_batch(inputs: Mapping[str, Any], declared: Mapping[str, TensorSpec]) -> int:
     """The one batch size of inputs that are as declared. Raises InvalidInputError."""
+    if not isinstance(inputs, Mapping):
+        raise InvalidInputError(f"inputs: expected arrays by name, got {describe(inputs)}")
     if inputs.keys() != declared.keys():
         raise InvalidInputError(
             f"inputs: expected {_listed(declared)}, got {_listed(inputs) or 'nothing'}"
@@ -187,6 +189,12 @@ def check_takes_crops(network: Backend, crop_size: int, model: str) -> None:
     InvalidInputError
         If it does not take ``crops`` of that side, or lacks ``params`` or ``landmarks``.
     """
+    if not isinstance(network, Backend):
+        raise InvalidInputError(
+            f"network: expected an opened Backend, got {describe(network)}; "
+            "backend= takes an engine's name, model= a model's"
+        )
+    network.check_open()
     wanted = TensorSpec(np.dtype(np.uint8), (None, crop_size, crop_size, 3))
     if dict(network.input_metadata) != {"crops": wanted}:
         found = "; ".join(f"{name} of {spec}" for name, spec in network.input_metadata.items())

@@ -103,7 +103,7 @@ class OpenVinoBackend(Backend):
 
     def convolution_precisions(self) -> set[str]:
         """In what the convolutions of the compiled network really run: ``f32``, ``bf16``, ``i8``"""
-        self._check_open()
+        self.check_open()
         assert self._compiled is not None
         found = set()
         for op in self._compiled.runtime_ops():

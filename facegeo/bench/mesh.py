@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(
-        "--engine", dest="implementation", choices=("auto", "numba", "numpy"), default="auto"
+        "--engine",
+        dest="implementation",
+        choices=("auto", "numba", "numpy"),
+        default="auto",
+        help="how the loops run",
     )
 
 

@@ -21,7 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(
-        "--engine", dest="implementation", choices=("auto", "numba", "numpy"), default="auto"
+        "--engine",
+        dest="implementation",
+        choices=("auto", "numba", "numpy"),
+        default="auto",
+        help="how the loops run",
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from facegeo.base.cache import cache_dir
 from facegeo.cli.common import add_json_option, number, print_json
+from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card
-from facegeo.zoo.releases import RELEASES
+from facegeo.zoo.releases import FURTHER, RELEASES
 from facegeo.zoo.store import InstalledModel, find_any, list_models
 
 
@@ -138,11 +139,16 @@ def run_models(options: argparse.Namespace) -> int:
             }
         )
         return 0
-    shipped = [model.card for model in models if model.ships]
+    own = [model.card for model in models if model.folder == shipped.ASSETS]
+    further = [model.card for model in models if model.ships and model.folder != shipped.ASSETS]
     installed = [model.card for model in models if not model.ships]
-    if shipped:
+    if own:
         print("In facegeo itself:")
-        _print_cards(shipped)
+        _print_cards(own)
+    print("In facegeo-models:" if further else 'In facegeo-models (pip install "facegeo[models]"):')
+    _print_cards(further)
+    if not further:
+        print(f"  {', '.join(FURTHER)}")
     print(f"Installed in {cache_dir()}:" if installed else f"Nothing installed in {cache_dir()}.")
     _print_cards(installed)
     print("Releases (facegeo fetch NAME):")

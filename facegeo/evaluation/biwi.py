@@ -23,13 +23,11 @@ from facegeo.evaluation import published
 from facegeo.evaluation.measures import pose_errors
 from facegeo.evaluation.report import error_curves, part_used, published_rows, table
 from facegeo.geometry import pose
+from facegeo.geometry.axes import TO_VISION
 from facegeo.geometry.params import split
 from facegeo.images.collections import Skipped
 from facegeo.predictor import FaceGeometry
 from facegeo.results import Face
-
-#: Axes of the files' frame (x right, y down, z away) in ours (x right, y up, z to the viewer).
-_FLIP = np.diag([1.0, -1.0, -1.0])
 
 #: A face belongs to the annotated head if the middle of its box is nearer than this many box sides.
 _NEAR = 1.0
@@ -103,7 +101,7 @@ def angles_of(rotation: np.ndarray, calibration: np.ndarray | None = None) -> np
         Yaw, pitch, roll.
     """
     turned = rotation if calibration is None else calibration @ rotation
-    return pose.euler_from_rotation(_FLIP @ turned @ _FLIP)
+    return pose.euler_from_rotation(TO_VISION @ turned @ TO_VISION)
 
 
 def read_pose(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,11 @@ Y_FLIP: Final = np.array([1.0, -1.0, 1.0])
 Y_FLIP.flags.writeable = False
 
 
+#: From the y-up frame to the camera frame of computer vision (y down, z away), and back.
+TO_VISION: Final = np.diag([1.0, -1.0, -1.0])
+TO_VISION.flags.writeable = False
+
+
 def flip_y(points: np.ndarray) -> np.ndarray:
     """Points or directions ``(..., 3)`` from the image frame to the y-up frame, or back."""
     return points * Y_FLIP.astype(points.dtype, copy=False)

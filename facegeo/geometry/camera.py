@@ -20,9 +20,7 @@ import numpy as np
 
 from facegeo.base.arrays import array_of
 from facegeo.errors import InvalidInputError
-
-#: Camera axes with y up and z to the viewer, to axes with y down and z away from the camera.
-_TO_VISION = np.diag([1.0, -1.0, -1.0])
+from facegeo.geometry.axes import TO_VISION
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +106,7 @@ def to_metric(
     # image and by f/(z cos) along it; the scale of a similarity is the geometric mean.
     stretch = np.sqrt(np.linalg.norm(ray, axis=1))
     depth = (K[0, 0] + K[1, 1]) / 2 * unit_mm / scale * stretch
-    placed = _turn_to(ray) @ (_TO_VISION @ R)
+    placed = _turn_to(ray) @ (TO_VISION @ R)
     origin = depth[:, None] * ray - (placed @ (point * unit_mm)[..., None])[..., 0]
     return MetricPose(rotation=placed, translation_mm=origin, unit_mm=float(unit_mm))
 

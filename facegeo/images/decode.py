@@ -96,7 +96,7 @@ def check_image(image: Any) -> np.ndarray:
         or image.shape[2] != 3
         or 0 in image.shape
     ):
-        raise InvalidImageError(f"photo: expected a (H, W, 3) uint8 array, got {describe(image)}")
+        raise InvalidImageError(f"image: expected a (H, W, 3) uint8 array, got {describe(image)}")
     return image
 
 

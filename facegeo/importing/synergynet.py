@@ -93,7 +93,7 @@ def import_synergynet(folder: str | Path, name: str = "synergynet") -> Installed
     UnreadableFileError
         If a file is missing; the message names it.
     CorruptFileError, UnsafeFileError
-        If a file is not what it should be, or the two speak different face models.
+        If a file is not what it should be, or the two are of different face models.
     """
     require_torch("importing SynergyNet")
     from facegeo.networks.regressor import RELEASED_SYNERGY, build_regressor

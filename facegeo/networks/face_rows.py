@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FaceRows(nn.Module):
-    """Base of networks that speak a morphable model.
+    """Base of networks whose parameters are those of a morphable model.
 
     The statistics and the landmark rows are buffers: they travel with the weights, so a caller can
     neither forget them nor use another model's.

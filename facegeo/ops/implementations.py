@@ -1,4 +1,4 @@
-"""Choice of engine for the hot loops: compiled by Numba, or NumPy with the same results."""
+"""Choice of implementation for the hot loops: compiled by Numba, or NumPy with the same results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _numba_problem() -> str | None:
 
 
 def choose_implementation(implementation: Implementation) -> Literal["numba", "numpy"]:
-    """The engine that will run.
+    """The implementation that will run.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def choose_implementation(implementation: Implementation) -> Literal["numba", "n
     Raises
     ------
     InvalidInputError
-        If ``engine`` is another word.
+        If ``implementation`` is another word.
     BackendUnavailableError
         If ``numba`` was asked for and cannot be imported.
     """
@@ -54,7 +54,7 @@ def choose_implementation(implementation: Implementation) -> Literal["numba", "n
         return "numba"
     if implementation == "numba":
         raise BackendUnavailableError(
-            f"engine: 'numba' was asked for and cannot be imported ({problem}); "
+            f"implementation: 'numba' was asked for and cannot be imported ({problem}); "
             "install it with `pip install numba`, or take implementation='auto'"
         )
     return "numpy"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: What computes a mesh on the CPU.
 MeshImplementation = Literal["auto", "numba", "numpy", "reference"]
 
-# A block of the NumPy engine: its intermediate results, 2 x 1.5 MB, stay in the cache.
+# A block of the NumPy loops: its intermediate results, 2 x 1.5 MB, stay in the cache.
 _BLOCK_FACES = 64
 _BLOCK_SIZE = 2048 * _BLOCK_FACES  # vertices times faces
 

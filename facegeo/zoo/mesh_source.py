@@ -14,7 +14,7 @@ from facegeo.zoo.store import InstalledModel
 
 
 class ModelMesh:
-    """Parameters to vertices by the morphable model that a network speaks."""
+    """Parameters to vertices by the morphable model of a network."""
 
     def __init__(self, model: InstalledModel) -> None:
         self._model = model

@@ -9,10 +9,13 @@ the distribution facegeo-models does, or of ``models/`` where facegeo runs from 
 from __future__ import annotations
 
 import functools
+import logging
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+
+_log = logging.getLogger(__name__)
 
 #: The package's own folder; what lies in it is in the wheel.
 ASSETS: Final = Path(__file__).resolve().parent.parent / "assets"
@@ -38,8 +41,16 @@ def further_roots() -> tuple[Path, ...]:
     checkout = ASSETS.parents[1] / "models"
     if (checkout / "pyproject.toml").is_file():
         return (checkout,)
-    specs = (find_spec(entry.module) for entry in entry_points(group=GROUP))
-    return tuple(Path(spec.origin).parent for spec in specs if spec is not None and spec.origin)
+    roots = []
+    for entry in entry_points(group=GROUP):
+        try:
+            spec = find_spec(entry.module)
+        except ModuleNotFoundError as error:
+            _log.warning("%s of %s: left out (%s)", GROUP, entry.name, error)
+            continue
+        if spec is not None and spec.origin:
+            roots.append(Path(spec.origin).parent)
+    return tuple(roots)
 
 
 def shipped_card(name: str) -> Path | None:

@@ -45,7 +45,7 @@ class InstalledModel:
         if role not in self.card.files:
             raise CorruptFileError(f"model {self.card.name!r}: its card has no file for {role!r}")
         path = self.elsewhere.get(role, self.folder) / self.card.files[role].file
-        if self.ships and not path.exists():  # a face model of the package's, which many share
+        if role == "morphable" and self.ships and not path.exists():  # the package's, shared
             return shipped.ASSETS / path.name
         return path
 
@@ -79,7 +79,9 @@ class InstalledModel:
 
     @property
     def _hint(self) -> str:
-        what = "facegeo" if self.ships else f"the model {self.card.name!r}"
+        what = f"the model {self.card.name!r}"
+        if self.ships:
+            what = "facegeo" if self.folder == shipped.ASSETS else "facegeo-models"
         return f"install {what} again"
 
 
@@ -219,7 +221,10 @@ def _how_to_get(name: str) -> str:
     installed = ", ".join(list_models()) or "none"
     release = release_of(name)
     if name in FURTHER:
-        return f'model {name!r} is in facegeo-models: pip install "facegeo[models]"'
+        return (
+            f'model {name!r} is in facegeo-models: pip install "facegeo[models]", '
+            "or in a copy of the repository pip install ./models"
+        )
     how = (
         f"get it with: facegeo fetch {release.name}"
         if release

@@ -148,7 +148,7 @@ def ship(
         If the int8 network differs by more than :data:`facegeo.export.publishing.TOLERANCES` allow;
         then the package has the float32 network only.
     InvalidInputError
-        If the network speaks another face model than the one in the package, is to be mirrored and
+        If the network has another face model than the one in the package, is to be mirrored and
         the run does not say where its labels lay, or is to be averaged with what it did not go on
         from.
     UnreadableFileError
@@ -158,7 +158,7 @@ def ship(
     network = read_weights(runs[-1] / "weights.npz", CONVENTION)
     if network.morphable_model != GENERIC:
         raise InvalidInputError(
-            f"{runs[-1]}: expected a network that speaks {GENERIC}, got {network.morphable_model!r}"
+            f"{runs[-1]}: expected a network of {GENERIC}, got {network.morphable_model!r}"
         )
     if averaged and not continued:
         raise InvalidInputError("averaged: expected runs that are continued too")

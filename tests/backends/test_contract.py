@@ -16,6 +16,7 @@ from facegeo.backends import (
     open_graph,
     open_network,
 )
+from facegeo.backends.base import check_takes_crops
 from facegeo.errors import BackendUnavailableError, CorruptFileError, InvalidInputError
 from facegeo.zoo import find
 
@@ -242,3 +243,23 @@ def test_a_graph_runs_as_asked_or_not_at_all(graph, options, message):
         pytest.importorskip("torch")
     with pytest.raises(BackendUnavailableError, match=message):
         open_graph(graph, **options)
+
+
+@pytest.mark.parametrize("inputs", [None, [np.zeros(1)], "crops"])
+def test_inputs_that_have_no_names_are_refused(inputs):
+    with (
+        open_network(find("default"), "onnxruntime", "cpu", "fp32") as network,
+        pytest.raises(InvalidInputError, match="arrays by name"),
+    ):
+        network.run(inputs)
+
+
+def test_a_path_is_no_graph():
+    with pytest.raises(InvalidInputError, match="bytes"):
+        open_graph("network.onnx")
+
+
+@pytest.mark.parametrize("network", ["onnxruntime", object()])
+def test_what_is_no_backend_is_no_network(network):
+    with pytest.raises(InvalidInputError, match="opened Backend"):
+        check_takes_crops(network, 96, "x")

@@ -158,7 +158,7 @@ def test_all_tables_are_in_the_pages(site):
 
 def test_conventions_come_from_the_code(site):
     page = text_of(site / "conventions/index.html")
-    assert "yaw > 0: the face turns towards the picture's left" in page.replace("&gt;", ">")
+    assert "yaw > 0: the face turns towards the image's left" in page.replace("&gt;", ">")
     assert "A box of mean side s gives a square" in page
 
 

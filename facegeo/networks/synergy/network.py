@@ -65,7 +65,7 @@ class SynergyNet(FaceRows):
     config : SynergyConfig
     convention : CropConvention
     morphable_model : str
-        Name of the face model whose parameters the network speaks.
+        Name of the face model whose parameters the network gives.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ def mirrored_network(
     Parameters
     ----------
     model : MorphableModel
-        That the network speaks.
+        The face model of the network.
     offset_px : (float, float)
         As :meth:`SynergyNet.set_face_model` takes it.
 
@@ -221,7 +221,7 @@ def mirrored_network(
     """
     if model.name != network.morphable_model:
         raise InvalidInputError(
-            f"model: expected {network.morphable_model!r}, which the network speaks, "
+            f"model: expected {network.morphable_model!r}, the network's face model, "
             f"got {model.name!r}"
         )
     config = dataclasses.replace(network.config, mirrored=True)

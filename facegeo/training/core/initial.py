@@ -21,6 +21,6 @@ def read_initial(source: str, task: str) -> bytes:
     path = Path(source)
     if path.is_file():
         return path.read_bytes()
-    if path.suffix in (".npz", ".onnx", ".safetensors") or len(path.parts) > 1:
+    if path.suffix in (".npz", ".onnx") or len(path.parts) > 1:
         raise UnreadableFileError(f"{path}: no such file; expected one, or the name of a model")
     return find(source, task).read("network")

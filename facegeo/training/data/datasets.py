@@ -189,7 +189,7 @@ def read_300wlp_photos(
         Basel 2009 with FaceWarehouse's expressions, 199 and 29 modes, coefficients in the file's
         units.
     model : MorphableModel
-        What the network will speak.
+        The face model of the network to come.
     cache : path
         Folder for the crops, outside of the data set.
     """

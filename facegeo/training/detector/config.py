@@ -64,7 +64,8 @@ class DetectorConfig:
         Steps between two searches for false boxes; 0 never searches.
     checkpoint_steps, log_steps : int
     initial : str
-        Weights to start from, ``.safetensors``; empty: random ones.
+        Weights to start from: the checkpoint of an earlier run (its averaged weights), an
+        ``.onnx`` file that :mod:`facegeo` exported, or the name of a model; empty: random ones.
     """
 
     run: str

@@ -76,9 +76,7 @@ class Trainer:
         self.device = device_of(config.device, Process())
         self.folder = RunFolder(Path(config.run), {"task": "detection"} | config.to_dict())
         torch.manual_seed(config.seed)
-        network = OneStageDetector()
-        if config.initial:
-            network = read_detector(read_initial(config.initial, "detection"), trainable=True)
+        network = _start(config.initial)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.network, config.ema)
         self.optimiser = build_optimiser(self.network, config.optimiser)
@@ -181,6 +179,14 @@ class Trainer:
         self._composer.negatives = HardNegatives.from_tensors(found.extra)
         self.folder.forget_after(self.progress.step)
         _log.info("going on at step %d", self.progress.step)
+
+
+def _start(source: str) -> OneStageDetector:
+    if not source:
+        return OneStageDetector()
+    if Path(source).suffix == ".safetensors":
+        return averaged_network(checkpoint.load(Path(source)))
+    return read_detector(read_initial(source, "detection"), source, trainable=True)
 
 
 def averaged_network(found: Checkpoint) -> OneStageDetector:

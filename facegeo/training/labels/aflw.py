@@ -13,6 +13,7 @@ from tqdm import tqdm
 from facegeo.conventions import LANDMARK_MIRROR, NUM_LANDMARKS
 from facegeo.errors import CorruptFileError, FacegeoError
 from facegeo.evaluation.aflw import AflwCrops
+from facegeo.geometry.axes import Y_FLIP
 from facegeo.geometry.crop import (
     CROP_SIZE,
     CropConvention,
@@ -103,7 +104,7 @@ def label_aflw(
         As :class:`AflwCrops` reads it.
     teacher : Teacher
     model : MorphableModel
-        What the new network will speak.
+        The face model of the network to come.
     out : path
         The label file.
     views : int
@@ -238,7 +239,7 @@ def _manual_error(
     offsets: np.ndarray,
 ) -> np.ndarray:
     """Mean distance of the visible manual points, as a part of the face's size; ``(N,)``."""
-    affine = split(params).pose[:, :2, :3] * np.array([1, -1])[:, None]  # crop y points down
+    affine = split(params).pose[:, :2, :3] * Y_FLIP[:2, None]
     placed = points_21(rows.landmarks(params))[..., :2]
     placed = placed + np.einsum("nij,kj->nki", affine, offsets)
     distance = np.linalg.norm(placed - manual.points, axis=2) * manual.visible

@@ -89,7 +89,8 @@ class TrainConfig:
     evaluate_epochs : int
         Epochs between measurements on ``data.dev``.
     initial : str
-        Weights to start from (``.npz`` of an earlier run, or ``.safetensors``); empty: random ones.
+        Weights to start from: ``.npz`` of an earlier run, an ``.onnx`` file that :mod:`facegeo`
+        exported, or the name of a model; empty: random ones.
     fresh : tuple of str
         Parts of the network that start from random weights although ``initial`` has them:
         ``backbone``, ``heads``, ``refinement``, ``inverse``, ``presence``.

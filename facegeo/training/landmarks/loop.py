@@ -196,6 +196,7 @@ class Trainer:
         prefix = "network."
         own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         copy = SynergyNet(self.network.config, CONVENTION, self.network.morphable_model)
+        take_structure(copy, own, trainable=True)
         copy.load_state_dict(own)
         return copy.to(self.device).eval()
 

@@ -15,6 +15,7 @@ from facegeo.geometry.crop import find_convention
 from facegeo.images.collections import FolderImages
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.mirror import mirror_matrix
+from facegeo.networks.folding import ChannelAffine
 from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.weights import read_weights
@@ -151,6 +152,20 @@ def test_weights_can_be_trained_on(tmp_path, faces):
     weights = train(config_of(tmp_path / "first", epochs=8), faces)
     train(config_of(tmp_path / "second", epochs=1, initial=str(weights)), faces)
     assert losses_of(tmp_path / "second")[0] < losses_of(tmp_path / "first")[0]
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "mobilenet_v2_shallow"])
+def test_a_model_that_ships_can_be_trained_on(tmp_path, faces, backbone):
+    """Its norms were folded: affine layers learn on, and come back out of the run's weights."""
+    network = SynergyConfig(backbone=backbone)
+    config = config_of(tmp_path / "first", epochs=1, initial="synergy-mbv2", network=network)
+    weights = train(config, faces)
+    again = read_weights(weights, CONVENTION)
+    affine = [m for m in again.backbone.modules() if isinstance(m, ChannelAffine)]
+    assert len(affine) > 20
+    assert any(not torch.equal(m.weight, torch.ones_like(m.weight)) for m in affine)
+    train(config_of(tmp_path / "second", epochs=1, initial=str(weights), network=network), faces)
+    assert losses_of(tmp_path / "second")[0] < losses_of(tmp_path / "first")[0] * 1.5
 
 
 def test_parts_of_it_can_start_anew(tmp_path, faces):
