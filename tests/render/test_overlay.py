@@ -101,7 +101,7 @@ def test_hidden_edges_are_not_drawn():
     [None, "photo.jpg", PHOTO[..., 0], PHOTO.astype(float), PHOTO[:0], np.dstack([PHOTO, PHOTO])],
 )
 def test_refuses_what_is_no_photo(draw, photo):
-    with pytest.raises(InvalidImageError, match="photo: expected a"):
+    with pytest.raises(InvalidImageError, match="image: expected a"):
         draw(photo, TRIANGLE, [[0, 1, 2]])
 
 

@@ -186,7 +186,7 @@ def test_colors_under_vertices() -> None:
     expected = [(10, 20, 200), (20, 30, 150), (1, 2, 3)]
     np.testing.assert_array_equal(sample_vertex_colors(photo, np.array(points)), expected)
     assert sample_vertex_colors(photo, np.zeros((0, 3))).shape == (0, 3)
-    with pytest.raises(InvalidInputError, match="photo"):
+    with pytest.raises(InvalidInputError, match="image"):
         sample_vertex_colors(photo[..., 0], np.array(points))
 
 
