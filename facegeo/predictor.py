@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from facegeo.backends import AUTO, Backend, open_network
 from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
+from facegeo.base.closing import Closing
 from facegeo.conventions import NUM_PARAMS
 from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _IMAGES_TOGETHER = 16
 
 
-class FaceGeometry:
+class FaceGeometry(Closing):
     """Complete 3D face geometry from photos.
 
     >>> predictor = FaceGeometry()
@@ -416,12 +417,6 @@ class FaceGeometry:
         self._detector.close()
         if self._owns_network:
             self.network.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _check_open(self) -> None:
         if self._closed:

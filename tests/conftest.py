@@ -119,7 +119,7 @@ def random_detector():
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
     from facegeo.export.detector import detector_to_onnx
-    from facegeo.networks.one_stage import OneStageDetector
+    from facegeo.networks.detector.network import OneStageDetector
 
     torch.manual_seed(0)
     network = OneStageDetector().eval()

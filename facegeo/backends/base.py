@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 
 from facegeo.base.arrays import describe
+from facegeo.base.closing import Closing
 from facegeo.base.precisions import PRECISIONS
 from facegeo.errors import BackendUnavailableError, CorruptFileError, InvalidInputError
 from facegeo.zoo.store import InstalledModel, role_of
@@ -55,7 +56,7 @@ class TensorSpec:
         return f"shape ({', '.join(axes)}{comma}) and dtype {self.dtype}"
 
 
-class Backend(ABC):
+class Backend(Closing):
     """A network in an engine: named arrays in, named arrays out.
 
     An engine implements :meth:`_run` and :meth:`_release`; what came in is checked here, once for
@@ -128,17 +129,6 @@ class Backend(ABC):
         if not self._closed:
             self._closed = True
             self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def check_open(self) -> None:
         if self._closed:

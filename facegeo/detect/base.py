@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
 from facegeo.backends.base import Backend
+from facegeo.base.closing import Closing
 from facegeo.errors import InvalidInputError
 
 #: facegeo's own detector reads photos whose sides are multiples of this, as in
-#: facegeo.networks.one_stage; smaller sides are padded.
+#: facegeo.networks.detector.network; smaller sides are padded.
 SIDE_MULTIPLE = 32
 
 
@@ -160,7 +160,7 @@ class Detector(Protocol):
         """Faces of a ``(H, W, 3)`` uint8 BGR photo."""
 
 
-class NetworkDetector(ABC):
+class NetworkDetector(Closing):
     """A detector around a network, which it closes when it is closed.
 
     Attributes
@@ -185,17 +185,6 @@ class NetworkDetector(ABC):
     def close(self) -> None:
         """Give back what the network holds; nothing is found afterwards."""
         self._network.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def select(boxes: np.ndarray, scores: np.ndarray, options: DetectorOptions) -> Detections:

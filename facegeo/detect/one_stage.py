@@ -1,7 +1,7 @@
 """facegeo's own detector: padding, scaling, tiles, decoding, suppression.
 
-The network is :class:`facegeo.networks.one_stage.OneStageDetector`; boxes lie where the released
-FaceBoxes would put them, so one rule for regions of interest serves both.
+The network is :class:`facegeo.networks.detector.network.OneStageDetector`; boxes lie where the
+released FaceBoxes would put them, so one rule for regions of interest serves both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from facegeo.detect.base import (
 )
 from facegeo.errors import UnreadableFileError
 
-#: As in facegeo.networks.one_stage, which this module must not import: it needs PyTorch.
+#: As in facegeo.networks.detector.network, which this module must not import: it needs PyTorch.
 STRIDES = (8, 16, 32, 64)
 _UNIT_STRIDES = 2.0
 _LARGEST_LOG = 6.0

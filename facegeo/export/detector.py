@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from facegeo.export.to_onnx import to_onnx, with_weights_named
+from facegeo.networks.detector.network import OneStageDetector
 from facegeo.networks.folding import folded
-from facegeo.networks.one_stage import OneStageDetector
 
 #: Largest difference of ONNX from PyTorch, as a part of each output's range.
 TOLERANCE = 1e-4

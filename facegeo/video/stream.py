@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from facegeo.base.closing import Closing
 from facegeo.errors import InvalidInputError
 from facegeo.images import Color
 from facegeo.results import Face
 from facegeo.track import FaceSmoother, Smoothing, Tracker, TrackerOptions
 from facegeo.track.boxes import landmark_boxes
 from facegeo.track.tracker import Tracked
-from facegeo.video.closing import Closing
 from facegeo.video.reader import FrameReader
 from facegeo.video.sources import open_source
 

@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from facegeo.base.closing import Closing
 from facegeo.errors import InvalidInputError, OutputError
-from facegeo.video.closing import Closing
 from facegeo.video.containers import import_av
 
 #: Ticks a second of the written timestamps, as is usual for video.

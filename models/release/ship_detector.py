@@ -36,8 +36,8 @@ from facegeo.evaluation.report import curve_image, table
 from facegeo.export.detector import TOLERANCE, detector_to_onnx
 from facegeo.export.precision import to_int8, weights_in_half
 from facegeo.images import encode_photo
+from facegeo.networks.detector.network import OneStageDetector
 from facegeo.networks.folding import folded, halved
-from facegeo.networks.one_stage import OneStageDetector
 from facegeo.training.core import checkpoint
 from facegeo.training.core.run_folder import portable, read_environment
 from facegeo.training.detector.config import DetectorData

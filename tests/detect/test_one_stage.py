@@ -130,7 +130,7 @@ def test_options_are_checked(tmp_path):
 
 def test_decoding_is_the_networks_own():
     torch = pytest.importorskip("torch")
-    from facegeo.networks import one_stage
+    from facegeo.networks.detector import network as one_stage
 
     rng = np.random.default_rng(0)
     grid = cells(96, 160)

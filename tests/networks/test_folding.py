@@ -11,9 +11,9 @@ from torch import nn  # noqa: E402
 
 from facegeo.export.publishing import sample_crops  # noqa: E402
 from facegeo.networks.backbones.table import BACKBONES, build_backbone  # noqa: E402
+from facegeo.networks.detector.network import OneStageDetector  # noqa: E402
 from facegeo.networks.faceboxes import FaceBoxes  # noqa: E402
 from facegeo.networks.folding import ChannelAffine, folded, halved, take_structure  # noqa: E402
-from facegeo.networks.one_stage import OneStageDetector  # noqa: E402
 from facegeo.networks.regressor import load_state  # noqa: E402
 from facegeo.networks.synergy.released import ReleasedSynergyNet  # noqa: E402
 

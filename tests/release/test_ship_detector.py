@@ -21,7 +21,7 @@ onnx_package = pytest.importorskip("onnx")
 from facegeo.detect import open_detector  # noqa: E402
 from facegeo.detect.base import Detections  # noqa: E402
 from facegeo.errors import CorruptFileError, InvalidInputError  # noqa: E402
-from facegeo.networks.one_stage_weights import read_detector  # noqa: E402
+from facegeo.networks.detector.weights import read_detector  # noqa: E402
 from facegeo.training.core import checkpoint  # noqa: E402
 from facegeo.training.core.checkpoint import Ema, Progress  # noqa: E402
 from facegeo.training.core.optimiser import build_optimiser  # noqa: E402

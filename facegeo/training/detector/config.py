@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facegeo.errors import InvalidInputError
-from facegeo.networks.one_stage import STRIDES
+from facegeo.networks.detector.network import STRIDES
 from facegeo.training.core.optimiser import OptimiserConfig
 from facegeo.training.core.settings import build_settings, plain_settings
 

@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from facegeo.networks.detector.network import OneStageDetector, cells
+from facegeo.networks.detector.weights import read_detector
 from facegeo.networks.folding import take_structure
-from facegeo.networks.one_stage import OneStageDetector, cells
-from facegeo.networks.one_stage_weights import read_detector
 from facegeo.training.core import checkpoint
 from facegeo.training.core.checkpoint import Checkpoint, Ema, Progress
 from facegeo.training.core.initial import read_initial

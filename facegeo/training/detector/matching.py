@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from facegeo.networks.one_stage import decode
+from facegeo.networks.detector.network import decode
 
 #: Sides of faces in strides that a scale learns; ranges of neighbours overlap by a factor of two.
 #: The finest scale has no lower end, the coarsest no upper end.
@@ -59,7 +59,7 @@ def assign(
     ignored : (N, K, 4) float32
         Regions without truth; empty boxes ignore nothing.
     centres, strides : (A, 2), (A,) float32
-        Of :func:`facegeo.networks.one_stage.cells`.
+        Of :func:`facegeo.networks.detector.network.cells`.
     """
     size = boxes[..., 2:] - boxes[..., :2]
     side = size.prod(dim=2).clamp(min=1e-6).sqrt()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from facegeo.detect.base import suppress_overlaps
-from facegeo.networks.one_stage import SIDE_MULTIPLE, OneStageDetector, cells, decode
+from facegeo.networks.detector.network import SIDE_MULTIPLE, OneStageDetector, cells, decode
 from facegeo.training.detector.scenes import HardNegatives
 from facegeo.training.detector.sources import Backgrounds
 

@@ -18,8 +18,8 @@ from facegeo.errors import (  # noqa: E402
     ModelNotFoundError,
     UnreadableFileError,
 )
-from facegeo.networks.one_stage import STRIDES, OneStageDetector, cells  # noqa: E402
-from facegeo.networks.one_stage_weights import read_detector  # noqa: E402
+from facegeo.networks.detector.network import STRIDES, OneStageDetector, cells  # noqa: E402
+from facegeo.networks.detector.weights import read_detector  # noqa: E402
 from facegeo.training.core import checkpoint  # noqa: E402
 from facegeo.training.core.optimiser import OptimiserConfig  # noqa: E402
 from facegeo.training.detector import mining, prepare  # noqa: E402

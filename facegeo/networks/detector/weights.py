@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.networks.detector.network import OneStageDetector
 from facegeo.networks.folding import take_structure
-from facegeo.networks.one_stage import OneStageDetector
 from facegeo.networks.onnx_state import read_onnx_state
 from facegeo.networks.regressor import load_state
 

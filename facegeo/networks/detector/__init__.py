@@ -1,0 +1,1 @@
+"""facegeo's own face detector: a one-stage, anchor-free network, and its weights out of a file."""
