@@ -438,7 +438,7 @@ class FaceGeometry(Closing):
         if known.boxes is not None and known.landmarks is not None:
             raise InvalidInputError("boxes, landmarks: expected one of them, got both")
         if known.landmarks is not None:
-            points = arrays.landmarks_xy(known.landmarks)
+            points = crop.landmarks_xy(known.landmarks)
             rois = crop.rois_from_landmarks(points)
             boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
             found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))

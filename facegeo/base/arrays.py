@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import InvalidInputError
 
 Shape = Sequence[int | str]
@@ -87,12 +86,3 @@ def boxes_xyxy(value: Any, name: str = "boxes") -> np.ndarray:
             f"{name}: expected x0 < x1 and y0 < y1, got {boxes[index].tolist()} at index {index}"
         )
     return boxes
-
-
-def landmarks_xy(value: Any, name: str = "landmarks") -> np.ndarray:
-    """Landmarks as ``(N, 68, 2)`` float32; of one face, and with a depth, they are taken too."""
-    points = np.asarray(value)
-    if points.ndim == 2:
-        points = points[None]
-    last = 3 if points.shape[-1:] == (3,) else 2
-    return array_of(name, points, ("N", NUM_LANDMARKS, last))[:, :, :2]

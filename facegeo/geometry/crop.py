@@ -8,11 +8,13 @@ was trained on such crops, and is written in its card under ``crop_convention``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 
+from facegeo.base.arrays import array_of
+from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.axes import Y_FLIP
 
@@ -177,6 +179,15 @@ def rois_from_boxes(boxes: np.ndarray) -> np.ndarray:
     size = (right - left + bottom - top) / 2
     centre = np.stack([(left + right) / 2, (top + bottom) / 2 + BOX_CENTRE_DROP * size], axis=1)
     return _squares(centre, np.floor(BOX_ENLARGEMENT * size))
+
+
+def landmarks_xy(value: Any, name: str = "landmarks") -> np.ndarray:
+    """Landmarks as ``(N, 68, 2)`` float32; of one face, and with a depth, they are taken too."""
+    points = np.asarray(value)
+    if points.ndim == 2:
+        points = points[None]
+    last = 3 if points.shape[-1:] == (3,) else 2
+    return array_of(name, points, ("N", NUM_LANDMARKS, last))[:, :, :2]
 
 
 def rois_from_landmarks(landmarks: np.ndarray) -> np.ndarray:
