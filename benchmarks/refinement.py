@@ -27,8 +27,6 @@ from facegeo.networks.synergy.weights import parse_weights
 from facegeo.training.data.sampling import CONVENTION
 from facegeo.zoo.store import find
 
-MODELS = Path(__file__).resolve().parents[1] / "models"
-
 
 def main() -> None:
     """Measure and print."""
