@@ -91,18 +91,30 @@ class Regions:
         turn = crop.rotation_matrices(self.rotations)
         return np.asarray((corners - middle) @ turn.mT + middle)
 
-    def differ(self, others: Regions, slack: float = SLACK) -> np.ndarray:
+    def differ(self, others: Regions, slack: float | np.ndarray = SLACK) -> np.ndarray:
         """True where the crop of another region would show something else, ``(N,)`` bool.
 
         Parameters
         ----------
         others : Regions
             One for each.
-        slack : float
-            Largest distance of a corner along an axis, as a part of the region's side.
+        slack : float, or (N,) float
+            Largest distance of a corner from the other's, and largest difference of the sides, as
+            a part of the region's side.
         """
-        away = np.abs(self.corners - others.corners).max(axis=(1, 2), initial=0)
+        away = np.linalg.norm(self.corners - others.corners, axis=2).max(axis=1, initial=0)
+        away = np.maximum(away, np.abs(self.sides - others.sides))
         return np.asarray(away > slack * self.sides)
+
+    def beyond(self, others: Regions, factor: float) -> Regions:
+        """Other regions, one for each, at ``factor`` times their distance from these."""
+        middle, side = (self.rois[:, :2] + self.rois[:, 2:]) / 2, self.sides[:, None]
+        further = middle + factor * ((others.rois[:, :2] + others.rois[:, 2:]) / 2 - middle)
+        # No face is as much smaller than its box as a mistaken look can make it.
+        side = np.maximum(side + factor * (others.sides[:, None] - side), 0.5 * side)
+        corner = np.rint(further - side / 2)
+        rois = np.concatenate([corner, corner + np.rint(side)], axis=1)
+        return Regions(rois.astype(np.float32), others.rotations)
 
     def are_inside(self, image_hw: tuple[int, int]) -> np.ndarray:
         """True where a region can be cut out of a photo of this height and width, ``(N,)`` bool."""
