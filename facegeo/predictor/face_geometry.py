@@ -13,8 +13,9 @@ from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
 from facegeo.base.closing import Closing
 from facegeo.conventions import NUM_PARAMS
-from facegeo.detect import Detector, DetectorOptions, PresenceFilter, Search
+from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
+from facegeo.detect.turned import find_in_any_rotation
 from facegeo.errors import BackendUnavailableError, BatchError, FacegeoError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.depth import from_eyes
@@ -91,10 +92,11 @@ class FaceGeometry(Closing):
     rotations : {"upright", "any"}
         Faces are looked for as they stand, and found up to a lean of about 60 degrees; or, where
         that finds none or one that is doubtful, in the photo turned by 90, 180 and 270 degrees too.
-    recrop : bool
+    recrop : bool, optional
         Look at a face again where its landmarks ask for another crop than its box did: by a corner
-        that is off by more than 8 percent of the side, or a lean of more than 20 degrees. Off:
-        each face is cut by its box alone, as the releases of 3DDFA_V2 and SynergyNet do.
+        that is off by more than 8 percent of the side, or a lean of more than 20 degrees. By
+        default networks of facegeo do, and imported ones cut each face by its box alone, as their
+        releases do.
 
     Raises
     ------
@@ -124,14 +126,12 @@ class FaceGeometry(Closing):
         search: Search | None = DetectorOptions.search,
         second_opinion: PresenceFilter | None = PresenceFilter(),  # noqa: B008 - it is frozen
         rotations: Literal["upright", "any"] = "upright",
-        recrop: bool = True,
+        recrop: bool | None = None,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
         if rotations not in ("upright", "any"):
-            raise InvalidInputError(
-                f"rotations: expected 'upright' or 'any', got {rotations!r}"
-            )
+            raise InvalidInputError(f"rotations: expected 'upright' or 'any', got {rotations!r}")
         installed = find(model)
         self.card = installed.card
         self._closed, self._owns_network = False, network is None
@@ -151,7 +151,11 @@ class FaceGeometry(Closing):
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size, search)
         self._detector = ChosenDetector(detector, self._options, device)
         self._search = FaceSearch(
-            Looker(self.predict_crops, self.crop_size, recrop),
+            Looker(
+                self.predict_crops,
+                self.crop_size,
+                self.card.crop_convention == "exact" if recrop is None else recrop,
+            ),
             second_opinion,
             max_faces,
             self._detector.find if rotations == "any" else None,
@@ -296,11 +300,15 @@ class FaceGeometry(Closing):
     def _measured(self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray) -> FaceBatch:
         """One call of the network, points in photo pixels, depth from the eyes."""
         values = self.network.run({"crops": crops})
-        where = {"rois": rois, "convention": self.crop_convention, "rotations": rotations}
-        refined, depths = from_eyes(crop.crop_to_photo(values["landmarks"], **where))
+        convention = self.crop_convention
+
+        def placed(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return from_eyes(crop.crop_to_photo(points, rois, convention, rotations=rotations))
+
+        refined, depths = placed(values["landmarks"])
         coarse = refined
         if "coarse_landmarks" in values:
-            coarse, depths = from_eyes(crop.crop_to_photo(values["coarse_landmarks"], **where))
+            coarse, depths = placed(values["coarse_landmarks"])
         presence = values.get("presence", np.full(len(crops), np.nan, np.float32))
         return FaceBatch(
             values["params"],
@@ -308,7 +316,7 @@ class FaceGeometry(Closing):
             coarse,
             presence,
             rois,
-            self.crop_convention,
+            convention,
             rotations,
             depths,
         )
@@ -433,6 +441,13 @@ class FaceGeometry(Closing):
         """
         self._check_open()
         return self._detector.get()
+
+    def locate(self, image: np.ndarray) -> Detections:
+        """Where a stream looks for faces in a ``(H, W, 3)`` uint8 BGR image."""
+        self._check_open()
+        if self._search.find is None:
+            return self._detector.find(image)
+        return find_in_any_rotation(self._search.find, image)
 
     @property
     def max_faces(self) -> int | None:

@@ -139,7 +139,6 @@ class Looker:
         owners = np.repeat(np.arange(len(photos)), [len(p.regions) for p in photos])
         batch = self._look(photos, owners, regions)
         slack, gain = np.full(len(regions), SLACK), _SHY
-        fine = np.where([p.by_caller for p in photos], _FINE_SLACK, SLACK)[owners]
         for _ in range(_LOOKS - 1 if self.recrop else 0):
             wanted = regions.beyond(Regions.from_landmarks(batch.landmarks), gain)
             rows = np.flatnonzero(
@@ -151,13 +150,11 @@ class Looker:
             # Where a second look believes less, it has left the face. NaN, no presence: the second.
             better = ~((again.presence < 0.5) & (again.presence < batch.presence[rows]))
             regions = regions.replaced(rows, wanted[rows])
-            slack[rows], gain = fine[rows], 1.0
+            slack[rows], gain = _FINE_SLACK, 1.0
             batch = batch.replaced(rows[better], again[better])
         return batch
 
-    def _look(
-        self, photos: Sequence[Located], owners: np.ndarray, regions: Regions
-    ) -> FaceBatch:
+    def _look(self, photos: Sequence[Located], owners: np.ndarray, regions: Regions) -> FaceBatch:
         crops = np.zeros((len(regions), self.crop_size, self.crop_size, 3), np.uint8)
         for owner in np.unique(owners):
             rows = owners == owner

@@ -18,11 +18,12 @@ import numpy as np
 from facegeo.detect import Detections
 from facegeo.errors import InvalidInputError
 from facegeo.geometry import crop
+from facegeo.geometry.regions import LEAST_LEAN, Regions
 from facegeo.results import FaceBatch
 from facegeo.track import boxes as box_maths
 
 Locate = Callable[[np.ndarray], Detections]
-Measure = Callable[[np.ndarray, np.ndarray], FaceBatch]
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], FaceBatch]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class _Track:
     number: int
     box: np.ndarray  # around the landmarks
     roi: np.ndarray
+    rotation: float  # of the region, degrees
     velocity: np.ndarray  # of the box's centre, pixels a second
     score: float
     seen_s: float
@@ -119,6 +121,9 @@ LARGEST_JUMP = 0.5
 LARGEST_GROWTH = 1.5
 #: Corners of a region may be off by this part of its side before it is moved.
 ROI_SLACK = 0.02
+#: Degrees by which a face may lean in its region before that is turned anew; and how far below
+#: facegeo.geometry.regions.LEAST_LEAN it must come before its region is upright again.
+LEAN_SLACK = 5.0
 
 
 class Tracker:
@@ -129,10 +134,12 @@ class Tracker:
     locate : callable
         Photo -> Detections.
     measure : callable
-        Crops and regions -> FaceBatch, as :meth:`FaceGeometry.predict_crops`.
+        Crops, their regions and rotations -> FaceBatch, as :meth:`FaceGeometry.predict_crops`.
     options : TrackerOptions
     crop_size : int
         Side of the crops that ``measure`` takes.
+    convention : CropConvention, optional
+        How boxes become crops; by default as for the networks of facegeo.
     """
 
     def __init__(
@@ -141,11 +148,12 @@ class Tracker:
         measure: Measure,
         options: TrackerOptions | None = None,
         crop_size: int = crop.CROP_SIZE,
+        convention: crop.CropConvention = crop.CONVENTIONS["exact"],
     ) -> None:
         self.options = options or TrackerOptions()
         self._locate = locate
         self._measure = measure
-        self._crop_size = crop_size
+        self._crop_size, self._convention = crop_size, convention
         self._next = 1
         self.reset()
 
@@ -198,7 +206,8 @@ class Tracker:
     def _detected(self, tracks: Sequence[_Track], image: np.ndarray, now_s: float) -> list[_Track]:
         """Tracks after a run of the detector: confirmed, missed, returned, new."""
         found = self._locate(image)
-        rois = crop.rois_from_boxes(found.boxes)
+        regions = Regions.from_boxes(found.boxes, self._convention, found.rotations)
+        rois, rotations = regions.rois, regions.rotations.tolist()
         pairs = _matched(tracks, found.boxes, now_s)
         result = []
         for index, track in enumerate(tracks):
@@ -208,12 +217,20 @@ class Tracker:
             j = pairs[index]
             track = replace(track, score=float(found.scores[j]), unseen=False)
             if track.lost or track.doubt:  # what it held on to is not to be trusted
-                track = replace(track, roi=rois[j], box=found.boxes[j], lost=False, placed=True)
+                where = {"roi": rois[j], "rotation": rotations[j], "box": found.boxes[j]}
+                track = replace(track, **where, lost=False, placed=True)
             result.append(track)
         new = [j for j in range(len(found)) if j not in pairs.values()]
         result += [
             _Track(
-                0, found.boxes[j], rois[j], np.zeros(2), float(found.scores[j]), now_s, placed=True
+                number=0,
+                box=found.boxes[j],
+                roi=rois[j],
+                rotation=rotations[j],
+                velocity=np.zeros(2),
+                score=float(found.scores[j]),
+                seen_s=now_s,
+                placed=True,
             )
             for j in new[: self._room(result)]
         ]
@@ -230,26 +247,25 @@ class Tracker:
         The detector's regions are placed by another rule than those that follow: without the second
         look a face's first frame would differ from the others.
         """
-        rois = _stacked([track.roi for track in tracks])
+        regions = _regions(tracks)
         placed = np.array([track.placed for track in tracks], bool)
         if placed.any():
-            batch = self._looked_at(image, rois)
-            own = crop.rois_from_landmarks(batch.landmarks)
-            sane = np.array([_is_inside(roi, image) for roi in own])
-            rois = np.where((placed & sane)[:, None], own, rois)
-        return self._looked_at(image, rois)
+            batch = self._looked_at(image, regions)
+            own = Regions.from_landmarks(batch.landmarks)
+            rows = np.flatnonzero(placed & own.are_inside((image.shape[0], image.shape[1])))
+            regions = regions.replaced(rows, own[rows])
+        return self._looked_at(image, regions)
 
-    def _looked_at(self, image: np.ndarray, rois: np.ndarray) -> FaceBatch:
-        return self._measure(crop.crop_faces(image, rois, self._crop_size), rois)
+    def _looked_at(self, image: np.ndarray, regions: Regions) -> FaceBatch:
+        crops = regions.crops(image, self._crop_size)
+        return self._measure(crops, regions.rois, regions.rotations)
 
     def _judged(self, tracks: Sequence[_Track], batch: FaceBatch, now_s: float) -> list[_Track]:
         """Tracks moved to where the network sees them, with doubt counted."""
         if not tracks:
             return []
         seen = box_maths.landmark_boxes(batch.landmarks)
-        own = box_maths.steady(
-            crop.rois_from_landmarks(batch.landmarks), batch.rois, ROI_SLACK
-        ).astype(np.float32)
+        own = _followed(batch)
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
         doubtful &= np.array([not track.placed for track in tracks])
         # A comparison with NaN is false: no presence, no doubt.
@@ -261,7 +277,9 @@ class Tracker:
             # In doubt it stays where it was last believed: there it is looked for.
             replace(track, doubt=track.doubt + 1, placed=False)
             if doubtful[i]
-            else _moved(track, seen[i], own[i], now_s)
+            else replace(
+                _moved(track, seen[i], own.rois[i], now_s), rotation=float(own.rotations[i])
+            )
             for i, track in enumerate(tracks)
         ]
 
@@ -298,6 +316,28 @@ class Tracker:
             ]
             self._since_detection = math.inf
         self._size = size
+
+
+def _followed(batch: FaceBatch) -> Regions:
+    """Regions for the next frame: those of the landmarks, moved and turned only where they must.
+
+    One that is turned stays so, by the same angle, while the face leans in it by little.
+    """
+    lean = crop.lean_of_faces(batch.landmarks)
+    off = np.abs((lean - batch.rotations + 180) % 360 - 180)
+    turned = batch.rotations != 0
+    leans = np.abs(lean) > np.where(turned, LEAST_LEAN - LEAN_SLACK, LEAST_LEAN)
+    rotations = np.where(turned & (off <= LEAN_SLACK), batch.rotations, lean)
+    rotations = np.where(leans, rotations, 0).astype(np.float32)
+    rois = crop.rois_from_landmarks(batch.landmarks, rotations)
+    steady = box_maths.steady(rois, batch.rois, ROI_SLACK).astype(np.float32)
+    same = (rotations == batch.rotations)[:, None]
+    return Regions(np.where(same, steady, rois), rotations)
+
+
+def _regions(tracks: Sequence[_Track]) -> Regions:
+    rotations = np.array([track.rotation for track in tracks], np.float32)
+    return Regions(_stacked([track.roi for track in tracks]), rotations)
 
 
 def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[int, int]:

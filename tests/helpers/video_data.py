@@ -17,6 +17,7 @@ from facegeo.results import FaceBatch
 #: Landmarks of every face of this world, in parts of its box.
 TEMPLATE = np.random.default_rng(3).uniform(0, 1, (NUM_LANDMARKS, 3)).astype(np.float32)
 TEMPLATE[:2, :2] = [[0, 0], [1, 1]]
+TEMPLATE[36:48, :2], TEMPLATE[48:, :2] = (0.5, 0.3), (0.5, 0.8)  # eyes, mouth: it stands upright
 
 
 def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
@@ -110,7 +111,9 @@ class World:
         found = self.visible()
         return Detections(found, np.full(len(found), 0.9, np.float32))
 
-    def measure(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch:
+    def measure(
+        self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray | None = None
+    ) -> FaceBatch:
         """The face nearest to the middle of each region; where there is none, one is imagined."""
         landmarks = np.zeros((len(rois), NUM_LANDMARKS, 3), np.float32)
         presence = np.zeros(len(rois), np.float32)
@@ -149,6 +152,7 @@ class WorldPredictor:
     mesh_source = NoMesh()
 
     def __init__(self, world: World) -> None:
-        self.detector = world.look
+        self.detector = self.locate = world.look
+        self.crop_convention = find_convention("exact")
         self.predict_crops = world.measure
         self.crop_size = 120

@@ -116,7 +116,7 @@ def test_what_the_network_does_not_believe_is_never_reported():
     world = World({"a": box(300)})
     world.measure_truth = world.measure
 
-    def unbelieving(crops, rois):
+    def unbelieving(crops, rois, rotations):
         batch = world.measure_truth(crops, rois)
         batch.presence[:] = 0.1
         return batch
