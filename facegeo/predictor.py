@@ -13,6 +13,7 @@ from facegeo.backends import AUTO, Backend, open_network
 from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
 from facegeo.base.closing import Closing
+from facegeo.base.pickling import MadeAnew
 from facegeo.conventions import NUM_PARAMS
 from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _IMAGES_TOGETHER = 16
 
 
-class FaceGeometry(Closing):
+class FaceGeometry(MadeAnew, Closing):
     """Complete 3D face geometry from photos.
 
     >>> predictor = FaceGeometry()
@@ -40,7 +41,7 @@ class FaceGeometry(Closing):
     >>> faces[0].landmarks.shape, faces[0].pose.yaw
 
     Calls keep no state: the same input gives the same output. A context manager, see
-    :meth:`close`.
+    :meth:`close`. Pickled as its arguments: another process opens engines of its own.
 
     Attributes
     ----------
@@ -116,6 +117,7 @@ class FaceGeometry(Closing):
         search: Search | None = DetectorOptions.search,
         second_opinion: PresenceFilter | None = PresenceFilter(),  # noqa: B008 - it is frozen
     ) -> None:
+        self._remember(locals())
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
         installed = find(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -193,3 +194,18 @@ def test_large_batches_go_in_parts_that_are_joined():
     np.testing.assert_allclose(batch.presence * 255, np.arange(10), atol=1e-4)
     whole = FaceGeometry(network=network, detector=None).predict_crops(crops, rois)
     np.testing.assert_array_equal(batch.landmarks, whole.landmarks)
+
+
+def test_a_network_that_is_open_is_not_pickled(predictor_of):
+    with pytest.raises(InvalidInputError, match="network was to be pickled"):
+        pickle.dumps(predictor_of())
+
+
+def test_a_predictor_is_pickled_as_its_arguments(sample_photo):
+    with FaceGeometry(batch_size=3, score_threshold=0.6, detector="auto") as predictor:
+        expected = predictor(sample_photo)[0].landmarks
+        data = pickle.dumps(predictor)
+    assert len(data) < 1000
+    with pickle.loads(data) as copied:  # open, although the other one is closed by now
+        np.testing.assert_array_equal(copied(sample_photo)[0].landmarks, expected)
+        assert copied._options == predictor._options and copied._batch_size == 3
