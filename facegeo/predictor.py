@@ -118,8 +118,8 @@ class FaceGeometry(MadeAnew, Closing):
         second_opinion: PresenceFilter | None = PresenceFilter(),  # noqa: B008 - it is frozen
     ) -> None:
         self._remember(locals())
-        if batch_size is not None and batch_size < 1:
-            raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
+        if batch_size is not None:
+            batch_size = arrays.whole_number("batch_size", batch_size)
         installed = find(model)
         self.card = installed.card
         self._closed, self._owns_network = False, network is None

@@ -21,6 +21,15 @@ def describe(value: object) -> str:
     return f"{type(value).__name__} {str(value)[:60]!r}"
 
 
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """``value`` as an int of at least ``least``; InvalidInputError for 2.5, True and texts."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise InvalidInputError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise InvalidInputError(f"{name}: expected at least {least}, got {value}")
+    return int(value)
+
+
 def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
     return len(shape) == len(expected) and all(
         isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)

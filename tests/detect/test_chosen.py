@@ -196,6 +196,12 @@ def test_large_batches_go_in_parts_that_are_joined():
     np.testing.assert_array_equal(batch.landmarks, whole.landmarks)
 
 
+@pytest.mark.parametrize("batch_size", [2.5, True, "4", 0, -1, float("nan")])
+def test_batch_sizes_are_whole_numbers(predictor_of, batch_size):
+    with pytest.raises(InvalidInputError, match="batch_size: expected"):
+        predictor_of(batch_size=batch_size)
+
+
 def test_a_network_that_is_open_is_not_pickled(predictor_of):
     with pytest.raises(InvalidInputError, match="network was to be pickled"):
         pickle.dumps(predictor_of())
