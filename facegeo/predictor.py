@@ -20,7 +20,7 @@ from facegeo.detect.chosen import ChosenDetector
 from facegeo.errors import BackendUnavailableError, BatchError, FacegeoError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.params import split
-from facegeo.images import Color, load_photo
+from facegeo.images import Color, load_photo, path_given
 from facegeo.results import Face, FaceBatch, PhotoResult
 from facegeo.zoo.mesh_source import ModelMesh
 from facegeo.zoo.store import find
@@ -469,7 +469,7 @@ class FaceGeometry(MadeAnew, Closing):
         for p in prepared:
             last = first + len(p.found)
             own = list(islice(faces, int(kept[first:last].sum())))
-            yield PhotoResult(p.index, p.source, p.photo, own, p.error)
+            yield PhotoResult(p.index, path_given(p.source), p.photo, own, p.error)
             first = last
 
 

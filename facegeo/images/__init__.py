@@ -8,6 +8,7 @@ from facegeo.images.decode import (
     encode_photo,
     find_photos,
     load_photo,
+    path_given,
     read_photo,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "encode_photo",
     "find_photos",
     "load_photo",
+    "path_given",
     "read_photo",
 ]

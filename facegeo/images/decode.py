@@ -60,6 +60,11 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
     )
 
 
+def path_given(source: Any) -> str | os.PathLike[str] | None:
+    """What a caller gave as a photo, if that is a path."""
+    return source if isinstance(source, str | os.PathLike) else None
+
+
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """Decode an image file to upright BGR; errors as in :func:`load_photo`."""
     path = Path(path)

@@ -215,3 +215,10 @@ def test_a_predictor_is_pickled_as_its_arguments(sample_photo):
     with pickle.loads(data) as copied:  # open, although the other one is closed by now
         np.testing.assert_array_equal(copied(sample_photo)[0].landmarks, expected)
         assert copied._options == predictor._options and copied._batch_size == 3
+
+
+def test_results_name_paths_and_keep_no_pixels_as_their_source(predictor_of, tmp_path):
+    predictor, path = predictor_of(detector=Own()), tmp_path / "missing.png"
+    results = list(predictor.predict_photos([PHOTO, path, "missing.jpg", 3.5]))
+    assert [result.source for result in results] == [None, path, "missing.jpg", None]
+    assert [result.index for result in results] == [0, 1, 2, 3]
