@@ -10,7 +10,7 @@ import pytest
 from helpers.landmark_network import LandmarkNetwork
 
 from facegeo import FaceGeometry
-from facegeo.detect import Detections, Detector, DetectorOptions, Search
+from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect import chosen as chosen_module
 from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 
@@ -200,6 +200,26 @@ def test_large_batches_go_in_parts_that_are_joined():
 def test_batch_sizes_are_whole_numbers(predictor_of, batch_size):
     with pytest.raises(InvalidInputError, match="batch_size: expected"):
         predictor_of(batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: DetectorOptions(max_faces=2.5), "max_faces"),
+        (lambda: DetectorOptions(max_faces=0), "max_faces"),
+        (lambda: DetectorOptions(score_threshold=float("nan")), "score_threshold"),
+        (lambda: DetectorOptions(score_threshold=None), "score_threshold"),
+        (lambda: DetectorOptions(min_size="9"), "min_size"),
+        (lambda: DetectorOptions(min_size=-1), "min_size"),
+        (lambda: Search(max_side=640.5), "max_side"),
+        (lambda: Search(tile=8), "tile"),
+        (lambda: PresenceFilter(sure_score=2), "sure_score"),
+        (lambda: PresenceFilter(least_presence="no"), "least_presence"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_named(make, name):
+    with pytest.raises(InvalidInputError, match=f"{name}: expected"):
+        make()
 
 
 def test_a_network_that_is_open_is_not_pickled(predictor_of):
