@@ -84,11 +84,12 @@ class DenseFaces:
         Parameters
         ----------
         kind : {"obj", "ply", "glb"}
-            OBJ and GLB carry a texture where the model has a UV layout, PLY vertex colours; OBJ and
+            All carry a texture where the model has a UV layout, PLY vertex colours as well; OBJ and
             PLY are in millimetres, GLB in metres.
         """
-        texture = self.texture(index, image) if kind != "ply" else None
-        colours = sample_vertex_colors(image, self.vertices[index]) if texture is None else None
+        texture, colours = self.texture(index, image), None
+        if texture is None or kind == "ply":
+            colours = sample_vertex_colors(image, self.vertices[index])
         return model_surface(
             self.model,
             self.shape[index],
