@@ -54,7 +54,14 @@ def add_parser(subparsers: Any) -> None:
         type=some_of(FORMATS),
         default=(),
         metavar="FORMATS",
-        help=f"comma-separated: {', '.join(FORMATS)}; a textured mesh of each face",
+        help=f"comma-separated: {', '.join(FORMATS)}; a textured mesh of each face; "
+        "depth is a map of the photo in millimetres (NPY, 16-bit PNG)",
+    )
+    parser.add_argument(
+        "--opacity",
+        type=number(float, 0, 1),
+        metavar="X",
+        help="how much the drawing covers the photo, 0 to 1 (default: as each style has it)",
     )
     parser.add_argument(
         "--face-model",
@@ -87,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     jobs = plan.jobs
     writer = _Writer(
         out,
-        OutputOptions(options.draw, options.save),
+        OutputOptions(options.draw, options.save, options.opacity),
         _face_model(options.face_model),
     )
     presence_filter = None if options.no_second_opinion else PresenceFilter()
