@@ -69,7 +69,7 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
 
 
 def path_given(source: Any) -> str | os.PathLike[str] | None:
-    """What a caller gave as a photo, if that is a path."""
+    """The path that a caller gave as a photo; None for anything else."""
     return source if isinstance(source, str | os.PathLike) else None
 
 
@@ -194,7 +194,7 @@ def _from_array(array: np.ndarray, color: Color) -> np.ndarray:
 
 
 def _way_out(array: np.ndarray) -> str:
-    """How an array of another dtype becomes uint8: a formula for what it seems to hold."""
+    """Hint how an array of another dtype becomes uint8, by what it seems to hold."""
     if array.dtype.kind not in "fiub" or array.size == 0:
         return ""
     if array.dtype.kind == "b":

@@ -105,7 +105,7 @@ def _entries(folder: Path, found: FolderScan) -> Iterator[os.DirEntry[str]]:
 
 
 def _reason(entry: os.DirEntry[str]) -> str | None:
-    """Why a file is not read, in words that fit many files; None for a photo."""
+    """Reason not to read a file, in words that fit many files; None for a photo."""
     suffix = Path(entry.name).suffix.lower()
     if _OWN.search(entry.name):
         return "results of facegeo"
@@ -119,7 +119,7 @@ def _reason(entry: os.DirEntry[str]) -> str | None:
 
 
 def _identity(folder: Path) -> tuple[int, int] | Path:
-    """What two ways to one folder have in common."""
+    """Identity of a folder, the same by whatever way one comes to it."""
     folder = folder.resolve()
     try:
         status = folder.stat()

@@ -23,7 +23,7 @@ _MOST_BRANDS = 64
 
 @dataclass(frozen=True)
 class Turn:
-    """How the decoded image is turned, and then mirrored, before it is shown.
+    """Turn of a decoded image, and mirroring after it, before it is shown.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Turn:
 
 
 def kind_of(data: bytes) -> Literal["avif", "heic"] | None:
-    """What a file is by its first bytes; None for anything else."""
+    """Kind of a file by its first bytes; None for anything else."""
     if data[4:8] != b"ftyp":
         return None
     size = min(int.from_bytes(data[:4], "big"), 16 + 4 * _MOST_BRANDS)
@@ -57,7 +57,7 @@ def kind_of(data: bytes) -> Literal["avif", "heic"] | None:
 
 
 def turn_of(data: bytes) -> Turn:
-    """How the primary image of a file is turned; not at all where the file does not say."""
+    """Turn of a file's primary image; none where the file does not say."""
     try:
         meta = _first(data, b"meta", (0, len(data)))
         if meta is None:
