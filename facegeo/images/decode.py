@@ -63,8 +63,13 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
         return _large_enough(_from_array(source, color), "photo")
     if _is_pil(source):
         return _large_enough(_from_pil(source), "photo")
+    hint = ""
+    if isinstance(source, bytes | bytearray | memoryview):
+        hint = "; decode a file's bytes with facegeo.images.decode_photo"
+    elif hasattr(source, "__array__"):
+        hint = "; make an array of it with numpy.asarray, as (H, W, 3) uint8"
     raise InvalidImageError(
-        f"photo: expected a path, a uint8 array or a PIL image, got {describe(source)}"
+        f"photo: expected a path, a uint8 array or a PIL image, got {describe(source)}{hint}"
     )
 
 

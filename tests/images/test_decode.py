@@ -84,6 +84,9 @@ NAN = np.full((40, 60, 3), np.nan)
         (None, "NoneType"),
         (3.5, "float"),
         (object(), "object"),
+        (b"\xff\xd8\xff", "bytes .*decode_photo"),
+        (memoryview(BGR), "memoryview .*decode_photo"),
+        (np.uint8(3), "numpy.asarray"),
     ],
 )
 def test_what_is_no_photo_gets_one_clear_error(source, message):
