@@ -12,15 +12,16 @@ from facegeo.backends import AUTO, Backend, open_network
 from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
 from facegeo.base.closing import Closing
+from facegeo.base.pickling import MadeAnew
 from facegeo.conventions import NUM_PARAMS
 from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
 from facegeo.detect.turned import find_in_any_rotation
-from facegeo.errors import BackendUnavailableError, BatchError, FacegeoError, InvalidInputError
+from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import split
-from facegeo.images import Color, load_photo
+from facegeo.images import Color
 from facegeo.predictor.photos import FaceSearch, Known, Located, Looker, located
 from facegeo.results import Face, FaceBatch, PhotoResult
 from facegeo.zoo.mesh_source import ModelMesh
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _IMAGES_TOGETHER = 16
 
 
-class FaceGeometry(Closing):
+class FaceGeometry(MadeAnew, Closing):
     """Complete 3D face geometry from photos.
 
     >>> predictor = FaceGeometry()
@@ -42,7 +43,7 @@ class FaceGeometry(Closing):
     >>> faces[0].landmarks.shape, faces[0].pose.yaw
 
     Calls keep no state: the same input gives the same output. A context manager, see
-    :meth:`close`.
+    :meth:`close`. Pickled as its arguments: another process opens engines of its own.
 
     Attributes
     ----------
@@ -128,8 +129,9 @@ class FaceGeometry(Closing):
         rotations: Literal["upright", "any"] = "upright",
         recrop: bool | None = None,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
+        self._remember(locals())
+        if batch_size is not None:
+            batch_size = arrays.whole_number("batch_size", batch_size)
         if rotations not in ("upright", "any"):
             raise InvalidInputError(f"rotations: expected 'upright' or 'any', got {rotations!r}")
         installed = find(model)
@@ -251,7 +253,9 @@ class FaceGeometry(Closing):
             )
             if known.is_nothing:
                 self._detector.check()  # the call is wrong, not the photo
-            pending.append(self._prepared(index, source, known, color))
+            pending.append(
+                located(index, source, color, known, self._detector.find, self.crop_convention)
+            )
             if len(pending) == _IMAGES_TOGETHER:
                 yield from self._finished(pending)
                 pending = []
@@ -481,13 +485,6 @@ class FaceGeometry(Closing):
             raise BackendUnavailableError(
                 "predictor: it was closed and runs no more; make a new FaceGeometry"
             )
-
-    def _prepared(self, index: int, source: Any, known: Known, color: Color) -> Located:
-        try:
-            image = load_photo(source, color)
-            return located(index, source, image, known, self._detector.find, self.crop_convention)
-        except FacegeoError as error:
-            return Located.failed(index, source, error)
 
     def _finished(self, photos: Sequence[Located]) -> Iterator[PhotoResult]:
         if not photos:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facegeo.base import arrays
 from facegeo.detect import Detections, PresenceFilter
-from facegeo.detect.base import suppress_overlaps
 from facegeo.detect.turned import find_turned
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.regions import SLACK, Regions
+from facegeo.images import Color, load_photo, path_given
 from facegeo.results import FaceBatch
 
 #: Most times that the network looks at a face: at its box's region, at the one that it asks for
@@ -29,8 +30,8 @@ _LOOKS, _FINE_SLACK = 4, 0.02
 #: on Helen and AFW they show 0.8 to 0.9 of a shift (mb05, 0.98).
 _SHY = 1.3
 
-#: Two results are one face where their landmarks' boxes overlap by more (intersection over union).
-_SAME_FACE = 0.4
+#: Two results are one face where their landmarks' boxes share more than this of the smaller one.
+_SAME_FACE = 0.6
 
 #: A face of less presence is looked for in other orientations too.
 _BELIEVED = 0.5
@@ -57,8 +58,8 @@ class Located:
     Attributes
     ----------
     index : int
-    source : object
-        What the caller gave.
+    source : path or None
+        What the caller gave, if it was a path.
     image : (H, W, 3) uint8 or None
     found : Detections
     regions : Regions
@@ -69,17 +70,12 @@ class Located:
     """
 
     index: int
-    source: Any
+    source: str | Path | None
     image: np.ndarray | None
     found: Detections
     regions: Regions
     by_caller: bool = False
     error: FacegeoError | None = None
-
-    @classmethod
-    def failed(cls, index: int, source: Any, error: FacegeoError) -> Located:
-        """A photo that could not be used."""
-        return cls(index, source, None, Detections.none(), NO_REGIONS, error=error)
 
 
 NO_REGIONS = Regions(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
@@ -88,18 +84,27 @@ NO_REGIONS = Regions(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 def located(
     index: int,
     source: Any,
-    image: np.ndarray,
+    color: Color,
     known: Known,
     find: Callable[[np.ndarray], Detections],
     convention: crop.CropConvention,
 ) -> Located:
-    """Where the faces of one image are looked at.
+    """Where the faces of one photo are looked at; an error of this photo is kept, not raised."""
+    path = path_given(source)
+    try:
+        image = load_photo(source, color)
+        found, regions = _placed(image, known, find, convention)
+    except FacegeoError as error:
+        return Located(index, path, None, Detections.none(), NO_REGIONS, error=error)
+    return Located(index, path, image, found, regions, not known.is_nothing)
 
-    Raises
-    ------
-    InvalidInputError
-        If boxes or landmarks are not as they should be, or both are given.
-    """
+
+def _placed(
+    image: np.ndarray,
+    known: Known,
+    find: Callable[[np.ndarray], Detections],
+    convention: crop.CropConvention,
+) -> tuple[Detections, Regions]:
     if known.boxes is not None and known.landmarks is not None:
         raise InvalidInputError("boxes, landmarks: expected one of them, got both")
     if known.landmarks is not None:
@@ -113,7 +118,7 @@ def located(
             found = find(image)
         regions = Regions.from_boxes(found.boxes, convention, found.rotations)
     crop.check_rois(regions.rois, (image.shape[0], image.shape[1]))
-    return Located(index, source, image, found, regions, not known.is_nothing)
+    return found, regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,10 +298,14 @@ def distinct(seen: Seen) -> np.ndarray:
     keep = np.ones(len(seen), bool)
     if len(seen) > 1:
         points = seen.batch.landmarks[..., :2]
-        boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+        low, high = points.min(axis=1), points.max(axis=1)
+        shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+        area = (high - low).prod(axis=1)
+        same = np.clip(shared, 0, None).prod(axis=2) > _SAME_FACE * np.minimum(area[:, None], area)
         trust = seen.found.scores * np.nan_to_num(seen.batch.presence, nan=1.0)
         keep[:] = False
-        keep[suppress_overlaps(boxes, trust, _SAME_FACE)] = True
+        for row in np.argsort(-trust, kind="stable"):
+            keep[row] = not same[row, keep].any()
     return keep
 
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from facegeo.base.arrays import describe
+from facegeo.base.urls import without_password
 from facegeo.errors import (
     CorruptFileError,
     InvalidInputError,
@@ -257,13 +257,6 @@ class UrlSource(_Stoppable):
         options = {"rtsp_transport": "tcp"} if self._url.lower().startswith("rtsp") else {}
         timeout = None if self._patience_s == float("inf") else self._patience_s / _TRIES
         return Container(self._url, self.name, options=options, timeout_s=timeout)
-
-
-def without_password(url: str) -> str:
-    """A URL for messages: user and password of cameras are not for logs."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl()
 
 
 class FolderSource(_Stoppable):

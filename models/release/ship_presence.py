@@ -44,7 +44,7 @@ def ship(name: str, run: Path, dev: Path, backgrounds: Path) -> None:
         If the run trained anything else, or did not begin with this model.
     """
     config = read_config(run)
-    if not _FROZEN <= set(config.get("frozen", ())) or config.get("initial") != name:
+    if not set(config.get("frozen", ())) >= _FROZEN or config.get("initial") != name:
         raise InvalidInputError(
             f"{run}: expected a run with initial: {name} and frozen: {sorted(_FROZEN)}, got "
             f"initial: {config.get('initial')!r}, frozen: {config.get('frozen')}"

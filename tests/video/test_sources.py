@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers.video_data import noisy_picture, number_of, picture, write_changing_clip, write_clip
 
+from facegeo.base.urls import without_password
 from facegeo.errors import (
     CorruptFileError,
     FacegeoError,
@@ -22,7 +23,7 @@ from facegeo.errors import (
     StreamError,
     UnreadableFileError,
 )
-from facegeo.video.sources import open_source, without_password
+from facegeo.video.sources import open_source
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
