@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -93,6 +93,8 @@ class _Track:
     velocity: np.ndarray  # of the box's centre, pixels a second
     score: float
     seen_s: float
+    anchor: tuple[float, np.ndarray] | None = None  # when and where its speed was last measured
+    step: np.ndarray = field(default_factory=lambda: np.zeros(2))  # pixels, over the last frame
     doubt: int = 0
     unseen: bool = False  # the detector's last run did not find it
     placed: bool = False  # its region comes from the detector and not yet from its landmarks
@@ -100,8 +102,13 @@ class _Track:
 
     def expected(self, now_s: float) -> np.ndarray:
         """Box as it would lie by now if it went on moving, for half a second at most."""
-        shift = self.velocity * min(now_s - self.seen_s, 0.5)
+        shift = self.velocity * min(max(now_s - self.seen_s, 0), 0.5)
         return self.box + np.tile(shift, 2)
+
+    @property
+    def stepped(self) -> np.ndarray:
+        """Box as it would lie if it moved as over the last frame, whatever the clock says."""
+        return self.box + np.tile(self.step, 2)
 
 
 #: Frames between two runs of the detector, with a network that tells presence and with one that
@@ -117,6 +124,9 @@ TWICE = 0.6
 #: From one frame to the next, in sizes of the face.
 LARGEST_JUMP = 0.5
 LARGEST_GROWTH = 1.5
+#: Seconds over which a speed is measured at least: times of frames that arrive in bursts differ by
+#: less than the frames do.
+SHORTEST_S = 0.02
 #: Corners of a region may be off by this part of its side before it is moved.
 ROI_SLACK = 0.02
 
@@ -165,8 +175,15 @@ class Tracker:
         image : (H, W, 3) uint8
             BGR.
         now_s : float
-            Its timestamp; larger than the one before.
+            Its timestamp. Times that stand still or turn back tell no speed; they do no harm.
+
+        Raises
+        ------
+        InvalidInputError
+            If the timestamp is no finite number.
         """
+        if not math.isfinite(now_s):
+            raise InvalidInputError(f"now_s: expected a finite number of seconds, got {now_s}")
         self._adapt_to((image.shape[1], image.shape[0]))
         memory_s = self.options.memory_s
         if now_s - self._now_s > memory_s:  # the stream was interrupted
@@ -250,7 +267,10 @@ class Tracker:
         own = box_maths.steady(
             crop.rois_from_landmarks(batch.landmarks), batch.rois, ROI_SLACK
         ).astype(np.float32)
+        # Where frames arrive in bursts the clock foretells too much or too little, where some are
+        # dropped the last step does. A face that has jumped is where neither of them puts it.
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
+        doubtful &= _jumped(seen, _stacked([track.stepped for track in tracks]))
         doubtful &= np.array([not track.placed for track in tracks])
         # A comparison with NaN is false: no presence, no doubt.
         doubtful |= batch.presence < self.options.least_presence
@@ -293,7 +313,14 @@ class Tracker:
             factor = np.divide(size, self._size)
             twice = np.tile(factor, 2).astype(np.float32)
             self._tracks = [
-                replace(t, box=t.box * twice, roi=t.roi * twice, velocity=t.velocity * factor)
+                replace(
+                    t,
+                    box=t.box * twice,
+                    roi=t.roi * twice,
+                    velocity=t.velocity * factor,
+                    step=t.step * factor,
+                    anchor=t.anchor and (t.anchor[0], t.anchor[1] * factor),
+                )
                 for t in self._tracks
             ]
             self._since_detection = math.inf
@@ -306,11 +333,13 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     First the tracks that are sure of their place, then, among the boxes that are left, those that
     have to be looked for a little further away.
     """
-    expected = _stacked([track.expected(now_s) for track in tracks])
+    by_clock = _stacked([track.expected(now_s) for track in tracks])
+    by_step = _stacked([track.stepped for track in tracks])
     pairs: dict[int, int] = {}
-    for grown, least, wanted in (
-        (1.0, SAME_FACE, lambda track: not track.lost),
-        (_RETURN_GROWTH, _RETURN_OVERLAP, lambda track: track.lost or track.doubt > 0),
+    for expected, grown, least, wanted in (
+        (by_clock, 1.0, SAME_FACE, lambda track: not track.lost),
+        (by_step, 1.0, SAME_FACE, lambda track: not track.lost),
+        (by_clock, _RETURN_GROWTH, _RETURN_OVERLAP, lambda track: track.lost or track.doubt > 0),
     ):
         those = [i for i, track in enumerate(tracks) if i not in pairs and wanted(track)]
         free = [j for j in range(len(found)) if j not in pairs.values()]
@@ -321,11 +350,28 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
 
 def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _Track:
     """A track that is believed to be where the network sees it."""
-    passed = max(now_s - track.seen_s, 1e-3)
-    speed = (box_maths.centres(seen[None]) - box_maths.centres(track.box[None]))[0] / passed
+    centre = box_maths.centres(seen[None])[0]
     # The detector's box has another centre than the landmarks': no speed can be told from it.
-    velocity = np.zeros(2) if track.placed else 0.5 * (track.velocity + speed)
-    return replace(track, box=seen, roi=roi, velocity=velocity, seen_s=now_s, doubt=0, placed=False)
+    velocity, step, anchor = np.zeros(2), np.zeros(2), (now_s, centre)
+    if not track.placed:
+        step = centre - box_maths.centres(track.box[None])[0]
+        then_s, there = track.anchor or (track.seen_s, centre - step)
+        velocity = track.velocity
+        if now_s - then_s >= SHORTEST_S:
+            velocity = 0.5 * (velocity + (centre - there) / (now_s - then_s))
+        elif now_s >= then_s:
+            anchor = (then_s, there)
+    return replace(
+        track,
+        box=seen,
+        roi=roi,
+        velocity=velocity,
+        step=step,
+        anchor=anchor,
+        seen_s=now_s,
+        doubt=0,
+        placed=False,
+    )
 
 
 def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
