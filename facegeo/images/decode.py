@@ -81,6 +81,8 @@ def decode_photo(data: np.ndarray | bytes, name: str = "photo") -> np.ndarray:
     data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
     image = _decode(data)
     if image is None:
+        if _is_video(data[:400].tobytes()):
+            raise InvalidImageError(f"{name}: a video, not a photo; for videos: facegeo video FILE")
         raise InvalidImageError(f"{name}: not an image that can be decoded, or damaged")
     if _is_cut_jpeg(data):
         raise InvalidImageError(f"{name}: the JPEG file is cut short; copy or download it again")
@@ -127,6 +129,18 @@ def _decode(data: np.ndarray) -> np.ndarray | None:
         return cv2.imdecode(data, cv2.IMREAD_COLOR)  # applies the EXIF orientation
     except cv2.error:  # beyond the decoder's pixel limit, for instance
         return None
+
+
+def _is_video(head: bytes) -> bool:
+    """True if a file starts as videos do: MP4 and MOV, AVI, Matroska, FLV, WMV, MPEG."""
+    if head[4:8] == b"ftyp":
+        return head[8:11] not in (b"avi", b"hei", b"hev", b"mif", b"msf")  # AVIF and HEIF
+    return (
+        head[4:8] in (b"moov", b"mdat", b"wide")
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"\0\0\1\xba"))
+        or (head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G")
+    )
 
 
 def _is_cut_jpeg(data: np.ndarray) -> bool:
