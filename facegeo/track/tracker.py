@@ -99,6 +99,7 @@ class _Track:
     unseen: bool = False  # the detector's last run did not find it
     placed: bool = False  # its region comes from the detector and not yet from its landmarks
     lost: bool = False
+    found: np.ndarray | None = None  # the detector's box in this frame
 
     def expected(self, now_s: float) -> np.ndarray:
         """Box as it would lie by now if it went on moving, for half a second at most."""
@@ -107,7 +108,10 @@ class _Track:
 
     @property
     def stepped(self) -> np.ndarray:
-        """Box as it would lie if it moved as over the last frame, whatever the clock says."""
+        """Box as it would lie if it moved as over the last frame, whatever the clock says.
+
+        Frames that arrive in bursts have the clock foretell too much or too little.
+        """
         return self.box + np.tile(self.step, 2)
 
 
@@ -223,7 +227,7 @@ class Tracker:
                 result.append(replace(track, unseen=True))
                 continue
             j = pairs[index]
-            track = replace(track, score=float(found.scores[j]), unseen=False)
+            track = replace(track, score=float(found.scores[j]), unseen=False, found=found.boxes[j])
             if track.lost or track.doubt:  # what it held on to is not to be trusted
                 track = replace(track, roi=rois[j], box=found.boxes[j], lost=False, placed=True)
             result.append(track)
@@ -267,10 +271,11 @@ class Tracker:
         own = box_maths.steady(
             crop.rois_from_landmarks(batch.landmarks), batch.rois, ROI_SLACK
         ).astype(np.float32)
-        # Where frames arrive in bursts the clock foretells too much or too little, where some are
-        # dropped the last step does. A face that has jumped is where neither of them puts it.
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
-        doubtful &= _jumped(seen, _stacked([track.stepped for track in tracks]))
+        if self._tells_presence:
+            # Else only the clock tells that a face has moved on and the network saw none.
+            doubtful &= _jumped(seen, _stacked([track.stepped for track in tracks]))
+        doubtful &= ~_is_confirmed(seen, tracks)
         doubtful &= np.array([not track.placed for track in tracks])
         # A comparison with NaN is false: no presence, no doubt.
         doubtful |= batch.presence < self.options.least_presence
@@ -279,7 +284,7 @@ class Tracker:
         doubtful |= _is_second(seen, tracks, now_s)
         return [
             # In doubt it stays where it was last believed: there it is looked for.
-            replace(track, doubt=track.doubt + 1, placed=False)
+            replace(track, doubt=track.doubt + 1, placed=False, found=None)
             if doubtful[i]
             else _moved(track, seen[i], own[i], now_s)
             for i, track in enumerate(tracks)
@@ -336,15 +341,18 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     by_clock = _stacked([track.expected(now_s) for track in tracks])
     by_step = _stacked([track.stepped for track in tracks])
     pairs: dict[int, int] = {}
-    for expected, grown, least, wanted in (
-        (by_clock, 1.0, SAME_FACE, lambda track: not track.lost),
-        (by_step, 1.0, SAME_FACE, lambda track: not track.lost),
-        (by_clock, _RETURN_GROWTH, _RETURN_OVERLAP, lambda track: track.lost or track.doubt > 0),
+    for grown, least, wanted in (
+        (1.0, SAME_FACE, lambda track: not track.lost),
+        (_RETURN_GROWTH, _RETURN_OVERLAP, lambda track: track.lost or track.doubt > 0),
     ):
         those = [i for i, track in enumerate(tracks) if i not in pairs and wanted(track)]
         free = [j for j in range(len(found)) if j not in pairs.values()]
-        near = box_maths.grow(expected[those], grown)
-        pairs |= {those[a]: free[b] for a, b in box_maths.assign(near, found[free], least)}
+        clock, step = (
+            box_maths.overlaps(box_maths.grow(expected[those], grown), found[free])
+            for expected in (by_clock, by_step)
+        )
+        near = box_maths.assign_by(np.maximum(clock, step), least)
+        pairs |= {those[a]: free[b] for a, b in near}
     return pairs
 
 
@@ -371,6 +379,7 @@ def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _T
         seen_s=now_s,
         doubt=0,
         placed=False,
+        found=None,
     )
 
 
@@ -381,6 +390,18 @@ def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
     growth = size / np.maximum(before, 1e-6)
     far: np.ndarray = distance > LARGEST_JUMP * before
     return far | (growth > LARGEST_GROWTH) | (growth < 1 / LARGEST_GROWTH)
+
+
+def _is_confirmed(seen: np.ndarray, tracks: Sequence[_Track]) -> np.ndarray:
+    """True where the detector sees a face at the landmarks in this very frame, (N,) bool."""
+    return np.array(
+        [
+            track.found is not None
+            and box_maths.overlaps(box[None], track.found[None])[0, 0] >= SAME_FACE
+            for box, track in zip(seen, tracks, strict=True)
+        ],
+        bool,
+    )
 
 
 def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.ndarray:

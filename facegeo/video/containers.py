@@ -206,9 +206,12 @@ class Container:
         return max(moving, key=lambda s: (bool(s.disposition & default), s.width * s.height))
 
     def _transfer(self, frame: Any) -> int | None:
-        # Older releases of PyAV tell it of the stream only.
-        transfer = getattr(frame, "color_trc", None) or self._video.codec_context.color_trc
-        return int(transfer) if transfer is not None else None
+        # Older releases of PyAV tell it of the stream only; 2 is "not specified".
+        for place in (frame, self._video.codec_context):
+            transfer = getattr(place, "color_trc", None)
+            if transfer is not None and transfer != 2:
+                return int(transfer)
+        return None
 
     def _decoded(self, found: _Found, times: _DecodingTimes | None) -> Iterator[Any]:
         """Frames, and errors of packets that could not be decoded."""

@@ -202,15 +202,17 @@ def test_a_panning_portrait_is_one_person_whatever_the_clock_says(name, tells):
             assert away < 4, f"frame {index}: smoothed landmarks stay behind"
 
 
-def test_frames_that_are_dropped_are_foretold_by_the_clock():
-    """Blind: without presence, only the jump tells that the network slipped."""
-    world = World(tells_presence=False)
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_face_that_moved_on_while_frames_were_dropped_is_not_imagined(tells):
+    world = World(tells_presence=tells)
     tracks = tracker(world)
-    moments = [0.0, 0.04, 0.08, 0.12, 0.16, 0.36, 0.4, 0.44]
-    for moment in moments:
-        world.boxes = {"a": box(100 + 300 * moment)}  # 12 pixels a frame, then 60 at once
-        assert tracks.update(PHOTO, moment).ids == [1]
-    assert world.detections == 1  # never doubted
+    for moment in [0.0, 0.04, 0.08, 0.12, 0.16, 0.36, 0.4, 0.44, 0.48]:
+        x = 100 + 300 * moment  # 12 pixels a frame, then 60 at once: outside the crop
+        world.boxes = {"a": box(x)}
+        found = tracks.update(PHOTO, moment)
+        assert found.ids == [1]
+        if moment != 0.36:
+            assert centres((found.ids, found.batch.landmarks))[1] == pytest.approx(x, abs=0.1)
 
 
 @pytest.mark.parametrize("moment", [float("nan"), float("inf")])
