@@ -174,10 +174,8 @@ class Container:
                 self._note(found, "the decoder concealed what was missing")
             else:
                 found.is_broken = False
-            yield (
-                found.time_s,
-                convert(frame, self._video.sample_aspect_ratio, self._transfer(frame)),
-            )
+            shape, transfer = self._video.sample_aspect_ratio, self._transfer(frame)
+            yield found.time_s, convert(frame, shape, transfer)
         if found.count == 0:
             raise CorruptFileError(f"{self._shown}: holds no frame that can be decoded")
         self._check(found)
@@ -214,7 +212,7 @@ class Container:
         return None
 
     def _decoded(self, found: _Found, times: _DecodingTimes | None) -> Iterator[Any]:
-        """Frames, and errors of packets that could not be decoded."""
+        """Frames, and errors of packets that could not be read or decoded."""
         try:
             for packet in self._container.demux():
                 found.add_end(packet)
@@ -232,6 +230,14 @@ class Container:
                     yield error
         except self._av.error.InvalidDataError as error:
             yield error
+            yield from self._remaining()
+
+    def _remaining(self) -> list[Any]:
+        """Frames that the decoder holds back when reading has come to an early end."""
+        try:
+            return list(self._video.decode(None))
+        except self._av.error.FFmpegError:
+            return []
 
     def _note(self, found: _Found, reason: str) -> None:
         """Keep the first damage; each run of them is one line in the log."""
@@ -261,7 +267,7 @@ class Container:
             )
 
     def _missing(self, found: _Found) -> tuple[bool, float | None]:
-        """Whether the end is missing, and the length that is stated."""
+        """True if the end is missing, and the length that is stated."""
         if self._format not in _STATES_LENGTH:
             return self._missing_bytes > 0, None
         length, end = self._video_length_s(), found.video_end_s
@@ -285,17 +291,13 @@ class Container:
         return float(video.duration * video.time_base) if video.duration else None
 
     def _start_s(self) -> float:
-        start = self._video.start_time
-        return (
-            float(start * self._video.time_base)
-            if start and self._format not in _STATES_FRAMES
-            else 0.0
-        )
+        start = None if self._format in _STATES_FRAMES else self._video.start_time
+        return float(start * self._video.time_base) if start else 0.0
 
 
 @dataclass
 class _Found:
-    """What has been seen of a container so far."""
+    """Findings on a container so far."""
 
     time_s: float
     count: int = 0

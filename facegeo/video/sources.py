@@ -132,7 +132,7 @@ class FileSource(_Stoppable):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        av = import_av()
+        self._av = import_av()
         if not path.exists():
             raise UnreadableFileError(f"{path}: no such file")
         if path.is_file() and path.stat().st_size == 0:
@@ -146,7 +146,7 @@ class FileSource(_Stoppable):
                 raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
         try:
             self._container = Container(str(path), self.name, missing_bytes=missing)
-        except av.error.FFmpegError as error:
+        except self._av.error.FFmpegError as error:
             reason = getattr(error, "strerror", None) or error
             if path.is_file():  # it has been read: what is wrong is in it
                 raise CorruptFileError(
@@ -159,7 +159,11 @@ class FileSource(_Stoppable):
             self.length = max(1, round(self.rate * length_s))
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
-        return self._container.frames()
+        try:
+            yield from self._container.frames()
+        except self._av.error.FFmpegError as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CorruptFileError(f"{self.name}: cannot be read to its end ({reason})") from error
 
     def close(self) -> None:
         self._container.close()
@@ -247,7 +251,11 @@ class UrlSource(_Stoppable):
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         if not self.is_live:
             assert self._container is not None
-            yield from self._container.frames()
+            try:
+                yield from self._container.frames()
+            except self._av.error.FFmpegError as error:
+                reason = getattr(error, "strerror", None) or error
+                raise StreamError(f"{self.name}: lost ({reason})") from error
             return
         began = alive = time.monotonic()
         wait, reason, offset, earliest = _FIRST_WAIT_S, "it ended", None, 0.0

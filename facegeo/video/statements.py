@@ -1,4 +1,4 @@
-"""What video files state of their own size, without decoding: was the end of one cut off?"""
+"""Sizes that video files state of themselves: a cut file is told without decoding it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def _boxes_end(file: BinaryIO, size: int) -> int:
-    """Where the last box of an ISO base media file ends (ISO 14496-12, 4.2)."""
+    """End of the last box of an ISO base media file (ISO 14496-12, 4.2)."""
     at = 0
     for _ in range(_MOST):
         file.seek(at)
@@ -61,7 +61,7 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
 
 
 def _chunks_end(file: BinaryIO, size: int) -> int:
-    """Where the last RIFF chunk of an AVI file ends; there is one a gigabyte."""
+    """End of the last RIFF chunk of an AVI file; there is one a gigabyte."""
     at = 0
     for _ in range(_MOST):
         file.seek(at)
@@ -78,7 +78,7 @@ def _chunks_end(file: BinaryIO, size: int) -> int:
 
 
 def _elements_end(file: BinaryIO, size: int) -> int:
-    """Where the last element of Matroska or WebM ends (RFC 8794), as far as sizes are known."""
+    """End of the last element of Matroska or WebM (RFC 8794), as far as sizes are known."""
     at = 0
     for _ in range(_MOST):
         file.seek(at)
