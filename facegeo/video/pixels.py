@@ -56,7 +56,8 @@ class FrameConverter:
         if hdr is None:
             image = self._to_rgb.reformat(frame, format="bgr24", **how).to_ndarray()
         else:
-            image = to_sdr(self._to_rgb.reformat(frame, format="rgb48le", **how).to_ndarray(), hdr)
+            # In planes: FFmpeg 8.0's scaler writes nonsense where 16-bit channels are interleaved.
+            image = to_sdr(self._to_rgb.reformat(frame, format="gbrp16le", **how).to_ndarray(), hdr)
         matrix = frame.side_data.get("DISPLAYMATRIX")
         return image if matrix is None else displayed(image, np.frombuffer(matrix, np.int32))
 

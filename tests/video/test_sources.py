@@ -183,8 +183,8 @@ def write_streams(path, sizes, default=0, still=None):
             stream.width, stream.height = width, 48
             stream.pix_fmt = "yuvj420p" if cover else "yuv420p"
             stream.disposition = av.stream.Disposition(
-                av.stream.Disposition.attached_pic * cover
-                | av.stream.Disposition.default * (index == default)
+                (av.stream.Disposition.attached_pic.value if cover else 0)
+                | (av.stream.Disposition.default.value if index == default else 0)
             )
             streams.append(stream)
         for index in range(10):
