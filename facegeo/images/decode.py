@@ -115,6 +115,8 @@ def decode_photo(data: np.ndarray | bytes, name: str = "photo") -> np.ndarray:
     if image is None and data.startswith(_TIFF):
         image = _of_large_numbers(data, name)
     if image is None:
+        if _is_video(data[:400]):
+            raise InvalidImageError(f"{name}: a video, not a photo; for videos: facegeo video FILE")
         raise InvalidImageError(f"{name}: not an image that can be decoded, or damaged")
     if _is_cut_jpeg(data):
         raise InvalidImageError(f"{name}: the JPEG file is cut short; copy or download it again")
@@ -158,6 +160,18 @@ def _of_large_numbers(data: bytes, name: str) -> np.ndarray | None:
     if values is None:
         return None
     return _from_array(grey_levels(values, name), "bgr")
+
+
+def _is_video(head: bytes) -> bool:
+    """True if a file starts as videos do: MP4 and MOV, AVI, Matroska, FLV, WMV, MPEG."""
+    if head[4:8] == b"ftyp":
+        return head[8:11] not in (b"avi", b"hei", b"hev", b"mif", b"msf")  # AVIF and HEIF
+    return (
+        head[4:8] in (b"moov", b"mdat", b"wide")
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"\0\0\1\xba"))
+        or (head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G")
+    )
 
 
 def _is_cut_jpeg(stream: bytes) -> bool:

@@ -6,9 +6,9 @@ another region the network looks again, so what is measured does not depend on w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Located:
     """
 
     index: int
-    source: str | Path | None
+    source: str | os.PathLike[str] | None
     image: np.ndarray | None
     found: Detections
     regions: Regions

@@ -11,11 +11,12 @@ What is filtered, and how:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from facegeo.errors import MissingBasisError
+from facegeo.errors import InvalidInputError, MissingBasisError
 from facegeo.geometry import params as parameters
 from facegeo.geometry.axes import flip_rows
 from facegeo.geometry.crop import CropConvention, pose_from_photo
@@ -95,7 +96,14 @@ class FaceSmoother:
 
         Landmarks, pose, parameters and mesh belong together as before; ``roi``, ``box`` and the
         scores are the frame's own.
+
+        Raises
+        ------
+        InvalidInputError
+            If the time is no finite number.
         """
+        if not math.isfinite(now_s):
+            raise InvalidInputError(f"now_s: expected a finite number of seconds, got {now_s}")
         if self._last_s is not None and now_s - self._last_s > _BREAK_S:
             self._restart()
             self._last_s = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -95,15 +95,26 @@ class _Track:
     velocity: np.ndarray  # of the box's centre, pixels a second
     score: float
     seen_s: float
+    anchor: tuple[float, np.ndarray] | None = None  # when and where its speed was last measured
+    step: np.ndarray = field(default_factory=lambda: np.zeros(2))  # pixels, over the last frame
     doubt: int = 0
     unseen: bool = False  # the detector's last run did not find it
     placed: bool = False  # its region comes from the detector and not yet from its landmarks
     lost: bool = False
+    found: np.ndarray | None = None  # the detector's box in this frame
 
     def expected(self, now_s: float) -> np.ndarray:
         """Box as it would lie by now if it went on moving, for half a second at most."""
-        shift = self.velocity * min(now_s - self.seen_s, 0.5)
+        shift = self.velocity * min(max(now_s - self.seen_s, 0), 0.5)
         return self.box + np.tile(shift, 2)
+
+    @property
+    def stepped(self) -> np.ndarray:
+        """Box as it would lie if it moved as over the last frame, whatever the clock says.
+
+        Frames that arrive in bursts have the clock foretell too much or too little.
+        """
+        return self.box + np.tile(self.step, 2)
 
 
 #: Frames between two runs of the detector, with a network that tells presence and with one that
@@ -119,6 +130,9 @@ TWICE = 0.6
 #: From one frame to the next, in sizes of the face.
 LARGEST_JUMP = 0.5
 LARGEST_GROWTH = 1.5
+#: Seconds over which a speed is measured at least: times of frames that arrive in bursts differ by
+#: less than the frames do.
+SHORTEST_S = 0.02
 #: Corners of a region may be off by this part of its side before it is moved.
 ROI_SLACK = 0.02
 #: Degrees by which a face may lean in its region before that is turned anew; and how far below
@@ -173,8 +187,15 @@ class Tracker:
         image : (H, W, 3) uint8
             BGR.
         now_s : float
-            Its timestamp; larger than the one before.
+            Its timestamp. Times that stand still or turn back tell no speed; they do no harm.
+
+        Raises
+        ------
+        InvalidInputError
+            If the timestamp is no finite number.
         """
+        if not math.isfinite(now_s):
+            raise InvalidInputError(f"now_s: expected a finite number of seconds, got {now_s}")
         self._adapt_to((image.shape[1], image.shape[0]))
         memory_s = self.options.memory_s
         if now_s - self._now_s > memory_s:  # the stream was interrupted
@@ -215,7 +236,7 @@ class Tracker:
                 result.append(replace(track, unseen=True))
                 continue
             j = pairs[index]
-            track = replace(track, score=float(found.scores[j]), unseen=False)
+            track = replace(track, score=float(found.scores[j]), unseen=False, found=found.boxes[j])
             if track.lost or track.doubt:  # what it held on to is not to be trusted
                 where = {"roi": rois[j], "rotation": rotations[j], "box": found.boxes[j]}
                 track = replace(track, **where, lost=False, placed=True)
@@ -267,6 +288,10 @@ class Tracker:
         seen = box_maths.landmark_boxes(batch.landmarks)
         own = _followed(batch)
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
+        if self._tells_presence:
+            # Else only the clock tells that a face has moved on and the network saw none.
+            doubtful &= _jumped(seen, _stacked([track.stepped for track in tracks]))
+        doubtful &= ~_is_confirmed(seen, tracks)
         doubtful &= np.array([not track.placed for track in tracks])
         # A comparison with NaN is false: no presence, no doubt.
         doubtful |= batch.presence < self.options.least_presence
@@ -275,7 +300,7 @@ class Tracker:
         doubtful |= _is_second(seen, tracks, now_s)
         return [
             # In doubt it stays where it was last believed: there it is looked for.
-            replace(track, doubt=track.doubt + 1, placed=False)
+            replace(track, doubt=track.doubt + 1, placed=False, found=None)
             if doubtful[i]
             else replace(
                 _moved(track, seen[i], own.rois[i], now_s), rotation=float(own.rotations[i])
@@ -311,7 +336,14 @@ class Tracker:
             factor = np.divide(size, self._size)
             twice = np.tile(factor, 2).astype(np.float32)
             self._tracks = [
-                replace(t, box=t.box * twice, roi=t.roi * twice, velocity=t.velocity * factor)
+                replace(
+                    t,
+                    box=t.box * twice,
+                    roi=t.roi * twice,
+                    velocity=t.velocity * factor,
+                    step=t.step * factor,
+                    anchor=t.anchor and (t.anchor[0], t.anchor[1] * factor),
+                )
                 for t in self._tracks
             ]
             self._since_detection = math.inf
@@ -346,7 +378,8 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     First the tracks that are sure of their place, then, among the boxes that are left, those that
     have to be looked for a little further away.
     """
-    expected = _stacked([track.expected(now_s) for track in tracks])
+    by_clock = _stacked([track.expected(now_s) for track in tracks])
+    by_step = _stacked([track.stepped for track in tracks])
     pairs: dict[int, int] = {}
     for grown, least, wanted in (
         (1.0, SAME_FACE, lambda track: not track.lost),
@@ -354,18 +387,40 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     ):
         those = [i for i, track in enumerate(tracks) if i not in pairs and wanted(track)]
         free = [j for j in range(len(found)) if j not in pairs.values()]
-        near = box_maths.grow(expected[those], grown)
-        pairs |= {those[a]: free[b] for a, b in box_maths.assign(near, found[free], least)}
+        clock, step = (
+            box_maths.overlaps(box_maths.grow(expected[those], grown), found[free])
+            for expected in (by_clock, by_step)
+        )
+        near = box_maths.assign_by(np.maximum(clock, step), least)
+        pairs |= {those[a]: free[b] for a, b in near}
     return pairs
 
 
 def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _Track:
     """A track that is believed to be where the network sees it."""
-    passed = max(now_s - track.seen_s, 1e-3)
-    speed = (box_maths.centres(seen[None]) - box_maths.centres(track.box[None]))[0] / passed
+    centre = box_maths.centres(seen[None])[0]
     # The detector's box has another centre than the landmarks': no speed can be told from it.
-    velocity = np.zeros(2) if track.placed else 0.5 * (track.velocity + speed)
-    return replace(track, box=seen, roi=roi, velocity=velocity, seen_s=now_s, doubt=0, placed=False)
+    velocity, step, anchor = np.zeros(2), np.zeros(2), (now_s, centre)
+    if not track.placed:
+        step = centre - box_maths.centres(track.box[None])[0]
+        then_s, there = track.anchor or (track.seen_s, centre - step)
+        velocity = track.velocity
+        if now_s - then_s >= SHORTEST_S:
+            velocity = 0.5 * (velocity + (centre - there) / (now_s - then_s))
+        elif now_s >= then_s:
+            anchor = (then_s, there)
+    return replace(
+        track,
+        box=seen,
+        roi=roi,
+        velocity=velocity,
+        step=step,
+        anchor=anchor,
+        seen_s=now_s,
+        doubt=0,
+        placed=False,
+        found=None,
+    )
 
 
 def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -375,6 +430,18 @@ def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
     growth = size / np.maximum(before, 1e-6)
     far: np.ndarray = distance > LARGEST_JUMP * before
     return far | (growth > LARGEST_GROWTH) | (growth < 1 / LARGEST_GROWTH)
+
+
+def _is_confirmed(seen: np.ndarray, tracks: Sequence[_Track]) -> np.ndarray:
+    """True where the detector sees a face at the landmarks in this very frame, (N,) bool."""
+    return np.array(
+        [
+            track.found is not None
+            and box_maths.overlaps(box[None], track.found[None])[0, 0] >= SAME_FACE
+            for box, track in zip(seen, tracks, strict=True)
+        ],
+        bool,
+    )
 
 
 def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.ndarray:
