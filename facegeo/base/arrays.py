@@ -102,6 +102,7 @@ def boxes_xyxy(value: Any, name: str = "boxes") -> np.ndarray:
     if flat.any():
         index = int(np.argmax(flat))
         raise InvalidInputError(
-            f"{name}: expected x0 < x1 and y0 < y1, got {boxes[index].tolist()} at index {index}"
+            f"{name}: expected x0 < x1 and y0 < y1, got {boxes[index].tolist()} at index {index}; "
+            "boxes of another form, such as x, y, width, height: facegeo.detect.boxes_from"
         )
     return boxes

@@ -7,6 +7,7 @@ another region the network looks again, so what is measured does not depend on w
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,10 @@ _SHY = 1.3
 
 #: Two results are one face where their landmarks' boxes share more than this of the smaller one.
 _SAME_FACE = 0.6
+
+#: Part of its landmarks that lies in a box which is a face's. Tight ones
+#: leave chin and jaw out.
+_FITS = 0.4
 
 #: A face of less presence is looked for in other orientations too.
 _BELIEVED = 0.5
@@ -241,6 +246,7 @@ class FaceSearch:
             turned = [self._turned(photos[k]) for k in doubtful]
             seen = Seen.concatenate([seen, self._seen(turned, doubtful)])
             kept = self._kept(photos, seen)
+        warn_of_misfits(photos, seen)
         rows = np.flatnonzero(kept)
         rows = rows[np.lexsort((-seen.found.scores[rows], seen.owners[rows]))]
         return seen[self._most(photos, seen.owners[rows], rows)]
@@ -287,6 +293,26 @@ class FaceSearch:
         first = np.searchsorted(owners, owners)  # owners are in order
         by_caller = np.array([photos[k].by_caller for k in owners], bool)
         return rows[by_caller | (np.arange(len(rows)) - first < self.max_faces)]
+
+
+def warn_of_misfits(photos: Sequence[Located], seen: Seen) -> None:
+    """A UserWarning for boxes of the caller's that do not lie on what is seen there."""
+    for k, photo in enumerate(photos):
+        own = seen[seen.owners == k] if photo.by_caller else None
+        if own is None or len(own) == 0:
+            continue
+        points = own.batch.landmarks[..., :2]
+        low, high = own.found.boxes[:, None, :2], own.found.boxes[:, None, 2:]
+        inside = ((points >= low) & (points <= high)).all(axis=2).mean(axis=1)
+        rows = np.flatnonzero((inside < _FITS) | (own.batch.presence < _BELIEVED))
+        if len(rows):
+            warnings.warn(
+                f"boxes: expected each on a face, as xyxy in photo pixels; of photo {photo.index} "
+                f"{own.found.boxes[rows[0]].round(1).tolist()} at index {rows[0]} lies on none "
+                f"({len(rows)} of {len(own)} do not); boxes of another form, such as x, y, width, "
+                "height: facegeo.detect.boxes_from",
+                stacklevel=2,
+            )
 
 
 def distinct(seen: Seen) -> np.ndarray:
