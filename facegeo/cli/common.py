@@ -33,7 +33,7 @@ def backend_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_detector_options(parser: argparse.ArgumentParser) -> None:
-    """``--detector``, ``--score``, ``--max-side``, ``--tile``."""
+    """``--detector``, ``--score``, ``--max-side``, ``--tile``, ``--rotations``."""
     parser.add_argument(
         "--detector", default=AUTO, help="auto, or a shipped or installed detection model"
     )
@@ -55,6 +55,12 @@ def add_detector_options(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="search larger photos in tiles too, at full resolution, for tiny faces",
     )
+    parser.add_argument(
+        "--rotations",
+        choices=["upright", "any"],
+        default="upright",
+        help="any: find faces that lie on their side or stand on their head, too",
+    )
 
 
 def detector_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -66,6 +72,7 @@ def detector_options(options: argparse.Namespace) -> dict[str, Any]:
         "detector": options.detector,
         "score_threshold": options.score,
         "search": search,
+        "rotations": options.rotations,
     }
 
 

@@ -106,16 +106,6 @@ class Regions:
         away = np.maximum(away, np.abs(self.sides - others.sides))
         return np.asarray(away > slack * self.sides)
 
-    def beyond(self, others: Regions, factor: float) -> Regions:
-        """Other regions, one for each, at ``factor`` times their distance from these."""
-        middle, side = (self.rois[:, :2] + self.rois[:, 2:]) / 2, self.sides[:, None]
-        further = middle + factor * ((others.rois[:, :2] + others.rois[:, 2:]) / 2 - middle)
-        # No face is as much smaller than its box as a mistaken look can make it.
-        side = np.maximum(side + factor * (others.sides[:, None] - side), 0.5 * side)
-        corner = np.rint(further - side / 2)
-        rois = np.concatenate([corner, corner + np.rint(side)], axis=1)
-        return Regions(rois.astype(np.float32), others.rotations)
-
     def are_inside(self, image_hw: tuple[int, int]) -> np.ndarray:
         """True where a region can be cut out of a photo of this height and width, ``(N,)`` bool."""
         return np.asarray(

@@ -23,19 +23,18 @@ from facegeo.geometry.regions import SLACK, Regions
 from facegeo.images import Color, load_photo, path_given
 from facegeo.results import FaceBatch
 
-#: Most times that the network looks at a face: at its box's region, at the one that it asks for
-#: there, and once more where that is off by more than this part of its side.
-_LOOKS, _FINE_SLACK = 4, 0.02
+#: Most times that the network looks at a face: at its box's region, and at those that it asks for,
+#: until they are off by no more than this part of the side.
+_LOOKS, _FINE_SLACK = 4, 0.01
 
 #: Landmarks in a crop that is off lie nearer to where training crops have them than the face does:
-#: on Helen and AFW they show 0.8 to 0.9 of a shift (mb05, 0.98).
-_SHY = 1.3
+#: on Helen and AFW they show 0.7 to 0.9 of it.
+_SEEN = 0.7
 
 #: Two results are one face where their landmarks' boxes share more than this of the smaller one.
 _SAME_FACE = 0.6
 
-#: Part of its landmarks that lies in a box which is a face's. Tight ones
-#: leave chin and jaw out.
+#: Part of its landmarks that lies in a box which is a face's; tight ones leave chin and jaw out.
 _FITS = 0.4
 
 #: A face of less presence is looked for in other orientations too.
@@ -148,20 +147,20 @@ class Looker:
         regions = Regions.concatenate([NO_REGIONS, *(p.regions for p in photos)])
         owners = np.repeat(np.arange(len(photos)), [len(p.regions) for p in photos])
         batch = self._look(photos, owners, regions)
-        slack, gain = np.full(len(regions), SLACK), _SHY
+        slack = np.full(len(regions), _SEEN * SLACK)
         for _ in range(_LOOKS - 1 if self.recrop else 0):
-            wanted = regions.beyond(Regions.from_landmarks(batch.landmarks), gain)
+            wanted = Regions.from_landmarks(batch.landmarks)
             rows = np.flatnonzero(
                 regions.differ(wanted, slack) & self._are_inside(photos, owners, wanted)
             )
             if len(rows) == 0:
                 break
             again = self._look(photos, owners[rows], wanted[rows])
-            # Where a second look believes less, it has left the face. NaN, no presence: the second.
+            # Where another look believes less, it has left the face. NaN, no presence: the other.
             better = ~((again.presence < 0.5) & (again.presence < batch.presence[rows]))
             regions = regions.replaced(rows, wanted[rows])
-            slack[rows], gain = _FINE_SLACK, 1.0
             batch = batch.replaced(rows[better], again[better])
+            slack[rows] = _FINE_SLACK
         return batch
 
     def _look(self, photos: Sequence[Located], owners: np.ndarray, regions: Regions) -> FaceBatch:

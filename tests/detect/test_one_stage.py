@@ -37,6 +37,51 @@ class SpotNetwork:
         return {"scores": scores.astype(np.float32), "distances": distances.astype(np.float32)}
 
 
+class SizedNetwork:
+    """Stands in for the network: one face, given in parts of the picture, where it can see it.
+
+    As the real one it knows no faces of more than ``most`` pixels; of those it sees a piece.
+    """
+
+    def __init__(self, part, most=450.0):
+        self.part, self.most = np.asarray(part), most
+        self.shapes = []
+
+    def run(self, inputs):
+        height, width = inputs["photos"].shape[1:3]
+        self.shapes.append((height, width))
+        grid = cells(height, width)
+        scores = np.zeros((1, len(grid)), np.float32)
+        distances = np.zeros((1, 4, len(grid)), np.float32)
+        box, score = self.part * [width, height, width, height], 0.9
+        if (box[2:] - box[:2]).mean() > self.most:  # a cheek
+            box, score = box[[0, 1, 0, 1]] + [100, 100, 300, 300], 0.7
+        middle = (box[:2] + box[2:]) / 2
+        cell = np.abs(grid[:, :2] - middle).sum(axis=1).argmin()
+        reach = np.concatenate([grid[cell, :2] - box[:2], box[2:] - grid[cell, :2]])
+        distances[0, :, cell] = np.log(reach / (2 * grid[cell, 2]))
+        scores[0, cell] = score
+        return {"scores": scores, "distances": distances}
+
+
+@pytest.mark.parametrize("side", [256, 320, 640, 960, 1280, 2560, 4000])
+def test_a_face_that_fills_the_photo_is_found_at_every_resolution(side):
+    """And nothing else: the piece of it that the larger view shows is no second face."""
+    network = SizedNetwork([0.1, 0.05, 0.9, 0.95])
+    found = OneStageFaces(network)(np.zeros((side, side, 3), np.uint8))
+    expected = np.array([[0.1, 0.05, 0.9, 0.95]]) * side
+    np.testing.assert_allclose(found.boxes, expected, atol=0.02 * side)
+    assert len(network.shapes) == (1 if side <= 560 else 2)
+    assert max(map(max, network.shapes)) <= 1280
+
+
+def test_a_small_face_is_that_of_the_larger_view():
+    network = SizedNetwork([0.5, 0.5, 0.6, 0.62])
+    found = OneStageFaces(network)(np.zeros((1280, 1280, 3), np.uint8))
+    np.testing.assert_allclose(found.boxes[0] / 1280, [0.5, 0.5, 0.6, 0.62], atol=1e-3)
+    assert len(found) == 1
+
+
 def photo_with_spot(height, width, x, y):
     photo = np.zeros((height, width, 3), np.uint8)
     photo[y, x] = 255

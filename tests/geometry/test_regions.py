@@ -104,11 +104,3 @@ def test_regions_differ_by_corner_side_and_turn():
     assert one.differ(other((105, 105, 195, 195)))[0]  # a tenth smaller about the same middle
     assert not one.differ(other((100, 100, 200, 200), 4.0))[0]
     assert one.differ(other((100, 100, 200, 200), 30.0))[0]
-
-
-def test_what_lies_beyond_is_as_much_farther_off():
-    one = Regions(np.array([[100, 100, 200, 200]], np.float32), np.zeros(1, np.float32))
-    asked = Regions(np.array([[110, 90, 230, 210]], np.float32), np.array([30.0], np.float32))
-    further = one.beyond(asked, 1.5)
-    assert further.rois[0].tolist() == [115, 85, 245, 215]  # the middle moved by 20, 0; so 30, 0
-    assert further.rotations[0] == 30.0
