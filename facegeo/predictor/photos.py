@@ -25,11 +25,11 @@ from facegeo.results import FaceBatch
 
 #: Most times that the network looks at a face: at its box's region, and at those that it asks for,
 #: until they are off by no more than this part of the side.
-_LOOKS, _FINE_SLACK = 4, 0.01
+_LOOKS, _FINE_SLACK = 3, 0.02
 
 #: Landmarks in a crop that is off lie nearer to where training crops have them than the face does:
-#: on Helen and AFW they show 0.7 to 0.9 of it.
-_SEEN = 0.7
+#: on Helen and AFW they show 0.8 to 0.9 of it.
+_SEEN = 0.8
 
 #: Two results are one face where their landmarks' boxes share more than this of the smaller one.
 _SAME_FACE = 0.6
