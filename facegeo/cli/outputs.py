@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from facegeo.base.files import write_bytes
+from facegeo.errors import DependencyMissingError
 from facegeo.images import encode_photo
 from facegeo.render.annotate import ANNOTATORS, IMAGES, annotate
 from facegeo.results import Face
@@ -106,14 +107,16 @@ class ImageOutputs:
         ------
         OutputError
             If a place is not writable.
+        DependencyMissingError
+            If a mesh file needs a package that is not installed; the rest is written.
         """
         image = _named(target, suffix if suffix in _WRITTEN_AS else ".jpg")
         write_bytes(image, encode_photo(self.annotated(), image.suffix))
+        document = json.dumps(record | self.record(), indent=1)
+        write_bytes(_named(target, ".json"), document.encode())
         if self._faces:
             self._write_images(target)
             self._write_meshes(target)
-        document = json.dumps(record | self.record(), indent=1)
-        write_bytes(_named(target, ".json"), document.encode())
         return image
 
     def _write_images(self, target: Path) -> None:
@@ -131,10 +134,16 @@ class ImageOutputs:
     def _write_meshes(self, target: Path) -> None:
         from facegeo.surface.mesh_files import write_mesh
 
+        missing: DependencyMissingError | None = None
         for kind in self._options.formats:
-            for index in range(len(self._faces)):
-                surface = self.dense.surface(index, self._image, kind)
-                write_mesh(surface, _named(target, f".{index}.{kind}"))
+            try:
+                for index in range(len(self._faces)):
+                    surface = self.dense.surface(index, self._image, kind)
+                    write_mesh(surface, _named(target, f".{index}.{kind}"))
+            except DependencyMissingError as error:
+                missing = missing or error  # the other formats are written first
+        if missing is not None:
+            raise missing
 
 
 def _named(target: Path, ending: str) -> Path:

@@ -26,7 +26,8 @@ def add_parser(subparsers: Any) -> None:
 def run_train(options: argparse.Namespace) -> int:
     """Train."""
     try:
-        import torch  # noqa: F401
+        import torch  # noqa: F401, I001 - named first where all are missing
+        import safetensors  # noqa: F401
         import yaml  # noqa: F401
     except ImportError as error:
         raise DependencyMissingError(

@@ -13,6 +13,7 @@ import numpy as np
 
 from facegeo.backends import engine_versions, open_graph, open_network, reference_for
 from facegeo.base import files
+from facegeo.base.optional import require_onnx
 from facegeo.base.precisions import PRECISIONS
 from facegeo.base.versions import installed_version
 from facegeo.errors import CorruptFileError, DependencyMissingError, InvalidInputError
@@ -125,6 +126,7 @@ def compared_graph(
         raise InvalidInputError(f"precision: expected one of {PRECISIONS}, got {precision!r}")
     if len(crops) < 2:
         raise InvalidInputError(f"crops: expected at least 2, got {len(crops)}")
+    require_onnx("exporting a network")
     tolerance = tolerance or TOLERANCES[precision]
     source = model.read("network")
     seen, unseen = (crops[::2], crops[1::2]) if precision == "int8" else (crops, crops)

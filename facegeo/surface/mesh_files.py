@@ -25,7 +25,7 @@ from facegeo.images.decode import check_image
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.validation import index_array
 from facegeo.render.normals import vertex_normals
-from facegeo.surface.glb import with_morph_targets
+from facegeo.surface.glb import glb_file
 
 _FLIP = {"photo": Y_FLIP.astype(np.float32), "model": np.ones(3, np.float32)}
 
@@ -181,19 +181,19 @@ def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     glTF has one index for position and texture: where the texture has seams, their vertices are
     written once a side.
     """
-    trimesh = _trimesh()
     rows, triangles, uv = _split_seams(surface)
     vertices = surface.placed(surface.vertices)
-    # Normals of the unsplit mesh, so that seams do not show in the shading.
-    normals = _normals(vertices, surface.triangles)[rows]
-    mesh = trimesh.Trimesh(vertices[rows], triangles, vertex_normals=normals, process=False)
-    if uv is not None:
-        mesh.visual = trimesh.visual.TextureVisuals(uv=uv, material=_material(surface.texture))
-    elif surface.colors is not None:
-        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=surface.colors[rows, ::-1])
-    glb = trimesh.exchange.gltf.export_glb(trimesh.Scene(mesh), include_normals=True)
-    targets = {name: surface.placed(t[rows]) for name, t in surface.morph_targets.items()}
-    write_bytes(Path(path), with_morph_targets(glb, targets))
+    glb = glb_file(
+        vertices[rows],
+        triangles,
+        # Normals of the unsplit mesh, so that seams do not show in the shading.
+        _normals(vertices, surface.triangles)[rows],
+        uv=uv,
+        texture=None if surface.texture is None else _png(surface.texture),
+        colors=None if uv is not None or surface.colors is None else surface.colors[rows, ::-1],
+        targets={name: surface.placed(t[rows]) for name, t in surface.morph_targets.items()},
+    )
+    write_bytes(Path(path), glb)
     return [Path(path)]
 
 
@@ -298,24 +298,6 @@ def _png(image: np.ndarray) -> bytes:
     return encoded.tobytes()
 
 
-def _material(texture: np.ndarray | None) -> Any:
-    """Skin: not metallic, rough, and visible from inside since a face is an open surface."""
-    from trimesh.visual.material import PBRMaterial
-
-    image = None
-    if texture is not None:
-        from PIL import Image
-
-        image = Image.fromarray(np.ascontiguousarray(texture[..., ::-1]))
-    return PBRMaterial(
-        name="face",
-        baseColorTexture=image,
-        metallicFactor=0.0,
-        roughnessFactor=0.8,
-        doubleSided=True,
-    )
-
-
 def _split_seams(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Rows of vertices, triangles into them, and one UV a row.
 
@@ -334,10 +316,7 @@ def _split_seams(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray |
 def _trimesh() -> Any:
     try:
         import trimesh
-        import trimesh.exchange.gltf
         import trimesh.exchange.ply
     except ImportError as error:
-        raise DependencyMissingError(
-            "PLY and GLB files need trimesh: pip install trimesh"
-        ) from error
+        raise DependencyMissingError("PLY files need trimesh: pip install trimesh") from error
     return trimesh
