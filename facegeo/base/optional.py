@@ -6,16 +6,14 @@ from typing import Final
 
 from facegeo.errors import DependencyMissingError
 
-#: Module -> the extra that installs it.
+#: Module -> the extra that installs it. Engines are imported by the backends, which say the same.
 EXTRAS: Final = {
     "av": "video",
     "onnx": "torch",
     "onnxscript": "torch",
-    "openvino": "openvino",
     "PIL": "train",
     "pycuda": "gpu",
     "safetensors": "torch",
-    "tensorrt": "gpu",
     "torch": "torch",
     "yaml": "train",
 }
