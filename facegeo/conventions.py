@@ -6,10 +6,12 @@ S = 120 crop side, H x W photo height and width. Points are rows: ``(N, K, 3)``,
 Photo pixels
     x right, y down, origin at the *centre* of the top-left pixel, z in the same unit and larger
     towards the viewer. This frame is left-handed. Boxes are ``xyxy`` in it. Photos are BGR uint8
-    unless an argument says otherwise.
+    unless an argument says otherwise. Depth is counted from the middle of the outer eye corners
+    (:data:`DEPTH_ORIGIN`), whatever the network and wherever its crop lay: there ``landmarks``,
+    ``coarse_landmarks`` and the mesh have z = 0.
 
 Crop pixels
-    The same axes in a square crop of side S. How crop pixels map to photo pixels belongs to each
+    The same axes in a square crop of side S; depth has the network's own origin here. How crop pixels map to photo pixels belongs to each
     model (``exact`` or ``3ddfa``, see :mod:`facegeo.geometry.crop`) and is written in its card.
 
 Model frame
@@ -43,6 +45,9 @@ from __future__ import annotations
 import numpy as np
 
 NUM_LANDMARKS = 68
+
+#: Landmarks whose middle has depth 0: the outer corners of the eyes.
+DEPTH_ORIGIN = (36, 45)
 NUM_POSE = 12
 NUM_SHAPE = 40
 NUM_EXPRESSION = 10

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
     from facegeo.morphable import MorphableModel
 
+#: Stands for a column of zeros.
+_UNSET = np.zeros(0, np.float32)
+
 #: Rows of a batch: a slice, indices, or a mask.
 Rows = slice | Sequence[int] | Sequence[bool] | np.ndarray
 
@@ -147,6 +150,9 @@ class Face:
         has no such output.
     roi : (4,) float32
         ``xyxy``, photo pixels: the square that the network saw.
+    roi_rotation : float
+        Degrees by which that square was turned about its middle, clockwise as the viewer sees it;
+        0 for faces that lean little.
     landmarks : (68, 3) float32
         Photo pixels; the network's refined points where it has refinement, else the coarse ones.
     coarse_landmarks : (68, 3) float32
@@ -174,6 +180,7 @@ class Face:
     pose: Pose
     mesh_source: MeshSource = field(repr=False)
     track_id: int | None = None
+    roi_rotation: float = 0.0
 
     @cached_property
     def mesh(self) -> Mesh:
@@ -187,6 +194,7 @@ class Face:
             "score": _known(self.score),
             "presence": _known(self.presence),
             "roi": self.roi.tolist(),
+            "roi_rotation": self.roi_rotation,
             "pose": self.pose.to_dict(),
             "landmarks": self.landmarks.tolist(),
             "coarse_landmarks": self.coarse_landmarks.tolist(),
@@ -214,6 +222,11 @@ class FaceBatch:
         ``xyxy``, photo pixels.
     convention : CropConvention
         Where the parameters lie in a crop, and the crop in the photo.
+    rotations : (N,) float32
+        Degrees by which each region is turned; zeros by default.
+    depths : (N,) float32
+        Photo pixels: how deep the crop's own frame has the middle of the outer eye corners, from
+        which the depth of all points is counted; zeros by default.
     """
 
     params: np.ndarray
@@ -222,6 +235,13 @@ class FaceBatch:
     presence: np.ndarray
     rois: np.ndarray
     convention: CropConvention
+    rotations: np.ndarray = field(default_factory=lambda: _UNSET)
+    depths: np.ndarray = field(default_factory=lambda: _UNSET)
+
+    def __post_init__(self) -> None:
+        for name in ("rotations", "depths"):
+            if getattr(self, name) is _UNSET:
+                object.__setattr__(self, name, np.zeros(len(self.params), np.float32))
 
     def __len__(self) -> int:
         return len(self.params)
@@ -235,6 +255,14 @@ class FaceBatch:
         """
         chosen = rows if isinstance(rows, slice) else _index(rows)
         return replace(self, **{name: getattr(self, name)[chosen] for name in _columns()})
+
+    def replaced(self, rows: np.ndarray, faces: FaceBatch) -> FaceBatch:
+        """The batch with other faces in some rows: ``rows`` are (M,) indices, ``faces`` has M."""
+        columns = {}
+        for name in _columns():
+            columns[name] = getattr(self, name).copy()
+            columns[name][rows] = getattr(faces, name)
+        return replace(self, **columns)
 
     @classmethod
     def concatenate(cls, batches: Sequence[FaceBatch]) -> FaceBatch:
@@ -261,7 +289,10 @@ class FaceBatch:
     @cached_property
     def affine(self) -> np.ndarray:
         """(N, 3, 4) float32: model units to photo pixels."""
-        return pose_to_photo(parameters.split(self.params).pose, self.rois, self.convention)
+        pose = parameters.split(self.params).pose
+        affine = pose_to_photo(pose, self.rois, self.convention, rotations=self.rotations)
+        affine[:, 2, 3] -= self.depths
+        return affine
 
     @cached_property
     def similarity(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -313,6 +344,7 @@ class FaceBatch:
                     anchors[i],
                 ),
                 mesh_source=mesh_source,
+                roi_rotation=float(self.rotations[i]),
             )
             for i in range(len(self))
         ]

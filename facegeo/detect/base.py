@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -111,6 +111,10 @@ class PresenceFilter:
         return np.asarray(~doubtful)
 
 
+#: Stands for a column of zeros.
+_UNSET = np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Detections:
     """Boxes of one photo, highest score first.
@@ -121,16 +125,29 @@ class Detections:
         ``xyxy``, photo pixels.
     scores : (N,) float32
         Confidence in 0..1.
+    rotations : (N,) float32
+        Degrees by which each face is turned in the photo, clockwise as the viewer sees it; zeros by
+        default, which is right for all faces that lean by less than 60 degrees.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
+    rotations: np.ndarray = field(default_factory=lambda: _UNSET)
+
+    def __post_init__(self) -> None:
+        if self.rotations is _UNSET:
+            object.__setattr__(self, "rotations", np.zeros(len(self.boxes), np.float32))
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def __getitem__(self, rows: np.ndarray | slice) -> Detections:
-        return Detections(self.boxes[rows], self.scores[rows])
+        return Detections(self.boxes[rows], self.scores[rows], self.rotations[rows])
+
+    @classmethod
+    def none(cls) -> Detections:
+        """No boxes."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Detections]) -> Detections:
@@ -138,6 +155,7 @@ class Detections:
         return cls(
             np.concatenate([part.boxes for part in parts]),
             np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.rotations for part in parts]),
         )
 
 

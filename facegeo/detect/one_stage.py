@@ -7,7 +7,7 @@ released FaceBoxes would put them, so one rule for regions of interest serves bo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,6 +36,15 @@ _LARGEST_LOG = 6.0
 _CANDIDATE_SCORE = 0.05
 _MAX_CANDIDATES = 2000
 _MAX_OVERLAP = 0.35
+
+#: The network knows faces of up to about 600 pixels. An image that has room for larger ones is
+#: searched a second time with this longer side: a ninth of the pixels or less, most often.
+_COARSE_ABOVE, _COARSE_SIDE = 560, 256
+#: Pixels of the first search: there larger boxes are not believed, and the second one's boxes count
+#: from this size on.
+_LARGEST_FACE, _SMALLEST_LARGE_FACE = 400.0, 240.0
+#: A box of the first search that lies in a large face by more than this part is a piece of it.
+_PIECE = 0.7
 
 #: Neighbouring tiles share this part of their side, so that a face up to that size is whole in one.
 _TILE_OVERLAP = 0.25
@@ -86,40 +95,56 @@ class OneStageFaces(NetworkDetector):
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Faces of many photos; photos of one size go through the network together."""
         views = [view for k, image in enumerate(images) for view in self._views(k, image)]
-        boxes: list[list[np.ndarray]] = [[] for _ in images]
-        scores: list[list[np.ndarray]] = [[] for _ in images]
+        found: list[list[_Candidates]] = [[] for _ in images]
         for group in _by_size(views):
             outputs = self._network.run({"photos": _batch(group)})
             grid = cells(*group[0].pixels.shape[:2])
             for k, view in enumerate(group):
-                found, score = candidates(
+                boxes, scores = candidates(
                     outputs["scores"][k], outputs["distances"][k], grid, self._lowest
                 )
-                boxes[view.photo].append(found / np.float32(view.scale) + view.origin)
-                scores[view.photo].append(score)
-        return [self._finish(b, s) for b, s in zip(boxes, scores, strict=True)]
+                believed = view.believes(boxes)
+                boxes = boxes[believed] / np.float32(view.scale) + view.origin
+                found[view.photo].append(_Candidates(boxes, scores[believed], view.is_coarse))
+        return [self._finish(parts) for parts in found]
 
-    def _finish(self, boxes: list[np.ndarray], scores: list[np.ndarray]) -> Detections:
-        joined, score = np.concatenate(boxes), np.concatenate(scores)
-        kept = suppress_overlaps(joined, score, _MAX_OVERLAP)
-        return select(joined[kept], score[kept], self._options)
+    def _finish(self, parts: Sequence[_Candidates]) -> Detections:
+        boxes = np.concatenate([part.boxes for part in parts])
+        scores = np.concatenate([part.scores for part in parts])
+        kept = suppress_overlaps(boxes, scores, _MAX_OVERLAP)
+        if any(part.is_coarse and len(part.boxes) for part in parts):
+            large = np.concatenate([np.full(len(part.boxes), part.is_coarse) for part in parts])
+            kept = kept[~_pieces(boxes[kept], scores[kept], large[kept])]
+        return select(boxes[kept], scores[kept], self._options)
 
     def _views(self, index: int, image: np.ndarray) -> Iterator[_View]:
         limit, tile = self._search.max_side, self._search.tile
         height, width = image.shape[:2]
         scale = 1.0 if limit is None else min(1.0, limit / max(height, width))
-        if scale < 1.0:
-            size = max(round(width * scale), 1), max(round(height * scale), 1)
-            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            yield _View(index, pad(small), scale, np.zeros(4, np.float32))
+        whole = image if scale == 1.0 else _shrunk(image, scale)
+        longer = max(whole.shape[:2])
+        if longer > _COARSE_ABOVE:
+            coarse = _COARSE_SIDE / longer
+            small, least = pad(_shrunk(whole, coarse)), _SMALLEST_LARGE_FACE * coarse
+            yield _View(index, small, scale * coarse, limit=least, is_coarse=True)
+            yield _View(index, pad(whole), scale, limit=_LARGEST_FACE)
+        else:
+            yield _View(index, pad(whole), scale)
         if scale == 1.0 or tile is None:
-            if scale == 1.0:
-                yield _View(index, pad(image), 1.0, np.zeros(4, np.float32))
             return
         for y in tile_starts(height, tile):
             for x in tile_starts(width, tile):
                 part = pad(image[y : y + tile, x : x + tile])
                 yield _View(index, part, 1.0, np.array([x, y, x, y], np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Boxes of one view, photo pixels."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    is_coarse: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +154,32 @@ class _View:
     photo: int
     pixels: np.ndarray
     scale: float
-    origin: np.ndarray
+    origin: np.ndarray = field(default_factory=lambda: np.zeros(4, np.float32))
+    limit: float = np.inf
+    is_coarse: bool = False
+
+    def believes(self, boxes: np.ndarray) -> np.ndarray:
+        """Mask of the boxes, in the view's pixels, of sizes that this view is there for."""
+        sides = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1)
+        if self.is_coarse:
+            return np.asarray(sides > self.limit)
+        return np.asarray(sides <= self.limit)
+
+
+def _shrunk(image: np.ndarray, scale: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
+def _pieces(boxes: np.ndarray, scores: np.ndarray, large: np.ndarray) -> np.ndarray:
+    """Mask of boxes that are a piece of a large face's, of no higher score: ``(N,)`` bool."""
+    low = np.maximum(boxes[:, None, :2], boxes[None, large, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, large, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    inside = shared > _PIECE * area[:, None]
+    return np.asarray((inside & (scores[:, None] <= scores[None, large])).any(axis=1) & ~large)
 
 
 def pad(image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegeo.base.arrays import array_of
+from facegeo.conventions import DEPTH_ORIGIN
 from facegeo.errors import InvalidInputError
 from facegeo.morphable.validation import frozen, permutation
 
@@ -69,3 +70,23 @@ class LandmarkBasis:
     shape_std: np.ndarray
     expression_std: np.ndarray
     unit_mm: float
+
+    def depths(self, shape: np.ndarray, expression: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """Depth of the middle of the outer eye corners.
+
+        Parameters
+        ----------
+        shape : (N, Ns) float32
+        expression : (N, Ne) float32
+        affine : (N, 3, 4) float32
+            Model units to the frame in which depth is meant.
+
+        Returns
+        -------
+        depths : (N,) float32
+        """
+        rows = list(DEPTH_ORIGIN)
+        middle = self.mean[rows].mean(axis=0)
+        middle = middle + shape @ self.shape_basis[:, rows].mean(axis=1)
+        middle = middle + expression @ self.expression_basis[:, rows].mean(axis=1)
+        return np.asarray(np.einsum("nj,nj->n", affine[:, 2, :3], middle) + affine[:, 2, 3])

@@ -45,6 +45,11 @@ class ModelMesh:
         _, shape, expression = split(params)
         return self.morphable.vertices(shape, expression, affine, out=out)
 
+    def depths(self, params: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """Depth, (N,) float32, of the eye corners' middle in meshes so placed."""
+        _, shape, expression = split(params)
+        return self.morphable.landmark_basis.depths(shape, expression, affine)
+
     def mesh(self, params: np.ndarray, affine: np.ndarray) -> Mesh:
         """The mesh of one face: (62,) parameters and (3, 4) matrix."""
         vertices = self.vertices(params[None], affine[None])[0]

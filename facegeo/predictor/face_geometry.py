@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -14,12 +13,14 @@ from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
 from facegeo.base.closing import Closing
 from facegeo.conventions import NUM_PARAMS
-from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
+from facegeo.detect import Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
 from facegeo.errors import BackendUnavailableError, BatchError, FacegeoError, InvalidInputError
 from facegeo.geometry import crop
+from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import split
 from facegeo.images import Color, load_photo
+from facegeo.predictor.photos import FaceSearch, Known, Located, Looker, located
 from facegeo.results import Face, FaceBatch, PhotoResult
 from facegeo.zoo.mesh_source import ModelMesh
 from facegeo.zoo.store import find
@@ -87,6 +88,13 @@ class FaceGeometry(Closing):
         Drop doubtful boxes of the detector where the landmark network sees no face, if it has a
         presence output; None keeps them all. Boxes of the caller's are never dropped. A stream has
         a rule of its own: ``TrackerOptions.least_presence``.
+    rotations : {"upright", "any"}
+        Faces are looked for as they stand, and found up to a lean of about 60 degrees; or, where
+        that finds none or one that is doubtful, in the photo turned by 90, 180 and 270 degrees too.
+    recrop : bool
+        Look at a face again where its landmarks ask for another crop than its box did: by a corner
+        that is off by more than 8 percent of the side, or a lean of more than 20 degrees. Off:
+        each face is cut by its box alone, as the releases of 3DDFA_V2 and SynergyNet do.
 
     Raises
     ------
@@ -115,9 +123,15 @@ class FaceGeometry(Closing):
         batch_size: int | None = None,
         search: Search | None = DetectorOptions.search,
         second_opinion: PresenceFilter | None = PresenceFilter(),  # noqa: B008 - it is frozen
+        rotations: Literal["upright", "any"] = "upright",
+        recrop: bool = True,
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
+        if rotations not in ("upright", "any"):
+            raise InvalidInputError(
+                f"rotations: expected 'upright' or 'any', got {rotations!r}"
+            )
         installed = find(model)
         self.card = installed.card
         self._closed, self._owns_network = False, network is None
@@ -130,13 +144,19 @@ class FaceGeometry(Closing):
             )
         check_takes_crops(network, self.card.crop_size, self.card.name)
         self.network = network
-        self._convention = crop.find_convention(self.card.crop_convention)
+        self.crop_convention = crop.find_convention(self.card.crop_convention)
         self.crop_size = self.card.crop_size
         self.mesh_source = ModelMesh(installed)
         self._batch_size = batch_size or (64 if network.device == "cpu" else 256)
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size, search)
-        self._presence_filter = second_opinion
         self._detector = ChosenDetector(detector, self._options, device)
+        self._search = FaceSearch(
+            Looker(self.predict_crops, self.crop_size, recrop),
+            second_opinion,
+            max_faces,
+            self._detector.find if rotations == "any" else None,
+            self.crop_convention,
+        )
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -219,21 +239,23 @@ class FaceGeometry(Closing):
                         f"{name}: expected one entry for each of {len(photos)} photos, "
                         f"got {len(given)}"
                     )
-        pending: list[_Prepared] = []
+        pending: list[Located] = []
         for index, source in enumerate(photos):
-            known = _Known(
+            known = Known(
                 boxes[index] if boxes is not None else None,
                 landmarks[index] if landmarks is not None else None,
             )
-            if known.boxes is None and known.landmarks is None:
+            if known.is_nothing:
                 self._detector.check()  # the call is wrong, not the photo
-            pending.append(self._prepare(index, source, known, color))
+            pending.append(self._prepared(index, source, known, color))
             if len(pending) == _IMAGES_TOGETHER:
-                yield from self._finish(pending)
+                yield from self._finished(pending)
                 pending = []
-        yield from self._finish(pending)
+        yield from self._finished(pending)
 
-    def predict_crops(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch:
+    def predict_crops(
+        self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray | None = None
+    ) -> FaceBatch:
         """The inner level: crops to parameters and landmarks, no detector, no loop over faces.
 
         Parameters
@@ -243,6 +265,9 @@ class FaceGeometry(Closing):
             unless the model says otherwise.
         rois : (N, 4) float
             ``xyxy`` of each crop in its photo.
+        rotations : (N,) float, optional
+            Degrees by which each region is turned in its photo, see
+            :mod:`facegeo.geometry.crop`; none is.
 
         Returns
         -------
@@ -259,29 +284,41 @@ class FaceGeometry(Closing):
         if not wanted.fits(crops):
             raise InvalidInputError(f"crops: expected {wanted}, got {arrays.describe(crops)}")
         rois = arrays.array_of("rois", rois, (len(crops), 4))
+        turned = np.zeros(len(crops), np.float32)
+        if rotations is not None:
+            turned = arrays.array_of("rotations", rotations, (len(crops),))
         step = self._batch_size
+        parts = [slice(k, k + step) for k in range(0, max(len(crops), 1), step)]
         return FaceBatch.concatenate(
-            [
-                self._measured(crops[first : first + step], rois[first : first + step])
-                for first in range(0, max(len(crops), 1), step)
-            ]
+            [self._measured(crops[part], rois[part], turned[part]) for part in parts]
         )
 
-    def _measured(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch:
-        """One call of the network, points in photo pixels."""
+    def _measured(self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray) -> FaceBatch:
+        """One call of the network, points in photo pixels, depth from the eyes."""
         values = self.network.run({"crops": crops})
-        refined = crop.crop_to_photo(values["landmarks"], rois, self._convention)
+        where = {"rois": rois, "convention": self.crop_convention, "rotations": rotations}
+        refined, depths = from_eyes(crop.crop_to_photo(values["landmarks"], **where))
         coarse = refined
         if "coarse_landmarks" in values:
-            coarse = crop.crop_to_photo(values["coarse_landmarks"], rois, self._convention)
+            coarse, depths = from_eyes(crop.crop_to_photo(values["coarse_landmarks"], **where))
         presence = values.get("presence", np.full(len(crops), np.nan, np.float32))
-        return FaceBatch(values["params"], refined, coarse, presence, rois, self._convention)
+        return FaceBatch(
+            values["params"],
+            refined,
+            coarse,
+            presence,
+            rois,
+            self.crop_convention,
+            rotations,
+            depths,
+        )
 
     def reconstruct(
         self,
         params: np.ndarray,
         rois: np.ndarray | None = None,
         *,
+        rotations: np.ndarray | None = None,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
         """Parameters to dense vertices.
@@ -292,6 +329,8 @@ class FaceGeometry(Closing):
             De-normalised parameters, as in :class:`FaceBatch`.
         rois : (N, 4) float, optional
             ``xyxy`` of the crops; without them the vertices are in crop pixels.
+        rotations : (N,) float, optional
+            As :meth:`predict_crops` takes them.
         out : (N, V, 3) float32, optional
             C-contiguous buffer that is filled and returned, instead of new memory in every call.
 
@@ -306,11 +345,15 @@ class FaceGeometry(Closing):
             If the model has no dense bases; the message names the missing file.
         """
         params = arrays.array_of("params", params, ("N", NUM_PARAMS))
+        pose, convention = split(params).pose, self.crop_convention
         if rois is None:
-            affine = crop.pose_to_crop(split(params).pose, self._convention)
+            affine = crop.pose_to_crop(pose, convention)
         else:
             rois = arrays.array_of("rois", rois, (len(params), 4))
-            affine = crop.pose_to_photo(split(params).pose, rois, self._convention)
+            if rotations is not None:
+                rotations = arrays.array_of("rotations", rotations, (len(params),))
+            affine = crop.pose_to_photo(pose, rois, convention, rotations=rotations)
+            affine[:, 2, 3] -= self.mesh_source.depths(params, affine)
         return self.mesh_source.vertices(params, affine, out=out)
 
     def stream(
@@ -424,72 +467,18 @@ class FaceGeometry(Closing):
                 "predictor: it was closed and runs no more; make a new FaceGeometry"
             )
 
-    def _prepare(self, index: int, source: Any, known: _Known, color: Color) -> _Prepared:
+    def _prepared(self, index: int, source: Any, known: Known, color: Color) -> Located:
         try:
             image = load_photo(source, color)
-            found, rois = self._locate(image, known)
-            crops = crop.crop_faces(image, rois, self.crop_size)
-            return _Prepared(index, source, image, found, rois, crops, None)
+            return located(index, source, image, known, self._detector.find, self.crop_convention)
         except FacegeoError as error:
-            empty = np.zeros((0, self.crop_size, self.crop_size, 3), np.uint8)
-            return _Prepared(index, source, None, _NOTHING, _NOTHING.boxes, empty, error)
+            return Located.failed(index, source, error)
 
-    def _locate(self, image: np.ndarray, known: _Known) -> tuple[Detections, np.ndarray]:
-        if known.boxes is not None and known.landmarks is not None:
-            raise InvalidInputError("boxes, landmarks: expected one of them, got both")
-        if known.landmarks is not None:
-            points = crop.landmarks_xy(known.landmarks)
-            rois = crop.rois_from_landmarks(points)
-            boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
-            found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
-        elif known.boxes is not None:
-            boxes = arrays.boxes_xyxy(known.boxes)
-            found = Detections(boxes, np.full(len(boxes), np.nan, np.float32))
-            rois = crop.rois_from_boxes(boxes)
-        else:
-            found = self._detector.find(image)
-            rois = crop.rois_from_boxes(found.boxes)
-        crop.check_rois(rois, (image.shape[0], image.shape[1]))
-        return found, rois
-
-    def _finish(self, prepared: Sequence[_Prepared]) -> Iterator[PhotoResult]:
-        if not prepared:
+    def _finished(self, photos: Sequence[Located]) -> Iterator[PhotoResult]:
+        if not photos:
             return
-        found = Detections.concatenate([p.found for p in prepared])
-        crops = np.concatenate([p.crops for p in prepared])
-        batch = self.predict_crops(crops, np.concatenate([p.rois for p in prepared]))
-        kept = np.ones(len(batch), bool)
-        if self._presence_filter is not None:
-            kept = self._presence_filter.keeps(found.scores, batch.presence)
-        boxes, scores = found.boxes[kept], found.scores[kept]
-        faces = iter(batch[kept].faces(boxes, scores, self.mesh_source))
-        first = 0
-        for p in prepared:
-            last = first + len(p.found)
-            own = list(islice(faces, int(kept[first:last].sum())))
-            yield PhotoResult(p.index, p.source, p.photo, own, p.error)
-            first = last
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Facts that the caller knows of one photo's faces."""
-
-    boxes: Any
-    landmarks: Any
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """One photo, ready for the network."""
-
-    index: int
-    source: Any
-    photo: np.ndarray | None
-    found: Detections
-    rois: np.ndarray
-    crops: np.ndarray
-    error: FacegeoError | None
-
-
-_NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+        seen = self._search(photos)
+        faces = iter(seen.batch.faces(seen.found.boxes, seen.found.scores, self.mesh_source))
+        for k, photo in enumerate(photos):
+            own = list(islice(faces, int((seen.owners == k).sum())))
+            yield PhotoResult(photo.index, photo.source, photo.image, own, photo.error)

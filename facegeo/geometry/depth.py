@@ -1,0 +1,27 @@
+"""Origin of depth: the middle of the outer eye corners, as :mod:`facegeo.conventions` says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facegeo.conventions import DEPTH_ORIGIN
+
+
+def from_eyes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks with their depth counted from the eyes.
+
+    Parameters
+    ----------
+    landmarks : (N, 68, 3) float32
+
+    Returns
+    -------
+    landmarks : (N, 68, 3) float32
+        x and y are the same.
+    depths : (N,) float32
+        What was taken off z.
+    """
+    depths = landmarks[:, list(DEPTH_ORIGIN), 2].mean(axis=1)
+    moved = landmarks.copy()
+    moved[..., 2] -= depths[:, None]
+    return moved, depths
