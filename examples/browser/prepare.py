@@ -25,9 +25,8 @@ from facegeo import MorphableModel
 from facegeo.backends import open_graph
 from facegeo.base import files
 from facegeo.base.cache import cache_dir
-from facegeo.conventions import CLOSED_REGIONS, LANDMARK_REGIONS
+from facegeo.conventions import CLOSED_REGIONS, DEPTH_ORIGIN, LANDMARK_REGIONS
 from facegeo.detect import DetectorOptions, Search, faceboxes, one_stage
-from facegeo.detect.base import SIDE_MULTIPLE
 from facegeo.errors import (
     CorruptFileError,
     DownloadError,
@@ -107,7 +106,7 @@ def prepare(folder: Path, model: str, detector: str, runtime: Path | None = None
             "score_threshold": DetectorOptions().score_threshold,
             **DETECTORS[finder.card.architecture](),
         },
-        "roi": roi_constants(),
+        "roi": roi_constants(landmarks),
         "tracker": tracker_constants(),
         "regions": region_constants(),
         "mesh": {**mesh, "arrays": layout},
@@ -139,6 +138,7 @@ def landmark_constants(model: InstalledModel) -> dict[str, Any]:
             "size": crop.CROP_SIZE,
             "shift": convention.shift,
             "centre": convention.centre,
+            "depth_origin": list(DEPTH_ORIGIN),
         },
     }
 
@@ -147,13 +147,8 @@ def one_stage_constants() -> dict[str, Any]:
     """Scaling, cells, decoding and suppression of facegeo's own detector."""
     return {
         "max_side": Search().max_side,
-        "side_multiple": SIDE_MULTIPLE,
         "strides": list(one_stage.STRIDES),
-        "unit_strides": one_stage.UNIT_STRIDES,
-        "largest_log": one_stage.LARGEST_LOG,
-        "candidate_score": one_stage.CANDIDATE_SCORE,
-        "max_candidates": one_stage.MAX_CANDIDATES,
-        "max_overlap": one_stage.MAX_OVERLAP,
+        **one_stage.search_rules(),
     }
 
 
@@ -177,10 +172,10 @@ def faceboxes_constants() -> dict[str, Any]:
 DETECTORS = {"one-stage": one_stage_constants, "faceboxes": faceboxes_constants}
 
 
-def roi_constants() -> dict[str, float]:
+def roi_constants(model: InstalledModel) -> dict[str, float]:
     """From a detector's box to the region that the network sees."""
     return {
-        "enlargement": crop.BOX_ENLARGEMENT,
+        "enlargement": crop.find_convention(model.card.crop_convention).box_enlargement,
         "centre_drop": crop.BOX_CENTRE_DROP,
         "largest": crop.LARGEST_ROI,
     }
