@@ -41,6 +41,7 @@ WORKS: dict[str, str | None] = {
     "facegeo import faceboxes file.pth": "torch",
     "facegeo fetch faceboxes": "torch",
     "facegeo label aflw data --teacher default --out labels.npz": "torch",
+    "facegeo label synthetic faces --count 2": None,
     "facegeo train train.yaml": "train",
     "facegeo export default": "torch",
     "facegeo export default --precision fp16": "torch",

@@ -15,6 +15,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from facegeo.backends import REFERENCE
 from facegeo.base.files import replacing
 from facegeo.base.progress import ProgressLine
 from facegeo.conventions import NUM_EXPRESSION, NUM_SHAPE
@@ -172,7 +173,7 @@ def write_synthetic(folder: str | Path, count: int, seed: int = 0) -> dict[str, 
 def _skin(model: MorphableModel) -> np.ndarray:
     """Colours of the vertices in the sample photo, ``(V, 3)`` float32 BGR; unseen: by symmetry."""
     image = sample_photo()
-    predictor = FaceGeometry(backend="onnxruntime", device="cpu", precision="fp32")
+    predictor = FaceGeometry(backend=REFERENCE, device="cpu", precision="fp32")
     texture = dense_faces(predictor(image), model).texture(0, image)
     if texture is None or model.uv is None:
         raise InvalidInputError("model: expected a face model with texture coordinates")
