@@ -10,6 +10,7 @@ facegeo takes frames from any iterator, so the loop around cv2.VideoCapture stay
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 
 from facegeo import FaceGeometry
-from facegeo.errors import FacegeoError, UnreadableFileError
+from facegeo.errors import BackendUnavailableError, FacegeoError, UnreadableFileError
 from facegeo.render.annotate import annotate
 
 
@@ -33,6 +34,19 @@ def frames(capture: cv2.VideoCapture, live: bool) -> Iterator[tuple[float, np.nd
         yield now, image
 
 
+def check_display() -> None:
+    """Raise BackendUnavailableError where OpenCV cannot open a window.
+
+    Asked in another process: without a display, OpenCV's Qt does not fail, it ends its process.
+    """
+    program = "import cv2; cv2.namedWindow('facegeo'); cv2.waitKey(1)"
+    if subprocess.run([sys.executable, "-c", program], capture_output=True).returncode != 0:
+        raise BackendUnavailableError(
+            "a window cannot be opened: there is no display, or OpenCV was installed without "
+            "windows; --no-window needs none"
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", help="video file or camera index")
@@ -41,6 +55,8 @@ def main() -> int:
     options = parser.parse_args()
     live = options.source.isdigit()
     try:
+        if not options.no_window:
+            check_display()
         run(options.source, live, options.model, show=not options.no_window)
     except FacegeoError as error:
         print(f"opencv_loop.py: {error}", file=sys.stderr)

@@ -27,10 +27,15 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from facegeo import FaceGeometry
 from facegeo.errors import FacegeoError, InvalidImageError
 from facegeo.images import decode_photo, load_photo
+from facegeo.track import TrackerOptions
 
 #: Larger messages and pictures are refused before they take memory and time.
 MOST_BYTES = 8_000_000
 MOST_PIXELS = 4096 * 4096
+
+#: The next picture may show something else altogether: a face that is doubted is not reported, and
+#: the detector looks at every picture, for not every network tells whether there is a face.
+TRACKING = TrackerOptions(detect_every=1, patience=1)
 
 Load = Callable[[], FaceGeometry]
 
@@ -44,7 +49,7 @@ class Connection:
         self._count = 0
         # A stream takes any iterator: here one that waits for the client.
         source = iter(self._pictures.get, None)
-        self._stream = predictor.stream(source, timeout_s=None)
+        self._stream = predictor.stream(source, timeout_s=None, tracking=TRACKING)
 
     def answer(self, message: bytes) -> dict[str, Any]:
         """Faces of the next frame, or what was wrong with it."""

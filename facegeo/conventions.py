@@ -11,8 +11,9 @@ Photo pixels
     ``coarse_landmarks`` and the mesh have z = 0.
 
 Crop pixels
-    The same axes in a square crop of side S; depth has the network's own origin here. How crop pixels map to photo pixels belongs to each
-    model (``exact`` or ``3ddfa``, see :mod:`facegeo.geometry.crop`) and is written in its card.
+    The same axes in a square crop of side S; depth has the network's own origin here. How crop
+    pixels map to photo pixels belongs to each model (``exact`` or ``3ddfa``, see
+    :mod:`facegeo.geometry.crop`) and is written in its card.
 
 Model frame
     Right-handed: x to the right in the image of a face that looks at the viewer, y up, z to the

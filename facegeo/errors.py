@@ -91,3 +91,7 @@ class BatchError(FacegeoError):
             f"first, number {first}: {self.failures[first]} "
             "(the other photos' faces are in this exception's .results)"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its arguments, so that it comes out of a worker process.
+        return type(self), (self.results, self.failures)

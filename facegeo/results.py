@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facegeo.base.arrays import describe
+from facegeo.base.reprs import ShortRepr
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import params as parameters
 from facegeo.geometry import pose as pose_maths
@@ -48,8 +50,8 @@ class MeshSource(Protocol):
         """The mesh of one face: ``(62,)`` parameters and ``(3, 4)`` model-to-photo matrix."""
 
 
-@dataclass(frozen=True, eq=False)
-class Mesh:
+@dataclass(frozen=True, eq=False, repr=False)
+class Mesh(ShortRepr):
     """A dense face.
 
     Attributes
@@ -64,8 +66,8 @@ class Mesh:
     triangles: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Pose:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pose(ShortRepr):
     """Head orientation and weak-perspective placement.
 
     Attributes
@@ -135,8 +137,8 @@ class Pose:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Face:
+@dataclass(frozen=True, eq=False, repr=False)
+class Face(ShortRepr):
     """One face of one photo.
 
     Attributes
@@ -164,7 +166,8 @@ class Face:
     pose : Pose
         The nearest similarity to ``affine``, with Euler angles.
     mesh : Mesh
-        Built when first asked for. Raises MissingBasisError where the model has no dense bases.
+        Built when first asked for. Raises MissingBasisError where the model has no dense bases;
+        after unpickling ModelNotFoundError where the model is not installed.
     track_id : int or None
         In video: the person's number, the same in every frame; None on photos.
     """
@@ -185,6 +188,10 @@ class Face:
     @cached_property
     def mesh(self) -> Mesh:
         return self.mesh_source.mesh(self.params, self.affine)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A mesh that was built stays out of pickles: numbers of a few kB build it again."""
+        return {name: value for name, value in vars(self).items() if name != "mesh"}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the mesh as plain numbers and lists; what is not known is None."""
@@ -207,8 +214,8 @@ class Face:
         return json.dumps(self.to_dict(), **options)
 
 
-@dataclass(frozen=True, eq=False)
-class FaceBatch:
+@dataclass(frozen=True, eq=False, repr=False)
+class FaceBatch(ShortRepr):
     """Faces in columns, as the network gives them: the inner, loop-free level.
 
     Attributes
@@ -350,16 +357,17 @@ class FaceBatch:
         ]
 
 
-@dataclass(frozen=True, eq=False)
-class PhotoResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class PhotoResult(ShortRepr):
     """Outcome of one photo of a batch.
 
     Attributes
     ----------
     index : int
         Position in the batch.
-    source : object
-        What the caller gave: a path, an array, a PIL image.
+    source : path or None
+        The path that the caller gave; None for arrays and PIL images, which ``index`` tells apart
+        and a result shall not keep in memory.
     photo : (H, W, 3) uint8 or None
         The photo as BGR, upright; None where it could not be read.
     faces : list of Face
@@ -369,7 +377,7 @@ class PhotoResult:
     """
 
     index: int
-    source: Any
+    source: str | os.PathLike[str] | None
     photo: np.ndarray | None
     faces: Sequence[Face]
     error: FacegeoError | None

@@ -1,15 +1,16 @@
-"""Batches of faces: some of them, and several together."""
+"""Batches of faces: some of them, and several together; printing and pickling of results."""
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from facegeo.errors import InvalidInputError
+from facegeo.errors import BatchError, InvalidInputError
 from facegeo.geometry.crop import find_convention
-from facegeo.results import FaceBatch
+from facegeo.results import FaceBatch, Mesh, PhotoResult
 
 COLUMNS = [column.name for column in fields(FaceBatch) if column.name != "convention"]
 
@@ -76,3 +77,50 @@ def test_batches_that_do_not_go_together():
         FaceBatch.concatenate([batch(), other])
     with pytest.raises(InvalidInputError, match="got 0 batches"):
         FaceBatch.concatenate([])
+
+
+class Mesher:
+    """A source of meshes that is heavy, and can be pickled."""
+
+    unit_mm = 1.0
+
+    def mesh(self, params, affine):
+        return Mesh(np.zeros((40000, 3), np.float32), np.zeros((80000, 3), np.int32))
+
+
+def faces(count: int = 2):
+    boxes = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
+    return batch(count).faces(boxes, np.full(count, 0.5), Mesher())
+
+
+def test_a_face_prints_in_a_few_lines():
+    (face, _) = faces()
+    text = repr(face)
+    assert text.startswith("Face(box=[0, 1, 2, 3], score=0.5, ")
+    assert "landmarks=<68x3 float32>" in text and "yaw=" in text
+    photo = np.zeros((400, 600, 3), np.uint8)
+    results = [face.pose, batch(), face.mesh, PhotoResult(0, None, photo, faces(9), None), face]
+    for result in results:
+        assert len(repr(result)) < 500 and "\n" not in repr(result)
+
+
+def test_pickles_of_faces_are_small_and_whole():
+    several = faces(3)
+    assert several[0].mesh.vertices.shape == (40000, 3)  # built, and left out of the pickle
+    data = pickle.dumps(several)
+    assert len(data) < 3 * 4096
+    for face, copied in zip(several, pickle.loads(data), strict=True):
+        for column in fields(face):
+            expected, found = getattr(face, column.name), getattr(copied, column.name)
+            if isinstance(expected, np.ndarray):
+                np.testing.assert_array_equal(found, expected)
+        assert copied.to_dict() == face.to_dict()
+        assert copied.mesh.triangles.shape == (80000, 3)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(batch())).affine, batch().affine)
+
+
+def test_errors_of_batches_leave_a_worker_process():
+    error = BatchError([[], None], {1: InvalidInputError("photo: no")})
+    copied = pickle.loads(pickle.dumps(error))
+    assert str(copied) == str(error) and copied.results == [[], None]
+    assert isinstance(copied.failures[1], InvalidInputError)

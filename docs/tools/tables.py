@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from facegeo.backends import BACKENDS
 from facegeo.bench import build_parser as bench_parser
 from facegeo.cli import build_parser
+from facegeo.cli.outputs import STYLES, TEXTURE
 from facegeo.morphable.readers import LAYOUTS
-from facegeo.render.annotate import ANNOTATORS
+from facegeo.render.annotate import ANNOTATORS, IMAGES
 from facegeo.zoo.releases import DEFAULTS, RELEASES
 from facegeo.zoo.store import find_any, list_models
 
@@ -56,6 +57,20 @@ def styles() -> str:
     return ", ".join(f"`{name}`" for name in ANNOTATORS)
 
 
+def style_table() -> str:
+    """What ``facegeo predict --draw`` draws, by the first sentence of what draws it."""
+    drawn = {name: one.face or one.surfaces for name, one in ANNOTATORS.items()}
+    rows = [(f"`{name}`", _first_sentence(draw)) for name, draw in (drawn | IMAGES).items()]
+    rows.append((f"`{TEXTURE}`", "The face's texture, a picture for each face"))
+    assert sorted(name.strip("`") for name, _ in rows) == sorted(STYLES)
+    return _table(("`--draw`", "what"), rows)
+
+
+def _first_sentence(function: object) -> str:
+    text = (function.__doc__ or "").split("\n\n")[0]
+    return " ".join(text.split()).rstrip(".")
+
+
 def commands() -> str:
     """Every command of ``facegeo`` with its options."""
     return "\n".join(_command_lines(build_parser(), 2))
@@ -76,6 +91,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "face-model-layouts": face_model_layouts,
     "engines": engines,
     "styles": styles,
+    "style-table": style_table,
     "commands": commands,
     "bench-commands": bench_commands,
 }

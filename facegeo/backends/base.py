@@ -121,6 +121,12 @@ class Backend(Closing):
             return {name: _of_no_items(spec) for name, spec in self.output_metadata.items()}
         return self._run({name: np.ascontiguousarray(array) for name, array in inputs.items()})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise InvalidInputError(
+            f"network: expected one that stays in its process, but an open {self.name} network was "
+            "to be pickled or copied; open it where it is used, by the predictor's arguments"
+        )
+
     def close(self) -> None:
         """Give back the engine's memory and threads. May be called more than once.
 

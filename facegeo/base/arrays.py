@@ -3,6 +3,7 @@ says what was expected and what came."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,24 @@ def describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     return f"{type(value).__name__} {str(value)[:60]!r}"
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """``value`` as an int of at least ``least``; InvalidInputError for 2.5, True and texts."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise InvalidInputError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise InvalidInputError(f"{name}: expected at least {least}, got {value}")
+    return int(value)
+
+
+def number_in(name: str, value: Any, low: float, high: float = math.inf) -> float:
+    """``value`` as a float from ``low`` to ``high``; InvalidInputError for NaN, texts and None."""
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if not is_number or isinstance(value, bool) or not low <= value <= high:
+        bounds = f"of at least {low:g}" if high == math.inf else f"in {low:g}..{high:g}"
+        raise InvalidInputError(f"{name}: expected a number {bounds}, got {value!r}")
+    return float(value)
 
 
 def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
@@ -83,6 +102,7 @@ def boxes_xyxy(value: Any, name: str = "boxes") -> np.ndarray:
     if flat.any():
         index = int(np.argmax(flat))
         raise InvalidInputError(
-            f"{name}: expected x0 < x1 and y0 < y1, got {boxes[index].tolist()} at index {index}"
+            f"{name}: expected x0 < x1 and y0 < y1, got {boxes[index].tolist()} at index {index}; "
+            "boxes of another form, such as x, y, width, height: facegeo.detect.boxes_from"
         )
     return boxes

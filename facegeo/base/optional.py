@@ -12,6 +12,7 @@ EXTRAS: Final = {
     "onnx": "torch",
     "onnxscript": "torch",
     "PIL": "train",
+    "pillow_heif": "heic",
     "pycuda": "gpu",
     "safetensors": "torch",
     "torch": "torch",

@@ -82,7 +82,7 @@ def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     """
     image = webcam_image()
     detector = predictor.detector
-    rois = crop.rois_from_boxes(detector(image).boxes)
+    rois = crop.rois_from_boxes(detector(image).boxes, predictor.crop_convention)
     images = crop.crop_faces(image, rois, predictor.crop_size)
     faces = predictor(image)
     jobs: dict[str, Job] = {

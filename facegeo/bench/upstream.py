@@ -66,7 +66,11 @@ def upstream_work(image: np.ndarray) -> Upstream:
     side = (crop.CROP_SIZE, crop.CROP_SIZE)
 
     def face() -> np.ndarray:
-        roi = crop.rois_from_boxes(detector(image).boxes[:1])[0].round().astype(int)
+        roi = (
+            crop.rois_from_boxes(detector(image).boxes[:1], crop.find_convention("3ddfa"))[0]
+            .round()
+            .astype(int)
+        )
         x0, y0, x1, y1 = np.maximum(roi, 0)
         return cv2.resize(image[y0:y1, x0:x1], side, interpolation=cv2.INTER_LINEAR)[None]
 

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something failed (the rest was done), 2 wrong usage, 130 i
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
+    _print_any_name()
     parser = build_parser()
     options = parser.parse_args(arguments)
     _log_to_stderr(logging.INFO if options.verbose else logging.WARNING)
@@ -78,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("facegeo: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     return code
+
+
+def _print_any_name() -> None:
+    """File names that a console's encoding lacks are printed with escapes, and end nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _log_to_stderr(level: int) -> None:

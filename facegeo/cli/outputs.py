@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +13,19 @@ from typing import Any
 import numpy as np
 
 from facegeo.base.files import write_bytes
-from facegeo.errors import DependencyMissingError
 from facegeo.images import encode_photo
 from facegeo.render.annotate import ANNOTATORS, IMAGES, annotate
+from facegeo.render.products import DEPTH_PER_MM, DEPTH_ZERO, encode_depth
 from facegeo.results import Face
 
 #: An image of its own for each face.
-_TEXTURE = "uv"
-STYLES = (*ANNOTATORS, *IMAGES, _TEXTURE)
+TEXTURE = "uv"
+STYLES = (*ANNOTATORS, *IMAGES, TEXTURE)
 #: Styles that need the dense mesh.
-_DENSE = {name for name, one in ANNOTATORS.items() if one.surfaces} | {*IMAGES, _TEXTURE}
-FORMATS = ("obj", "ply", "glb")
+_DENSE = {name for name, one in ANNOTATORS.items() if one.surfaces} | {*IMAGES, TEXTURE}
+_MESHES = ("obj", "ply", "glb")
+_DEPTH = "depth"
+FORMATS = (*_MESHES, _DEPTH)
 
 #: Formats that an annotated photo is written back in; others become JPEG.
 _WRITTEN_AS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -37,11 +40,14 @@ class OutputOptions:
     styles : sequence of str
         Some of :data:`STYLES`.
     formats : sequence of str
-        Some of :data:`FORMATS`: one mesh file a face.
+        Some of :data:`FORMATS`: one mesh file a face, or the photo's depth map.
+    opacity : float, optional
+        Of the drawing, as in :func:`facegeo.render.annotate.annotate`.
     """
 
     styles: Sequence[str] = ("landmarks", "pose")
     formats: Sequence[str] = ()
+    opacity: float | None = None
 
     @property
     def dense(self) -> bool:
@@ -81,15 +87,17 @@ class ImageOutputs:
 
     def annotated(self) -> np.ndarray:
         """The photo with everything drawn on it that is drawn on photos."""
-        drawn = [style for style in self._options.styles if style in ANNOTATORS]
-        return annotate(self._image, self._faces, drawn, lambda: self.dense)
+        options = self._options
+        drawn = [style for style in options.styles if style in ANNOTATORS]
+        faces = self._faces
+        return annotate(self._image, faces, drawn, lambda: self.dense, opacity=options.opacity)
 
     def record(self) -> dict[str, Any]:
         """Record of the dense surfaces for the JSON: model, coefficients, placement."""
         if not self._options.dense or not self._faces:
             return {}
         dense = self.dense
-        return {
+        record: dict[str, Any] = {
             "mesh": {
                 "model": dense.model.name,
                 "fitted": dense.fitted,
@@ -99,6 +107,14 @@ class ImageOutputs:
                 "affine": dense.affine.tolist(),
             }
         }
+        if _DEPTH in self._options.formats:
+            record["depth"] = {
+                "unit": "mm",
+                "png_zero": DEPTH_ZERO,
+                "png_per_mm": DEPTH_PER_MM,
+                "mm_per_px": dense.mm_per_px.tolist(),
+            }
+        return record
 
     def write(self, target: Path, suffix: str, record: dict[str, Any]) -> Path:
         """Write all files; their names begin with ``target``. Returns the annotated photo.
@@ -107,8 +123,6 @@ class ImageOutputs:
         ------
         OutputError
             If a place is not writable.
-        DependencyMissingError
-            If a mesh file needs a package that is not installed; the rest is written.
         """
         image = _named(target, suffix if suffix in _WRITTEN_AS else ".jpg")
         write_bytes(image, encode_photo(self.annotated(), image.suffix))
@@ -117,6 +131,8 @@ class ImageOutputs:
         if self._faces:
             self._write_images(target)
             self._write_meshes(target)
+            if _DEPTH in self._options.formats:
+                self._write_depth(target)
         return image
 
     def _write_images(self, target: Path) -> None:
@@ -124,26 +140,29 @@ class ImageOutputs:
             if name in self._options.styles:
                 image = encode_photo(draw(self._image, self.dense), ".png")
                 write_bytes(_named(target, f".{name}.png"), image)
-        if _TEXTURE in self._options.styles:
+        if TEXTURE in self._options.styles:
             for index in range(len(self._faces)):
                 texture = self.dense.texture(index, self._image)
                 if texture is not None:
-                    place = _named(target, f".{index}.{_TEXTURE}.png")
+                    place = _named(target, f".{index}.{TEXTURE}.png")
                     write_bytes(place, encode_photo(texture.image, ".png"))
 
     def _write_meshes(self, target: Path) -> None:
         from facegeo.surface.mesh_files import write_mesh
 
-        missing: DependencyMissingError | None = None
-        for kind in self._options.formats:
-            try:
-                for index in range(len(self._faces)):
-                    surface = self.dense.surface(index, self._image, kind)
-                    write_mesh(surface, _named(target, f".{index}.{kind}"))
-            except DependencyMissingError as error:
-                missing = missing or error  # the other formats are written first
-        if missing is not None:
-            raise missing
+        for kind in (kind for kind in self._options.formats if kind in _MESHES):
+            for index in range(len(self._faces)):
+                surface = self.dense.surface(index, self._image, kind)
+                write_mesh(surface, _named(target, f".{index}.{kind}"))
+
+    def _write_depth(self, target: Path) -> None:
+        """The map as numbers, and as a 16-bit image; ``depth.png`` is the picture of ``--draw``."""
+        depth = self.dense.depth(*self._image.shape[:2])
+        numbers = io.BytesIO()
+        np.save(numbers, depth, allow_pickle=False)
+        write_bytes(_named(target, f".{_DEPTH}.npy"), numbers.getvalue())
+        image = encode_photo(encode_depth(depth), ".png")
+        write_bytes(_named(target, f".{_DEPTH}16.png"), image)
 
 
 def _named(target: Path, ending: str) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,12 @@ from facegeo.cli.common import (
     some_of,
 )
 from facegeo.cli.outputs import FORMATS, STYLES, ImageOutputs, OutputOptions
+from facegeo.cli.photo_jobs import Job, Plan, plan_jobs, skipped_text
 from facegeo.detect.base import DetectorOptions
-from facegeo.errors import FacegeoError, UnreadableFileError
-from facegeo.images import find_photos
+from facegeo.errors import FacegeoError
 from facegeo.results import PhotoResult
+
+_log = logging.getLogger(__name__)
 
 _DEFAULT_OUT = Path("facegeo-out")
 
@@ -37,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
         description="Find and measure every face. For NAME.jpg, writes NAME.faces.jpg (annotated) "
         "and NAME.faces.json into the output folder; with --json and no --out, only prints.",
     )
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="files or folders")
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="files or folders")
     parser.add_argument("--out", type=Path, help=f"output folder (default: {_DEFAULT_OUT})")
     parser.add_argument(
         "--draw",
@@ -52,7 +54,14 @@ def add_parser(subparsers: Any) -> None:
         type=some_of(FORMATS),
         default=(),
         metavar="FORMATS",
-        help=f"comma-separated: {', '.join(FORMATS)}; a textured mesh of each face",
+        help=f"comma-separated: {', '.join(FORMATS)}; a textured mesh of each face; "
+        "depth is a map of the photo in millimetres (NPY, 16-bit PNG)",
+    )
+    parser.add_argument(
+        "--opacity",
+        type=number(float, 0, 1),
+        metavar="X",
+        help="how much the drawing covers the photo, 0 to 1 (default: as each style has it)",
     )
     parser.add_argument(
         "--face-model",
@@ -80,10 +89,12 @@ def run(options: argparse.Namespace) -> int:
     from facegeo.detect import PresenceFilter
     from facegeo.predictor import FaceGeometry
 
-    jobs = _plan(options.photos)
+    out = options.out or (None if options.json else _DEFAULT_OUT)
+    plan = plan_jobs(options.photos, out or _DEFAULT_OUT)
+    jobs = plan.jobs
     writer = _Writer(
-        options.out or (None if options.json else _DEFAULT_OUT),
-        OutputOptions(options.draw, options.save),
+        out,
+        OutputOptions(options.draw, options.save, options.opacity),
         _face_model(options.face_model),
     )
     presence_filter = None if options.no_second_opinion else PresenceFilter()
@@ -94,55 +105,36 @@ def run(options: argparse.Namespace) -> int:
         **detector_options(options),
         **backend_options(options),
     )
-    failed = 0
+    for problem in plan.problems:
+        print(f"facegeo: error: {problem}", file=sys.stderr)
+    failed = faces = 0
     array: AbstractContextManager[JsonArray | None] = JsonArray() if options.json else nullcontext()
     with array as printed, _progress(len(jobs)) as bar:
         for result in predictor.predict_photos([job.photo for job in jobs]):
             job = jobs[result.index]
             record, image, error = writer.write(result, job)
             failed += error is not None
+            faces += len(record["faces"])
             if error is not None:
-                bar.write(f"facegeo: error: {_naming(job.photo, error)}", file=sys.stderr)
+                bar.write(f"facegeo: error: {_naming(job, error)}", file=sys.stderr)
             if printed is not None:
                 printed.append(record)
             elif error is None:
                 bar.write(_summary(job, len(result.faces), image), file=sys.stdout)
             bar.update()
-    return 1 if failed else 0
+    if plan.has_folder or len(jobs) > 1:
+        _report(plan, faces, failed, out)
+    return 1 if failed or plan.problems else 0
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A photo and where its results go, relative to the output folder and without an ending."""
-
-    photo: Path
-    target: Path
-
-
-def _plan(paths: list[Path]) -> list[_Job]:
-    """All photos of files and folders, with targets that differ from each other."""
-    jobs: list[_Job] = []
-    taken: set[Path] = set()
-    for image, target in _expand(paths):
-        unique, count = target, 1
-        while unique in taken:
-            count += 1
-            unique = target.with_name(f"{target.name}-{count}")
-        taken.add(unique)
-        jobs.append(_Job(image, unique))
-    return jobs
-
-
-def _expand(paths: list[Path]) -> Iterator[tuple[Path, Path]]:
-    for path in paths:
-        if not path.is_dir():
-            yield path, Path(path.stem)
-            continue
-        found = find_photos(path)
-        if not found:
-            raise UnreadableFileError(f"{path}: the folder holds no photos")
-        for image in found:
-            yield image, image.relative_to(path).with_suffix("")
+def _report(plan: Plan, faces: int, failed: int, out: Path | None) -> None:
+    """The last lines: what was done, and what was not read and why."""
+    for path, reason in plan.skipped.items():
+        _log.info("%s: not read: %s", path, reason)
+    if plan.skipped:
+        print(f"facegeo: not read: {skipped_text(plan.skipped)}", file=sys.stderr)
+    done = f"{_count(len(plan.jobs), 'photo')}, {_count(faces, 'face')}, {failed} failed"
+    print(f"facegeo: {done}" + (f" -> {out}" if out else ""), file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -154,7 +146,7 @@ class _Writer:
     face_model: Any
 
     def write(
-        self, result: PhotoResult, job: _Job
+        self, result: PhotoResult, job: Job
     ) -> tuple[dict[str, Any], Path | None, FacegeoError | None]:
         """A photo's record, its annotated image, and what went wrong, if anything did."""
         if result.photo is None:
@@ -164,7 +156,7 @@ class _Writer:
         try:
             if self.out is None:
                 return record | outputs.record(), None, None
-            suffix = job.photo.suffix.lower()
+            suffix = Path(job.photo).suffix.lower()
             return record, outputs.write(self.out / job.target, suffix, record), None
         except FacegeoError as error:
             return _record(result, job, error), None, error
@@ -176,10 +168,10 @@ def _face_model(name: str | None) -> Any:
     return None if name is None else load_face_model(name)
 
 
-def _record(result: PhotoResult, job: _Job, error: FacegeoError | None) -> dict[str, Any]:
+def _record(result: PhotoResult, job: Job, error: FacegeoError | None) -> dict[str, Any]:
     height, width = (None, None) if result.photo is None else result.photo.shape[:2]
     return {
-        "photo": str(job.photo),
+        "photo": job.name,
         "width": width,
         "height": height,
         "faces": [face.to_dict() for face in result.faces],
@@ -187,14 +179,17 @@ def _record(result: PhotoResult, job: _Job, error: FacegeoError | None) -> dict[
     }
 
 
-def _summary(job: _Job, count: int, image: Path | None) -> str:
-    faces = f"{count or 'no'} face{'' if count == 1 else 's'}"
-    return f"{job.photo}: {faces}" + (f" -> {image}" if image else "")
+def _summary(job: Job, count: int, image: Path | None) -> str:
+    return f"{job.name}: {_count(count, 'face')}" + (f" -> {image}" if image else "")
 
 
-def _naming(image: Path, error: FacegeoError) -> str:
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+def _naming(job: Job, error: FacegeoError) -> str:
     text = str(error)
-    return text if str(image) in text else f"{image}: {text}"
+    return text if job.name in text else f"{job.name}: {text}"
 
 
 def _progress(total: int) -> Any:

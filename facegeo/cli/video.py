@@ -44,7 +44,12 @@ def add_parser(subparsers: Any) -> None:
         f"{_DEFAULT_OUT}/NAME.faces.mp4. Interrupted with Ctrl-C, all files are finished and good.",
     )
     parser.add_argument("source", metavar="IN", help="file, folder of pictures, URL, camera index")
-    parser.add_argument("--out", type=Path, metavar="OUT.mp4", help="annotated video (no sound)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="OUT.mp4",
+        help="annotated video (no sound): .mp4, .m4v, .mov or .mkv",
+    )
     parser.add_argument(
         "--json", metavar="FILE", help="one JSON line a frame; - is standard output"
     )
@@ -97,6 +102,10 @@ def run(options: argparse.Namespace) -> int:
     if not (options.out or options.json or options.csv):
         name = Path(options.source).stem if not isinstance(source, int) else f"camera{source}"
         options.out = _DEFAULT_OUT / f"{name}.faces.mp4"
+    if options.out:
+        from facegeo.video.writer import check_video_name
+
+        check_video_name(options.out)
     frames = 0
     with ExitStack() as stack:
         stream = stack.enter_context(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -66,18 +68,26 @@ class Window(Protocol):
         """Show a BGR image; the key that was pressed, ``q`` if the window was closed."""
 
 
+def has_display() -> bool:
+    """True if OpenCV can open a window.
+
+    Asked in another process: without a display, OpenCV's Qt does not fail, it ends its process.
+    """
+    program = "import cv2; cv2.namedWindow('facegeo'); cv2.waitKey(1)"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0
+
+
 class CvWindow:
     """OpenCV's window."""
 
     def __init__(self, title: str) -> None:
         self._title = title
-        try:
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL)
-        except cv2.error as error:
+        if not has_display():
             raise BackendUnavailableError(
                 "a window cannot be opened: there is no display, or OpenCV was installed without "
                 "windows (opencv-python-headless); `facegeo video CAMERA --out FILE.mp4` needs none"
-            ) from error
+            )
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL)
 
     def show(self, image: np.ndarray) -> str | None:
         cv2.imshow(self._title, image)

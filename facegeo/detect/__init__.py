@@ -11,6 +11,7 @@ from facegeo.detect.base import (
     PresenceFilter,
     Search,
 )
+from facegeo.detect.formats import boxes_from
 from facegeo.errors import InvalidInputError
 from facegeo.zoo.store import InstalledModel, find
 
@@ -21,6 +22,7 @@ __all__ = [
     "NetworkDetector",
     "PresenceFilter",
     "Search",
+    "boxes_from",
     "open_detector",
 ]
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from facegeo.backends.base import Backend
+from facegeo.base.arrays import number_in, whole_number
 from facegeo.base.closing import Closing
-from facegeo.errors import InvalidInputError
 
 #: facegeo's own detector reads photos whose sides are multiples of this, as in
 #: facegeo.networks.detector.network; smaller sides are padded.
@@ -43,14 +43,10 @@ class DetectorOptions:
     search: Search | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.score_threshold <= 1:
-            raise InvalidInputError(
-                f"score_threshold: expected a number in 0..1, got {self.score_threshold}"
-            )
-        if self.max_faces is not None and self.max_faces < 1:
-            raise InvalidInputError(f"max_faces: expected at least 1, got {self.max_faces}")
-        if not self.min_size >= 0:
-            raise InvalidInputError(f"min_size: expected at least 0 pixels, got {self.min_size}")
+        number_in("score_threshold", self.score_threshold, 0, 1)
+        if self.max_faces is not None:
+            whole_number("max_faces", self.max_faces)
+        number_in("min_size", self.min_size, 0)
 
 
 @dataclass(frozen=True)
@@ -72,10 +68,8 @@ class Search:
     def __post_init__(self) -> None:
         for name in ("max_side", "tile"):
             value = getattr(self, name)
-            if value is not None and value < SIDE_MULTIPLE:
-                raise InvalidInputError(
-                    f"{name}: expected at least {SIDE_MULTIPLE} pixels, got {value}"
-                )
+            if value is not None:
+                whole_number(name, value, SIDE_MULTIPLE)
 
 
 @dataclass(frozen=True)
@@ -98,10 +92,7 @@ class PresenceFilter:
 
     def __post_init__(self) -> None:
         for name in ("sure_score", "least_presence"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidInputError(
-                    f"{name}: expected a number in 0..1, got {getattr(self, name)}"
-                )
+            number_in(name, getattr(self, name), 0, 1)
 
     def keeps(self, scores: np.ndarray, presence: np.ndarray) -> np.ndarray:
         """Mask of boxes that stay, ``(N,)`` bool, by the scores of both networks, each ``(N,)``."""

@@ -154,7 +154,7 @@ def _ask(
     predictor: FaceGeometry, detector: Detector, sample: Sample, reference: Detector | None = None
 ) -> ScoredSample:
     found = detector(sample.photo)
-    rois = crop.rois_from_boxes(found.boxes)
+    rois = crop.rois_from_boxes(found.boxes, predictor.crop_convention)
     crops = crop.crop_faces(sample.photo, rois, predictor.crop_size)
     presence = predictor.predict_crops(crops, rois).presence
     if np.isnan(presence).any():

@@ -208,7 +208,9 @@ def pose_from_photo(
 
 
 def rois_from_boxes(
-    boxes: np.ndarray, convention: CropConvention, rotations: np.ndarray | None = None
+    boxes: np.ndarray,
+    convention: CropConvention = CONVENTIONS["3ddfa"],
+    rotations: np.ndarray | None = None,
 ) -> np.ndarray:
     """ROIs of detector boxes, by the rule of 3DDFA_V2, rounded to whole pixels.
 
@@ -220,7 +222,7 @@ def rois_from_boxes(
     boxes : (N, 4) float
         ``xyxy``, photo pixels, as FaceBoxes places them.
     convention : CropConvention
-        Of the network that reads the crops.
+        Of the network that reads the crops: :attr:`facegeo.FaceGeometry.crop_convention`.
     rotations : (N,) float, optional
         Degrees by which each face is turned in the photo.
 
@@ -247,9 +249,7 @@ def landmarks_xy(value: Any, name: str = "landmarks") -> np.ndarray:
     return array_of(name, points, ("N", NUM_LANDMARKS, last))[:, :, :2]
 
 
-def rois_from_landmarks(
-    landmarks: np.ndarray, rotations: np.ndarray | None = None
-) -> np.ndarray:
+def rois_from_landmarks(landmarks: np.ndarray, rotations: np.ndarray | None = None) -> np.ndarray:
     """ROIs around known landmarks, by the tracking rule of 3DDFA_V2.
 
     With r as half the longer side of the landmarks' box, a square of side ``2 sqrt(2) r`` about the

@@ -21,7 +21,12 @@ def from_eyes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     depths : (N,) float32
         What was taken off z.
     """
-    depths = landmarks[:, list(DEPTH_ORIGIN), 2].mean(axis=1)
+    depths = depths_of_eyes(landmarks)
     moved = landmarks.copy()
     moved[..., 2] -= depths[:, None]
     return moved, depths
+
+
+def depths_of_eyes(landmarks: np.ndarray) -> np.ndarray:
+    """Depth, ``(N,)`` float32, of the middle of the outer eye corners in ``(N, 68, 3)``."""
+    return np.asarray(landmarks[:, list(DEPTH_ORIGIN), 2].mean(axis=1))

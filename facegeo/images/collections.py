@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from facegeo.errors import CorruptFileError, UnreadableFileError
-from facegeo.images.decode import PHOTO_SUFFIXES, decode_photo
+from facegeo.images.decode import decode_photo
+from facegeo.images.folders import PHOTO_SUFFIXES
 
 _log = logging.getLogger(__name__)
 

@@ -11,14 +11,18 @@ import cv2
 import numpy as np
 
 from facegeo.base.arrays import describe
+from facegeo.base.urls import is_url, without_password
 from facegeo.errors import InvalidImageError, UnreadableFileError
+from facegeo.images import isobmff
+from facegeo.images.heic import open_heic
+from facegeo.images.levels import grey_levels
 
 Color = Literal["bgr", "rgb"]
 
-#: Endings that a folder is searched for.
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".avif"}
-)
+#: OpenCV's decoders differ in what they do with an orientation; of these files it is read here.
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+_TIFF = (b"II*\0", b"MM\0*")
 
 #: Below this no face can be told from noise, and detectors' strides leave nothing.
 SMALLEST_SIDE = 16
@@ -31,7 +35,9 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
     ----------
     source : path, PIL image, or array
         Arrays are uint8: ``(H, W)`` grey, ``(H, W, 1)`` grey, ``(H, W, 3)``, ``(H, W, 4)`` with
-        alpha, which is dropped. A path's EXIF orientation is honoured, as is a PIL image's.
+        alpha, which is dropped. The orientation that a file or a PIL image states is honoured.
+        PIL images with other numbers than bytes: 16 bits (``I;16``) are divided by 257; of modes
+        ``I`` and ``F`` the largest number tells whether white is 1 (``F``), 255 or 65535.
     color : {"bgr", "rgb"}
         Channel order of *arrays*; files and PIL images know their own.
 
@@ -46,6 +52,8 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
         If it is no photo: wrong type, dtype, rank, NaN, damaged file, a side under 16 pixels.
     UnreadableFileError
         If the file is missing or may not be read.
+    DependencyMissingError
+        If it is a HEIC file and pillow-heif is not installed: the extra ``[heic]``.
     """
     if color not in ("bgr", "rgb"):
         raise InvalidImageError(f"color: expected 'bgr' or 'rgb', got {color!r}")
@@ -55,18 +63,35 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
         return _large_enough(_from_array(source, color), "photo")
     if _is_pil(source):
         return _large_enough(_from_pil(source), "photo")
+    hint = ""
+    if isinstance(source, bytes | bytearray | memoryview):
+        hint = "; decode a file's bytes with facegeo.images.decode_photo"
+    elif hasattr(source, "__array__"):
+        hint = "; make an array of it with numpy.asarray, as (H, W, 3) uint8"
     raise InvalidImageError(
-        f"photo: expected a path, a uint8 array or a PIL image, got {describe(source)}"
+        f"photo: expected a path, a uint8 array or a PIL image, got {describe(source)}{hint}"
     )
+
+
+def path_given(source: Any) -> str | os.PathLike[str] | None:
+    """The path that a caller gave as a photo; None for anything else."""
+    return source if isinstance(source, str | os.PathLike) else None
 
 
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """Decode an image file to upright BGR; errors as in :func:`load_photo`."""
+    if is_url(path) and not os.path.exists(path):  # noqa: PTH110 - Path folds a URL's slashes
+        raise InvalidImageError(
+            f"photo: expected a file, an array or a PIL image, got the URL "
+            f"{without_password(os.fspath(path))}; URLs are not fetched: download it first"
+        )
     path = Path(path)
     try:
         data = np.fromfile(path, np.uint8)  # unlike cv2.imread, this takes any file name
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a zero in the name
+        raise UnreadableFileError(f"{str(path)!r}: no name of a file ({error})") from error
     return decode_photo(data, str(path))
 
 
@@ -78,9 +103,20 @@ def decode_photo(data: np.ndarray | bytes, name: str = "photo") -> np.ndarray:
     InvalidImageError
         If they are no image, or a damaged one.
     """
-    data = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
-    image = _decode(data)
+    data = data if isinstance(data, bytes) else data.tobytes()
+    kind = isobmff.kind_of(data)
+    if kind == "heic":
+        return _from_pil(open_heic(data, name), name)
+    if kind == "avif":
+        image = _decode(data, _AS_STORED)
+        image = None if image is None else isobmff.turn_of(data).apply(image)
+    else:
+        image = _decode(data, cv2.IMREAD_COLOR)  # applies the EXIF orientation
+    if image is None and data.startswith(_TIFF):
+        image = _of_large_numbers(data, name)
     if image is None:
+        if _is_video(data[:400]):
+            raise InvalidImageError(f"{name}: a video, not a photo; for videos: facegeo video FILE")
         raise InvalidImageError(f"{name}: not an image that can be decoded, or damaged")
     if _is_cut_jpeg(data):
         raise InvalidImageError(f"{name}: the JPEG file is cut short; copy or download it again")
@@ -109,32 +145,40 @@ def encode_photo(image: np.ndarray, suffix: str) -> bytes:
     return data.tobytes()
 
 
-def find_photos(folder: Path) -> list[Path]:
-    """Image files under a folder, by ending, in the order of their names; hidden ones are left."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PHOTO_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-
-
-def _decode(data: np.ndarray) -> np.ndarray | None:
-    if data.size == 0:
+def _decode(data: bytes, flags: int) -> np.ndarray | None:
+    if not data:
         return None
     try:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR)  # applies the EXIF orientation
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # beyond the decoder's pixel limit, for instance
         return None
 
 
-def _is_cut_jpeg(data: np.ndarray) -> bool:
+def _of_large_numbers(data: bytes, name: str) -> np.ndarray | None:
+    """A TIFF of floats or of 32-bit numbers, which OpenCV gives only as they are."""
+    values = _decode(data, cv2.IMREAD_UNCHANGED)
+    if values is None:
+        return None
+    return _from_array(grey_levels(values, name), "bgr")
+
+
+def _is_video(head: bytes) -> bool:
+    """True if a file starts as videos do: MP4 and MOV, AVI, Matroska, FLV, WMV, MPEG."""
+    if head[4:8] == b"ftyp":
+        return head[8:11] not in (b"avi", b"hei", b"hev", b"mif", b"msf")  # AVIF and HEIF
+    return (
+        head[4:8] in (b"moov", b"mdat", b"wide")
+        or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"\0\0\1\xba"))
+        or (head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G")
+    )
+
+
+def _is_cut_jpeg(stream: bytes) -> bool:
     """True if a JPEG file lacks its end marker; decoders fill the rest with grey and go on.
 
     The search starts behind the header's segments, whose thumbnail has an end marker of its own.
     """
-    stream = data.tobytes()
     if not stream.startswith(b"\xff\xd8"):
         return False
     position = 2
@@ -152,11 +196,7 @@ def _is_cut_jpeg(data: np.ndarray) -> bool:
 def _from_array(array: np.ndarray, color: Color) -> np.ndarray:
     wish = "photo: expected a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
     if array.dtype != np.uint8:
-        hint = ""
-        if array.dtype.kind == "f":
-            bad = " and holds NaN" if np.isnan(array).any() else ""
-            hint = f"{bad}; convert with (x * 255).round().astype(np.uint8) if it is in 0..1"
-        raise InvalidImageError(f"{wish}, got {describe(array)}{hint}")
+        raise InvalidImageError(f"{wish}, got {describe(array)}{_way_out(array)}")
     if array.size == 0 or array.ndim not in (2, 3):
         raise InvalidImageError(f"{wish}, got {describe(array)}")
     channels = array.shape[2] if array.ndim == 3 else 1
@@ -172,19 +212,39 @@ def _from_array(array: np.ndarray, color: Color) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
+def _way_out(array: np.ndarray) -> str:
+    """Hint how an array of another dtype becomes uint8, by what it seems to hold."""
+    if array.dtype.kind not in "fiub" or array.size == 0:
+        return ""
+    if array.dtype.kind == "b":
+        return "; convert with x.astype(np.uint8) * 255"
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        return " and holds NaN; fill it, and convert to 0..255 and np.uint8"
+    if array.dtype.kind == "f" and array.max() <= 1:
+        return "; convert with (x * 255).round().astype(np.uint8) if it is in 0..1"
+    if array.dtype.itemsize == 2 and array.dtype.kind == "u":
+        return "; convert with (x / 257).round().astype(np.uint8) if white is 65535"
+    return "; convert with x.clip(0, 255).round().astype(np.uint8) if it is in 0..255"
+
+
 def _is_pil(source: Any) -> bool:
     # Nobody can hold a PIL image without having imported PIL, so it need not be imported here.
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(source, pil.Image)
 
 
-def _from_pil(image: Any) -> np.ndarray:
+def _from_pil(image: Any, name: str = "photo") -> np.ndarray:
     from PIL import ImageOps
 
     try:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+            return _from_array(grey_levels(np.asarray(upright), name), "rgb")
+        upright = upright.convert("RGB")
+    except InvalidImageError:
+        raise
     except (OSError, SyntaxError, ValueError) as error:  # lazily decoded files fail only here
-        raise InvalidImageError(f"photo: the PIL image cannot be decoded ({error})") from error
+        raise InvalidImageError(f"{name}: the PIL image cannot be decoded ({error})") from error
     return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
 
 

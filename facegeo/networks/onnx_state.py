@@ -55,6 +55,31 @@ def with_equal(onnx: bytes, equal: Mapping[str, str]) -> bytes:
     return with_texts(onnx, {_EQUAL: json.dumps(dict(equal))} if equal else {})
 
 
+def with_weights(onnx: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
+    """The same file with other values of some weights, each stored in the precision that it has.
+
+    Raises
+    ------
+    KeyError
+        If the file has no constant of that name and shape.
+    """
+    from onnx import load_from_string, numpy_helper
+
+    model = load_from_string(onnx)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+    for name, value in weights.items():
+        stored = numpy_helper.to_array(constants[name])
+        if stored.shape != value.shape:
+            raise KeyError(f"{name}: expected shape {stored.shape}, got {value.shape}")
+        # Rounded to half precision in either file, so both compute with the same ones.
+        rounded = value.astype(np.float16).astype(stored.dtype)
+        constants[name].CopyFrom(numpy_helper.from_array(rounded, constants[name].name))
+    return bytes(model.SerializeToString())
+
+
 def with_texts(onnx: bytes, texts: Mapping[str, str]) -> bytes:
     """The same file with texts among its metadata; each takes the place of one of its key."""
     from onnx import load_from_string

@@ -12,14 +12,16 @@ from facegeo.backends import AUTO, Backend, open_network
 from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
 from facegeo.base.closing import Closing
+from facegeo.base.pickling import MadeAnew
 from facegeo.conventions import NUM_PARAMS
-from facegeo.detect import Detector, DetectorOptions, PresenceFilter, Search
+from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
-from facegeo.errors import BackendUnavailableError, BatchError, FacegeoError, InvalidInputError
+from facegeo.detect.turned import find_in_any_rotation
+from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import split
-from facegeo.images import Color, load_photo
+from facegeo.images import Color
 from facegeo.predictor.photos import FaceSearch, Known, Located, Looker, located
 from facegeo.results import Face, FaceBatch, PhotoResult
 from facegeo.zoo.mesh_source import ModelMesh
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 _IMAGES_TOGETHER = 16
 
 
-class FaceGeometry(Closing):
+class FaceGeometry(MadeAnew, Closing):
     """Complete 3D face geometry from photos.
 
     >>> predictor = FaceGeometry()
@@ -41,7 +43,7 @@ class FaceGeometry(Closing):
     >>> faces[0].landmarks.shape, faces[0].pose.yaw
 
     Calls keep no state: the same input gives the same output. A context manager, see
-    :meth:`close`.
+    :meth:`close`. Pickled as its arguments: another process opens engines of its own.
 
     Attributes
     ----------
@@ -91,10 +93,11 @@ class FaceGeometry(Closing):
     rotations : {"upright", "any"}
         Faces are looked for as they stand, and found up to a lean of about 60 degrees; or, where
         that finds none or one that is doubtful, in the photo turned by 90, 180 and 270 degrees too.
-    recrop : bool
+    recrop : bool, optional
         Look at a face again where its landmarks ask for another crop than its box did: by a corner
-        that is off by more than 8 percent of the side, or a lean of more than 20 degrees. Off:
-        each face is cut by its box alone, as the releases of 3DDFA_V2 and SynergyNet do.
+        that is off by more than 8 percent of the side, or a lean of more than 20 degrees. By
+        default networks of facegeo do, and imported ones cut each face by its box alone, as their
+        releases do.
 
     Raises
     ------
@@ -124,14 +127,13 @@ class FaceGeometry(Closing):
         search: Search | None = DetectorOptions.search,
         second_opinion: PresenceFilter | None = PresenceFilter(),  # noqa: B008 - it is frozen
         rotations: Literal["upright", "any"] = "upright",
-        recrop: bool = True,
+        recrop: bool | None = None,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise InvalidInputError(f"batch_size: expected at least 1, got {batch_size}")
+        self._remember(locals())
+        if batch_size is not None:
+            batch_size = arrays.whole_number("batch_size", batch_size)
         if rotations not in ("upright", "any"):
-            raise InvalidInputError(
-                f"rotations: expected 'upright' or 'any', got {rotations!r}"
-            )
+            raise InvalidInputError(f"rotations: expected 'upright' or 'any', got {rotations!r}")
         installed = find(model)
         self.card = installed.card
         self._closed, self._owns_network = False, network is None
@@ -151,7 +153,11 @@ class FaceGeometry(Closing):
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size, search)
         self._detector = ChosenDetector(detector, self._options, device)
         self._search = FaceSearch(
-            Looker(self.predict_crops, self.crop_size, recrop),
+            Looker(
+                self.predict_crops,
+                self.crop_size,
+                self.card.crop_convention == "exact" if recrop is None else recrop,
+            ),
             second_opinion,
             max_faces,
             self._detector.find if rotations == "any" else None,
@@ -247,7 +253,9 @@ class FaceGeometry(Closing):
             )
             if known.is_nothing:
                 self._detector.check()  # the call is wrong, not the photo
-            pending.append(self._prepared(index, source, known, color))
+            pending.append(
+                located(index, source, color, known, self._detector.find, self.crop_convention)
+            )
             if len(pending) == _IMAGES_TOGETHER:
                 yield from self._finished(pending)
                 pending = []
@@ -296,11 +304,15 @@ class FaceGeometry(Closing):
     def _measured(self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray) -> FaceBatch:
         """One call of the network, points in photo pixels, depth from the eyes."""
         values = self.network.run({"crops": crops})
-        where = {"rois": rois, "convention": self.crop_convention, "rotations": rotations}
-        refined, depths = from_eyes(crop.crop_to_photo(values["landmarks"], **where))
+        convention = self.crop_convention
+
+        def placed(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return from_eyes(crop.crop_to_photo(points, rois, convention, rotations=rotations))
+
+        refined, depths = placed(values["landmarks"])
         coarse = refined
         if "coarse_landmarks" in values:
-            coarse, depths = from_eyes(crop.crop_to_photo(values["coarse_landmarks"], **where))
+            coarse, depths = placed(values["coarse_landmarks"])
         presence = values.get("presence", np.full(len(crops), np.nan, np.float32))
         return FaceBatch(
             values["params"],
@@ -308,7 +320,7 @@ class FaceGeometry(Closing):
             coarse,
             presence,
             rois,
-            self.crop_convention,
+            convention,
             rotations,
             depths,
         )
@@ -434,6 +446,13 @@ class FaceGeometry(Closing):
         self._check_open()
         return self._detector.get()
 
+    def locate(self, image: np.ndarray) -> Detections:
+        """Where a stream looks for faces in a ``(H, W, 3)`` uint8 BGR image."""
+        self._check_open()
+        if self._search.find is None:
+            return self._detector.find(image)
+        return find_in_any_rotation(self._search.find, image)
+
     @property
     def max_faces(self) -> int | None:
         """Most faces that are reported of a photo."""
@@ -466,13 +485,6 @@ class FaceGeometry(Closing):
             raise BackendUnavailableError(
                 "predictor: it was closed and runs no more; make a new FaceGeometry"
             )
-
-    def _prepared(self, index: int, source: Any, known: Known, color: Color) -> Located:
-        try:
-            image = load_photo(source, color)
-            return located(index, source, image, known, self._detector.find, self.crop_convention)
-        except FacegeoError as error:
-            return Located.failed(index, source, error)
 
     def _finished(self, photos: Sequence[Located]) -> Iterator[PhotoResult]:
         if not photos:

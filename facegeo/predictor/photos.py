@@ -6,6 +6,8 @@ another region the network looks again, so what is measured does not depend on w
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +16,11 @@ import numpy as np
 
 from facegeo.base import arrays
 from facegeo.detect import Detections, PresenceFilter
-from facegeo.detect.base import suppress_overlaps
 from facegeo.detect.turned import find_turned
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.regions import SLACK, Regions
+from facegeo.images import Color, load_photo, path_given
 from facegeo.results import FaceBatch
 
 #: Most times that the network looks at a face: at its box's region, at the one that it asks for
@@ -29,8 +31,12 @@ _LOOKS, _FINE_SLACK = 4, 0.02
 #: on Helen and AFW they show 0.8 to 0.9 of a shift (mb05, 0.98).
 _SHY = 1.3
 
-#: Two results are one face where their landmarks' boxes overlap by more (intersection over union).
-_SAME_FACE = 0.4
+#: Two results are one face where their landmarks' boxes share more than this of the smaller one.
+_SAME_FACE = 0.6
+
+#: Part of its landmarks that lies in a box which is a face's. Tight ones
+#: leave chin and jaw out.
+_FITS = 0.4
 
 #: A face of less presence is looked for in other orientations too.
 _BELIEVED = 0.5
@@ -57,8 +63,8 @@ class Located:
     Attributes
     ----------
     index : int
-    source : object
-        What the caller gave.
+    source : path or None
+        What the caller gave, if it was a path.
     image : (H, W, 3) uint8 or None
     found : Detections
     regions : Regions
@@ -69,17 +75,12 @@ class Located:
     """
 
     index: int
-    source: Any
+    source: str | os.PathLike[str] | None
     image: np.ndarray | None
     found: Detections
     regions: Regions
     by_caller: bool = False
     error: FacegeoError | None = None
-
-    @classmethod
-    def failed(cls, index: int, source: Any, error: FacegeoError) -> Located:
-        """A photo that could not be used."""
-        return cls(index, source, None, Detections.none(), NO_REGIONS, error=error)
 
 
 NO_REGIONS = Regions(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
@@ -88,18 +89,27 @@ NO_REGIONS = Regions(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 def located(
     index: int,
     source: Any,
-    image: np.ndarray,
+    color: Color,
     known: Known,
     find: Callable[[np.ndarray], Detections],
     convention: crop.CropConvention,
 ) -> Located:
-    """Where the faces of one image are looked at.
+    """Where the faces of one photo are looked at; an error of this photo is kept, not raised."""
+    path = path_given(source)
+    try:
+        image = load_photo(source, color)
+        found, regions = _placed(image, known, find, convention)
+    except FacegeoError as error:
+        return Located(index, path, None, Detections.none(), NO_REGIONS, error=error)
+    return Located(index, path, image, found, regions, not known.is_nothing)
 
-    Raises
-    ------
-    InvalidInputError
-        If boxes or landmarks are not as they should be, or both are given.
-    """
+
+def _placed(
+    image: np.ndarray,
+    known: Known,
+    find: Callable[[np.ndarray], Detections],
+    convention: crop.CropConvention,
+) -> tuple[Detections, Regions]:
     if known.boxes is not None and known.landmarks is not None:
         raise InvalidInputError("boxes, landmarks: expected one of them, got both")
     if known.landmarks is not None:
@@ -113,7 +123,7 @@ def located(
             found = find(image)
         regions = Regions.from_boxes(found.boxes, convention, found.rotations)
     crop.check_rois(regions.rois, (image.shape[0], image.shape[1]))
-    return Located(index, source, image, found, regions, not known.is_nothing)
+    return found, regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +149,6 @@ class Looker:
         owners = np.repeat(np.arange(len(photos)), [len(p.regions) for p in photos])
         batch = self._look(photos, owners, regions)
         slack, gain = np.full(len(regions), SLACK), _SHY
-        fine = np.where([p.by_caller for p in photos], _FINE_SLACK, SLACK)[owners]
         for _ in range(_LOOKS - 1 if self.recrop else 0):
             wanted = regions.beyond(Regions.from_landmarks(batch.landmarks), gain)
             rows = np.flatnonzero(
@@ -151,13 +160,11 @@ class Looker:
             # Where a second look believes less, it has left the face. NaN, no presence: the second.
             better = ~((again.presence < 0.5) & (again.presence < batch.presence[rows]))
             regions = regions.replaced(rows, wanted[rows])
-            slack[rows], gain = fine[rows], 1.0
+            slack[rows], gain = _FINE_SLACK, 1.0
             batch = batch.replaced(rows[better], again[better])
         return batch
 
-    def _look(
-        self, photos: Sequence[Located], owners: np.ndarray, regions: Regions
-    ) -> FaceBatch:
+    def _look(self, photos: Sequence[Located], owners: np.ndarray, regions: Regions) -> FaceBatch:
         crops = np.zeros((len(regions), self.crop_size, self.crop_size, 3), np.uint8)
         for owner in np.unique(owners):
             rows = owners == owner
@@ -239,6 +246,7 @@ class FaceSearch:
             turned = [self._turned(photos[k]) for k in doubtful]
             seen = Seen.concatenate([seen, self._seen(turned, doubtful)])
             kept = self._kept(photos, seen)
+        warn_of_misfits(photos, seen)
         rows = np.flatnonzero(kept)
         rows = rows[np.lexsort((-seen.found.scores[rows], seen.owners[rows]))]
         return seen[self._most(photos, seen.owners[rows], rows)]
@@ -287,6 +295,26 @@ class FaceSearch:
         return rows[by_caller | (np.arange(len(rows)) - first < self.max_faces)]
 
 
+def warn_of_misfits(photos: Sequence[Located], seen: Seen) -> None:
+    """A UserWarning for boxes of the caller's that do not lie on what is seen there."""
+    for k, photo in enumerate(photos):
+        own = seen[seen.owners == k] if photo.by_caller else None
+        if own is None or len(own) == 0:
+            continue
+        points = own.batch.landmarks[..., :2]
+        low, high = own.found.boxes[:, None, :2], own.found.boxes[:, None, 2:]
+        inside = ((points >= low) & (points <= high)).all(axis=2).mean(axis=1)
+        rows = np.flatnonzero((inside < _FITS) | (own.batch.presence < _BELIEVED))
+        if len(rows):
+            warnings.warn(
+                f"boxes: expected each on a face, as xyxy in photo pixels; of photo {photo.index} "
+                f"{own.found.boxes[rows[0]].round(1).tolist()} at index {rows[0]} lies on none "
+                f"({len(rows)} of {len(own)} do not); boxes of another form, such as x, y, width, "
+                "height: facegeo.detect.boxes_from",
+                stacklevel=2,
+            )
+
+
 def distinct(seen: Seen) -> np.ndarray:
     """Mask of the results that are not another one's face, ``(N,)`` bool, for one photo.
 
@@ -296,10 +324,14 @@ def distinct(seen: Seen) -> np.ndarray:
     keep = np.ones(len(seen), bool)
     if len(seen) > 1:
         points = seen.batch.landmarks[..., :2]
-        boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+        low, high = points.min(axis=1), points.max(axis=1)
+        shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+        area = (high - low).prod(axis=1)
+        same = np.clip(shared, 0, None).prod(axis=2) > _SAME_FACE * np.minimum(area[:, None], area)
         trust = seen.found.scores * np.nan_to_num(seen.batch.presence, nan=1.0)
         keep[:] = False
-        keep[suppress_overlaps(boxes, trust, _SAME_FACE)] = True
+        for row in np.argsort(-trust, kind="stable"):
+            keep[row] = not same[row, keep].any()
     return keep
 
 

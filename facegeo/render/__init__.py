@@ -23,9 +23,12 @@ Facing
 
 from facegeo.render.coarse import coarse_mesh
 from facegeo.render.normals import face_normals, vertex_normals
-from facegeo.render.overlay import draw_mesh, draw_wireframe
+from facegeo.render.overlay import draw_mesh, draw_textured, draw_wireframe
 from facegeo.render.products import (
+    decode_depth,
     depth_image,
+    depth_map,
+    encode_depth,
     interpolate,
     normalized_coordinates,
     pncc_image,
@@ -39,9 +42,13 @@ __all__ = [
     "TexelSource",
     "Texture",
     "coarse_mesh",
+    "decode_depth",
     "depth_image",
+    "depth_map",
     "draw_mesh",
+    "draw_textured",
     "draw_wireframe",
+    "encode_depth",
     "face_normals",
     "interpolate",
     "normalized_coordinates",

@@ -1,24 +1,26 @@
 """Annotators: each draws one thing about faces onto a photo, anti-aliased and sub-pixel.
 
-:data:`ANNOTATORS` has them by name, :data:`PICTURES` what is an image of its own. Line widths
-follow the size of the face.
+:data:`ANNOTATORS` has them by name, :data:`IMAGES` what is an image of its own. Line widths follow
+the size of the face.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
+from facegeo.base.arrays import number_in
 from facegeo.conventions import CLOSED_REGIONS, LANDMARK_REGIONS
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.axes import flip_y
 from facegeo.morphable import MorphableModel
-from facegeo.render.overlay import draw_mesh, draw_wireframe
+from facegeo.render.overlay import draw_mesh, draw_textured, draw_wireframe
 from facegeo.render.products import depth_image, pncc_image
+from facegeo.render.texture import Texture
 from facegeo.render.zbuffer import Raster
 from facegeo.results import Face, Pose
 
@@ -41,6 +43,7 @@ _WHITE = (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 #: BGR, for neighbouring numbers as different as can be.
 _ID_COLOURS = ((120, 230, 255), (255, 200, 90), (140, 255, 140), (200, 140, 255), (110, 150, 255))
+_OUTLINE = (120, 230, 255)
 _BOX_FRONT = (90, 220, 255)
 _BOX_BACK = (200, 160, 60)
 
@@ -66,6 +69,9 @@ class Surfaces(Protocol):
     def raster(self, height: int, width: int) -> Raster:
         """All faces in one z-buffer."""
 
+    def texture(self, index: int, image: np.ndarray) -> Texture | None:
+        """A face's UV texture from the photo; None where the model has no UV layout."""
+
 
 @dataclass(frozen=True)
 class Annotator:
@@ -76,11 +82,12 @@ class Annotator:
     face : callable, optional
         ``(photo, face) -> None``: draws one face in place on a BGR photo.
     surfaces : callable, optional
-        ``(photo, surfaces) -> photo``: draws the meshes of all faces on a copy.
+        ``(photo, surfaces, opacity) -> photo``: draws the meshes of all faces on a copy; an opacity
+        of None is the style's own.
     """
 
     face: Callable[[np.ndarray, Face], None] | None = None
-    surfaces: Callable[[np.ndarray, Surfaces], np.ndarray] | None = None
+    surfaces: Callable[[np.ndarray, Surfaces, float | None], np.ndarray] | None = None
 
 
 def annotate(
@@ -88,6 +95,8 @@ def annotate(
     faces: Sequence[Face],
     styles: Iterable[str],
     surfaces: Callable[[], Surfaces] | None = None,
+    *,
+    opacity: float | None = None,
 ) -> np.ndarray:
     """A copy of a photo with faces drawn on it; meshes lie under points and lines.
 
@@ -101,6 +110,9 @@ def annotate(
     surfaces : callable, optional
         The faces' meshes, asked for by styles that draw them:
         ``lambda: facegeo.surface.dense.dense_faces(faces)``.
+    opacity : float, optional
+        How much the drawing covers the photo: 0 not at all, 1 wholly. By default as each style has
+        it: lines wholly, meshes for the larger part.
 
     Returns
     -------
@@ -109,8 +121,11 @@ def annotate(
     Raises
     ------
     InvalidInputError
-        If a style is unknown, or needs meshes that were not given.
+        If a style is unknown, or needs meshes that were not given or a texture that the face model
+        has no place for; or if the opacity is not in 0..1.
     """
+    if opacity is not None:
+        opacity = number_in("opacity", opacity, 0, 1)
     annotators = {style: annotator(style) for style in styles}
     canvas = image.copy()
     faces = list(faces)
@@ -120,12 +135,13 @@ def annotate(
             raise InvalidInputError(f"draw: {', '.join(over_meshes)} need surfaces, the meshes")
         meshes = surfaces()
         for draw in over_meshes.values():
-            canvas = draw(canvas, meshes)
+            canvas = draw(canvas, meshes, opacity)
+    under = canvas.copy() if opacity is not None else canvas
     for one in annotators.values():
         if one.face is not None:
             for face in faces:
                 one.face(canvas, face)
-    return canvas
+    return canvas if opacity is None else cv2.addWeighted(canvas, opacity, under, 1 - opacity, 0)
 
 
 def annotator(style: str) -> Annotator:
@@ -138,17 +154,22 @@ def annotator(style: str) -> Annotator:
 def draw_landmarks(image: np.ndarray, face: Face) -> None:
     """The 68 points, joined region by region."""
     points = face.landmarks[:, :2]
-    unit = _unit(points)
-    line, radius = max(1, round(0.8 * unit)), max(1.0, 1.1 * unit)
-    for name, region in LANDMARK_REGIONS.items():
-        curve = _fixed(points[region.start : region.stop])
-        colour = _REGION_COLOURS[name]
-        closed = name in CLOSED_REGIONS
-        cv2.polylines(image, [curve], closed, colour, line, cv2.LINE_AA, _SHIFT)
+    radius = max(1.0, 1.1 * _unit(points))
+    draw_contours(image, face)
     for point in _fixed(points):
         cv2.circle(
             image, point.tolist(), round(radius * 2**_SHIFT), _WHITE, -1, cv2.LINE_AA, _SHIFT
         )
+
+
+def draw_contours(image: np.ndarray, face: Face) -> None:
+    """Contours of jaw, brows, eyes, nose and lips, without the points."""
+    points = face.landmarks[:, :2]
+    line = max(1, round(0.8 * _unit(points)))
+    for name, region in LANDMARK_REGIONS.items():
+        curve = _fixed(points[region.start : region.stop])
+        closed = name in CLOSED_REGIONS
+        cv2.polylines(image, [curve], closed, _REGION_COLOURS[name], line, cv2.LINE_AA, _SHIFT)
 
 
 def draw_pose(image: np.ndarray, face: Face) -> None:
@@ -184,35 +205,77 @@ def draw_id(image: np.ndarray, face: Face) -> None:
     draw_text(image, f"#{face.track_id}", (x, y), float(np.clip(0.35 * unit, 0.5, 2.5)), colour)
 
 
-def draw_surfaces(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
-    """The shaded meshes."""
-    return draw_mesh(image, surfaces.vertices, surfaces.model.triangles)
+def draw_surfaces(
+    image: np.ndarray, surfaces: Surfaces, opacity: float | None = None
+) -> np.ndarray:
+    """The dense face as a shaded surface."""
+    return draw_mesh(image, surfaces.vertices, surfaces.model.triangles, **_given(opacity))
 
 
-def draw_edges(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
-    """The visible edges of coarse meshes."""
+def draw_edges(image: np.ndarray, surfaces: Surfaces, opacity: float | None = None) -> np.ndarray:
+    """The dense face as the visible edges of a coarser mesh."""
     rows, triangles = surfaces.coarse
-    return draw_wireframe(image, surfaces.vertices[:, rows], triangles)
+    return draw_wireframe(image, surfaces.vertices[:, rows], triangles, **_given(opacity))
+
+
+def draw_outline(image: np.ndarray, surfaces: Surfaces, opacity: float | None = None) -> np.ndarray:
+    """The outline of the dense face, where it is seen."""
+    drawn = image.copy()
+    seen = surfaces.raster(*image.shape[:2]).mesh
+    for index, vertices in enumerate(surfaces.vertices):
+        mask = (seen == index).astype(np.uint8)
+        curves, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        line = max(1, round(0.8 * _unit(vertices[:, :2])))
+        smooth = [_fixed(_smoothed(curve[:, 0], line)) for curve in curves]
+        cv2.polylines(drawn, smooth, True, _OUTLINE, line, cv2.LINE_AA, _SHIFT)
+    return drawn if opacity is None else cv2.addWeighted(drawn, opacity, image, 1 - opacity, 0)
+
+
+def draw_texture(image: np.ndarray, surfaces: Surfaces, opacity: float | None = None) -> np.ndarray:
+    """The dense face with its texture from the photo, lit so that its shape shows."""
+    model = surfaces.model
+    textures = [surfaces.texture(index, image) for index in range(len(surfaces.vertices))]
+    images = [texture.image for texture in textures if texture is not None]
+    if model.uv is None or len(images) < len(textures):
+        raise InvalidInputError(
+            f"draw: textured needs texture coordinates, and the face model {model.name!r} has none"
+        )
+    mesh = surfaces.vertices, model.triangles
+    return draw_textured(image, *mesh, images, model.uv, model.uv_triangles, **_given(opacity))
 
 
 #: Style name -> annotator.
 ANNOTATORS: dict[str, Annotator] = {
     "box": Annotator(face=draw_box),
     "landmarks": Annotator(face=draw_landmarks),
+    "contours": Annotator(face=draw_contours),
     "pose": Annotator(face=draw_pose),
     "id": Annotator(face=draw_id),
     "mesh": Annotator(surfaces=draw_surfaces),
     "wireframe": Annotator(surfaces=draw_edges),
+    "outline": Annotator(surfaces=draw_outline),
+    "textured": Annotator(surfaces=draw_texture),
 }
 
 
 def depth_drawing(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
-    """Depth, (H, W) uint8, nearer is brighter."""
+    """Depth as grey, nearer is brighter.
+
+    Returns
+    -------
+    (H, W) uint8
+    """
     return depth_image(surfaces.raster(*image.shape[:2]))
 
 
 def pncc_drawing(image: np.ndarray, surfaces: Surfaces) -> np.ndarray:
-    """Projected normalised coordinate code as colours, (H, W, 3) uint8 BGR."""
+    """Normalised coordinates of the face (PNCC) as colours.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        BGR.
+    """
     model = surfaces.model
     code = pncc_image(surfaces.raster(*image.shape[:2]), model.triangles, model.mean)
     return (255 * code[:, :, ::-1]).round().astype(np.uint8)
@@ -287,6 +350,21 @@ def draw_text(
     plate = image[max(y - height - pad, 0) : y + pad, max(x - pad, 0) : x + width + pad]
     plate[:] = plate // 3
     cv2.putText(image, text, (x, y), _FONT, scale, colour, thick, cv2.LINE_AA)
+
+
+def _given(opacity: float | None) -> dict[str, Any]:
+    return {} if opacity is None else {"opacity": opacity}
+
+
+def _smoothed(curve: np.ndarray, reach: int) -> np.ndarray:
+    """A closed curve (P, 2) of pixels without their steps: running means over twice the reach."""
+    window = 2 * reach + 1
+    if len(curve) <= window:
+        return curve
+    wrapped = np.concatenate([curve[-reach:], curve, curve[:reach]]).astype(np.float64)
+    sums = np.cumsum(np.vstack([np.zeros((1, 2)), wrapped]), axis=0)
+    smooth: np.ndarray = (sums[window:] - sums[:-window]) / window
+    return smooth
 
 
 def _thickness(scale: float) -> int:

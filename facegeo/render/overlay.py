@@ -1,4 +1,4 @@
-"""Meshes drawn over a photo: a shaded surface, or its visible edges."""
+"""Meshes drawn over a photo: a shaded or a textured surface, or its visible edges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facegeo.ops.implementations import Implementation, choose_implementation
 from facegeo.ops.threads import run_over_rows
 from facegeo.render.normals import signed_areas, vertex_normals
 from facegeo.render.products import interpolate
-from facegeo.render.zbuffer import Raster, check_mesh, joined, rasterize
+from facegeo.render.zbuffer import Raster, check_mesh, check_triangles, joined, rasterize
 
 # Directions to the lights in the y-up frame and their strengths: a key light from the upper left,
 # a weak one from the lower right, and the rest from everywhere.
@@ -176,6 +176,107 @@ def draw_mesh(
     return canvas.blend(
         image, interpolate(canvas.raster, triangles, paint, implementation=implementation)
     )
+
+
+def draw_textured(
+    image: Any,
+    vertices: Any,
+    triangles: Any,
+    textures: Any,
+    uv: Any,
+    uv_triangles: Any = None,
+    *,
+    opacity: float = 1.0,
+    lit: bool = True,
+    samples: int = 2,
+    implementation: Implementation = "auto",
+) -> np.ndarray:
+    """Meshes over a photo, each with its texture.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        Not changed.
+    vertices : (V, 3) or (N, V, 3) float32
+        Photo pixels.
+    triangles : (F, 3) integers
+    textures : (S, T, 3) uint8, or a sequence of N of them
+        In the photo's channel order; row 0 is v = 1, column 0 is u = 0.
+    uv : (U, 2) float32
+        u to the right, v up, 0..1.
+    uv_triangles : (F, 3) integers, optional
+        Row of ``uv`` of every corner; ``triangles`` without it.
+    opacity : float
+        0 leaves the photo as it is, 1 covers it.
+    lit : bool
+        Light the surface from where :func:`draw_mesh` does, half as strongly, so that its shape
+        shows; else the texture's colours are drawn as they are.
+    samples : {1, 2, 3, 4}
+        Samples a pixel in each direction.
+    implementation : {"auto", "numba", "numpy"}
+
+    Returns
+    -------
+    (H, W, 3) uint8
+
+    Raises
+    ------
+    InvalidImageError, InvalidInputError
+        If the photo, a texture or another argument is not as stated.
+    """
+    image = check_image(image)
+    opacity = _fraction("opacity", opacity)
+    meshes, triangles = check_mesh(vertices, triangles)
+    one = isinstance(textures, np.ndarray) and textures.ndim == 3
+    pictures = [check_image(texture) for texture in ([textures] if one else textures)]
+    if len(pictures) != len(meshes):
+        raise InvalidInputError(f"textures: expected {len(meshes)}, got {len(pictures)}")
+    places = array_of("uv", uv, ("U", 2))
+    corners = triangles if uv_triangles is None else uv_triangles
+    corners = check_triangles("uv_triangles", corners, len(places))
+    canvas = _Canvas(image, meshes, triangles, samples, implementation=implementation)
+    if canvas.empty:
+        return image.copy()
+    raster = canvas.raster
+    texels = interpolate(raster, corners, places, implementation=implementation)
+    layer = np.zeros((*raster.triangle.shape, 4), np.float32)
+    for index, picture in enumerate(pictures):
+        seen = raster.mesh == index
+        layer[seen, :3] = _picked(picture, texels[seen])
+    if lit:
+        light = np.stack([_relative_light(vertex_normals(mesh, triangles)) for mesh in meshes])
+        layer[..., :3] *= interpolate(
+            raster, triangles, light[..., None], implementation=implementation
+        )
+    layer[..., :3] = np.clip(layer[..., :3], 0, 255) * opacity
+    layer[..., 3] = opacity * raster.covered
+    return canvas.blend(image, layer)
+
+
+def _picked(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Colours (P, 3) of a texture at UV coordinates (P, 2), bilinear."""
+    height, width = texture.shape[:2]
+    # OpenCV remaps to images of at most 32767 pixels a side, so the list becomes a rectangle.
+    side = int(np.ceil(np.sqrt(max(len(uv), 1))))
+    x, y = np.zeros((2, side * side), np.float32)
+    x[: len(uv)] = uv[:, 0] * width - 0.5
+    y[: len(uv)] = (1 - uv[:, 1]) * height - 0.5
+    grid = x.reshape(side, side), y.reshape(side, side)
+    picked = cv2.remap(texture, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return picked.reshape(-1, 3)[: len(uv)]
+
+
+def _relative_light(normals: np.ndarray) -> np.ndarray:
+    """Light on surfaces with photo-frame unit normals (V, 3), 1 where they face the viewer.
+
+    Half of it: a texture from a photo has that photo's light in it already.
+    """
+    towards, _, strength = _lights()
+    normals = normals * np.where(normals[:, 2:] < 0, np.float32(-1), np.float32(1))
+    light = _AMBIENT + np.maximum(normals @ towards.T, 0) @ strength
+    facing = _AMBIENT + np.maximum(towards[:, 2], 0) @ strength
+    relative: np.ndarray = (0.5 + 0.5 * light / facing).astype(np.float32)
+    return relative
 
 
 def _heights(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:

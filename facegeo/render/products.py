@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from facegeo.render.zbuffer import Raster, check_mesh, check_triangles, joined
 
 #: Depth image: the farthest point is this bright, the nearest 255, the background 0.
 _FAR_GREY = 40
+
+#: 16-bit depth images: millimetres are ``(value - DEPTH_ZERO) / DEPTH_PER_MM``; 0 is no face.
+DEPTH_ZERO: Final = 32768
+DEPTH_PER_MM: Final = 100
 
 #: A point is hidden by a surface that is nearer by more than this part of its mesh's extent.
 _DEPTH_SLACK = 0.01
@@ -105,6 +109,67 @@ def depth_image(raster: Raster) -> np.ndarray:
             extent = max(float(depth.max() - low), np.finfo(np.float32).tiny)
             image[seen] = np.rint(_FAR_GREY + (255 - _FAR_GREY) * ((depth - low) / extent))
     return image
+
+
+def depth_map(raster: Raster, mm_per_px: Any = None) -> np.ndarray:
+    """Depth as numbers, larger towards the viewer.
+
+    Parameters
+    ----------
+    raster : Raster
+    mm_per_px : (N,) array, optional
+        Of each mesh. Without it the depth is in pixels, the unit of x and y.
+
+    Returns
+    -------
+    (H, W) float32
+        Pixels or millimetres; NaN where nothing is seen.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer meshes in ``mm_per_px`` than in the raster.
+    """
+    seen = raster.covered
+    depth = np.where(seen, raster.depth, np.float32(np.nan))
+    if mm_per_px is not None and seen.any():
+        factors = array_of("mm_per_px", mm_per_px, ("N",))
+        meshes = raster.mesh[seen]
+        if meshes.max() >= len(factors):
+            raise InvalidInputError(
+                f"mm_per_px: expected a number for each of {meshes.max() + 1} meshes, "
+                f"got {len(factors)}"
+            )
+        depth[seen] *= factors[meshes]
+    return depth
+
+
+def encode_depth(depth_mm: Any) -> np.ndarray:
+    """A depth map in millimetres as a 16-bit image, in steps of 0.01 mm.
+
+    Parameters
+    ----------
+    depth_mm : (H, W) float
+        NaN where nothing is seen.
+
+    Returns
+    -------
+    (H, W) uint16
+        ``DEPTH_ZERO + DEPTH_PER_MM * depth``, from -327.67 to 327.67 mm and clipped beyond; 0 where
+        nothing is seen.
+    """
+    depth = array_of("depth_mm", depth_mm, ("H", "W"), finite=False)
+    levels = np.rint(DEPTH_ZERO + DEPTH_PER_MM * depth.astype(np.float64))
+    image: np.ndarray = np.where(np.isnan(depth), 0, np.clip(levels, 1, 65535)).astype(np.uint16)
+    return image
+
+
+def decode_depth(image: Any) -> np.ndarray:
+    """Millimetres, (H, W) float32, of what :func:`encode_depth` made; NaN where nothing is seen."""
+    levels = array_of("image", image, ("H", "W"))
+    depth: np.ndarray = (levels - np.float32(DEPTH_ZERO)) / np.float32(DEPTH_PER_MM)
+    depth[levels == 0] = np.nan
+    return depth
 
 
 def normalized_coordinates(mean: Any) -> np.ndarray:

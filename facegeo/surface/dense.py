@@ -11,8 +11,17 @@ import numpy as np
 
 from facegeo.errors import MissingBasisError
 from facegeo.geometry import params as parameters
+from facegeo.geometry.axes import flip_rows
+from facegeo.geometry.pose import decompose_affine
 from facegeo.morphable import MorphableModel
-from facegeo.render import Raster, Texture, coarse_mesh, rasterize, sample_texture
+from facegeo.render import (
+    Raster,
+    Texture,
+    coarse_mesh,
+    depth_map,
+    rasterize,
+    sample_texture,
+)
 from facegeo.results import Face
 from facegeo.surface.mesh_files import Surface, model_surface, sample_vertex_colors
 
@@ -63,6 +72,21 @@ class DenseFaces:
         """All faces in one z-buffer, so that they hide each other."""
         return rasterize(self.vertices, self.model.triangles, height, width)
 
+    @property
+    def mm_per_px(self) -> np.ndarray:
+        """(N,) float64: millimetres of each face in a photo pixel, by its model's size."""
+        scale, _, _ = decompose_affine(flip_rows(self.affine))
+        millimetres: np.ndarray = self.model.unit_mm / scale
+        return millimetres
+
+    def depth(self, height: int, width: int) -> np.ndarray:
+        """Depth of what is seen, (H, W) float32, millimetres, NaN where no face is.
+
+        Larger towards the viewer, from each face's own origin of z: how far two people stand from
+        each other, a photo does not show.
+        """
+        return depth_map(self.raster(height, width), self.mm_per_px)
+
     def texture(self, index: int, image: np.ndarray, size: int = 1024) -> Texture | None:
         """A face's UV texture from the photo; None where the model has no UV layout."""
         model = self.model
@@ -84,11 +108,12 @@ class DenseFaces:
         Parameters
         ----------
         kind : {"obj", "ply", "glb"}
-            OBJ and GLB carry a texture where the model has a UV layout, PLY vertex colours; OBJ and
+            All carry a texture where the model has a UV layout, PLY vertex colours as well; OBJ and
             PLY are in millimetres, GLB in metres.
         """
-        texture = self.texture(index, image) if kind != "ply" else None
-        colours = sample_vertex_colors(image, self.vertices[index]) if texture is None else None
+        texture, colours = self.texture(index, image), None
+        if texture is None or kind == "ply":
+            colours = sample_vertex_colors(image, self.vertices[index])
         return model_surface(
             self.model,
             self.shape[index],

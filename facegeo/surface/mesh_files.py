@@ -1,4 +1,4 @@
-"""Mesh files: OBJ with material and texture, PLY with vertex colours, GLB with morph targets.
+"""Mesh files: OBJ and PLY with a texture beside them, GLB with morph targets.
 
 All are right-handed with y up, triangles counter-clockwise and normals outward. A mesh in photo
 pixels is turned into that frame by negating y.
@@ -19,13 +19,14 @@ import numpy as np
 
 from facegeo.base.arrays import array_of, describe
 from facegeo.base.files import replacing, write_bytes
-from facegeo.errors import DependencyMissingError, InvalidInputError
+from facegeo.errors import InvalidInputError
 from facegeo.geometry.axes import Y_FLIP, flip_y
 from facegeo.images.decode import check_image
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.validation import index_array
 from facegeo.render.normals import vertex_normals
 from facegeo.surface.glb import glb_file
+from facegeo.surface.ply import ply_bytes
 
 _FLIP = {"photo": Y_FLIP.astype(np.float32), "model": np.ones(3, np.float32)}
 
@@ -123,7 +124,7 @@ def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     Returns
     -------
     list of Path
-        The files that were written: an OBJ with texture has three.
+        The files that were written: an OBJ with texture has three, a PLY two.
 
     Raises
     ------
@@ -142,37 +143,40 @@ def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
 def write_obj(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     """Wavefront OBJ; with a texture also ``<name>.mtl`` and ``<name>.png`` beside it.
 
-    Written here and not by trimesh, which would split the vertices along the texture's seams.
+    Written here: libraries would split the vertices along the texture's seams.
     """
     path = Path(path)
-    # Readers of MTL files take a blank for the end of a name.
-    stem = re.sub(r"\s+", "_", path.stem)
-    material, texture = path.with_name(f"{stem}.mtl"), path.with_name(f"{stem}.png")
+    material, texture = (path.with_name(_stem(path) + ending) for ending in (".mtl", ".png"))
     contents: dict[Path, bytes] = {}
     if surface.texture is not None:
         contents[texture] = _png(surface.texture)
         contents[material] = _mtl(texture.name).encode()
     contents[path] = _obj(surface, material.name if surface.texture is not None else None)
-    with contextlib.ExitStack() as stack:
-        # All are complete beside their places before the first is renamed.
-        for target, content in contents.items():
-            stack.enter_context(replacing(target)).write_bytes(content)
-    return list(contents)[::-1]
+    return _write_together(contents)
 
 
 def write_ply(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
-    """Binary PLY with normals and, where the surface has them, vertex colours."""
-    trimesh = _trimesh()
+    """Binary PLY with normals and, where the surface has them, UV coordinates and vertex colours.
+
+    A texture is written as ``<name>.png`` beside it and named in the header. Where the texture has
+    seams, their vertices are written once a side.
+    """
+    path = Path(path)
+    texture = path.with_name(f"{_stem(path)}.png")
+    contents: dict[Path, bytes] = {}
+    if surface.texture is not None:
+        contents[texture] = _png(surface.texture)
+    rows, triangles, uv = _split_seams(surface)
     vertices = surface.placed(surface.vertices)
-    mesh = trimesh.Trimesh(
-        vertices,
-        surface.triangles,
-        vertex_normals=_normals(vertices, surface.triangles),
-        vertex_colors=None if surface.colors is None else surface.colors[:, ::-1],
-        process=False,
+    contents[path] = ply_bytes(
+        vertices[rows],
+        triangles,
+        _normals(vertices, surface.triangles)[rows],  # unsplit: seams do not show in the shading
+        uv=uv,
+        colors=None if surface.colors is None else surface.colors[rows, ::-1],
+        texture=None if surface.texture is None else texture.name,
     )
-    write_bytes(Path(path), trimesh.exchange.ply.export_ply(mesh, vertex_normal=True))
-    return [Path(path)]
+    return _write_together(contents)
 
 
 def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
@@ -222,6 +226,19 @@ def sample_vertex_colors(image: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     x, y = np.moveaxis(grid.reshape(side, side, 2), -1, 0)
     colors = cv2.remap(image, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return colors.reshape(-1, 3)[: len(points)]
+
+
+def _stem(path: Path) -> str:
+    """The name of files beside a mesh: some readers take a blank for the end of a name."""
+    return re.sub(r"\s+", "_", path.stem)
+
+
+def _write_together(contents: Mapping[Path, bytes]) -> list[Path]:
+    with contextlib.ExitStack() as stack:
+        # All are complete beside their places before the first is renamed.
+        for target, content in contents.items():
+            stack.enter_context(replacing(target)).write_bytes(content)
+    return list(contents)[::-1]
 
 
 def _checked(surface: Surface) -> dict[str, Any]:
@@ -311,12 +328,3 @@ def _split_seams(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray |
     pairs = np.stack([surface.triangles.ravel(), surface.uv_triangles.ravel()], axis=1)
     pairs, corner = np.unique(pairs, axis=0, return_inverse=True)
     return pairs[:, 0], corner.reshape(-1, 3).astype(np.int32), surface.uv[pairs[:, 1]]
-
-
-def _trimesh() -> Any:
-    try:
-        import trimesh
-        import trimesh.exchange.ply
-    except ImportError as error:
-        raise DependencyMissingError("PLY files need trimesh: pip install trimesh") from error
-    return trimesh

@@ -44,10 +44,12 @@ def assign(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int]]:
     -------
     pairs : list of (index into a, index into b)
     """
-    if len(a) == 0 or len(b) == 0:
-        return []
-    iou = overlaps(a, b)
-    iou[iou < least] = 0  # else a hopeless pair could cost a good one
+    return assign_by(overlaps(a, b), least)
+
+
+def assign_by(iou: np.ndarray, least: float) -> list[tuple[int, int]]:
+    """Pairs as of :func:`assign`, from overlaps ``(N, M)``."""
+    iou = np.where(iou < least, 0, iou)  # else a hopeless pair could cost a good one
     rows, columns = linear_sum_assignment(-iou)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if iou[i, j] >= least > 0]
 

@@ -11,14 +11,16 @@ What is filtered, and how:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from facegeo.errors import MissingBasisError
+from facegeo.errors import InvalidInputError, MissingBasisError
 from facegeo.geometry import params as parameters
 from facegeo.geometry.axes import flip_rows
 from facegeo.geometry.crop import CropConvention, pose_from_photo
+from facegeo.geometry.depth import depths_of_eyes, from_eyes
 from facegeo.geometry.pose import euler_from_rotation, nearest_rotation
 from facegeo.results import Face, MeshSource, Pose
 from facegeo.track.filters import OneEuro, OneEuroSettings, RunningMean
@@ -94,7 +96,14 @@ class FaceSmoother:
 
         Landmarks, pose, parameters and mesh belong together as before; ``roi``, ``box`` and the
         scores are the frame's own.
+
+        Raises
+        ------
+        InvalidInputError
+            If the time is no finite number.
         """
+        if not math.isfinite(now_s):
+            raise InvalidInputError(f"now_s: expected a finite number of seconds, got {now_s}")
         if self._last_s is not None and now_s - self._last_s > _BREAK_S:
             self._restart()
             self._last_s = None
@@ -108,19 +117,23 @@ class FaceSmoother:
         if self._expression is None:
             self._expression = expression.astype(np.float64)
         self._expression = self._expression + gain * (expression - self._expression)
-        coefficients = parameters.join(
-            pose_from_photo(affine[None], face.roi[None], convention),
+        shapes = (
             (mean_shape if self.settings.share_shape else shape)[None].astype(np.float32),
             self._expression[None].astype(np.float32),
-        )[0].astype(np.float32)
-        points = landmarks.astype(np.float32)
+        )
+        # The eyes and the place have gains of their own: depth would not stay where it begins.
+        (points,), _ = from_eyes(landmarks.astype(np.float32)[None])
+        affine[2, 3] -= depths_of_eyes(_coarse(face, points, *shapes, affine)[None])[0]
+        place = pose_from_photo(
+            affine[None], face.roi[None], convention, rotations=np.array([face.roi_rotation])
+        )
         return replace(
             face,
             landmarks=points,
-            coarse_landmarks=_coarse(face, points, coefficients, affine),
-            params=coefficients,
+            coarse_landmarks=_coarse(face, points, *shapes, affine),
+            params=parameters.join(place, *shapes)[0].astype(np.float32),
             affine=affine,
-            pose=pose,
+            pose=replace(pose, translation=affine[:, 3].astype(np.float64)),
         )
 
     def _placed(self, face: Face, passed: float, size: float) -> tuple[np.ndarray, Pose]:
@@ -154,7 +167,11 @@ class FaceSmoother:
 
 
 def _coarse(
-    face: Face, landmarks: np.ndarray, coefficients: np.ndarray, affine: np.ndarray
+    face: Face,
+    landmarks: np.ndarray,
+    shape: np.ndarray,
+    expression: np.ndarray,
+    affine: np.ndarray,
 ) -> np.ndarray:
     """Rows of the smoothed mesh; the smoothed landmarks where the model has no dense bases."""
     source: MeshSource = face.mesh_source
@@ -162,6 +179,5 @@ def _coarse(
         model = source.morphable
     except MissingBasisError:
         return landmarks
-    _, shape, expression = parameters.split(coefficients[None])
     points: np.ndarray = model.landmarks(shape, expression, affine[None])[0]
     return points

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from facegeo.detect import Detections
 from facegeo.errors import InvalidInputError
 from facegeo.geometry import crop
+from facegeo.geometry.regions import LEAST_LEAN, Regions
 from facegeo.results import FaceBatch
 from facegeo.track import boxes as box_maths
 
 Locate = Callable[[np.ndarray], Detections]
-Measure = Callable[[np.ndarray, np.ndarray], FaceBatch]
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], FaceBatch]
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,30 @@ class _Track:
     number: int
     box: np.ndarray  # around the landmarks
     roi: np.ndarray
+    rotation: float  # of the region, degrees
     velocity: np.ndarray  # of the box's centre, pixels a second
     score: float
     seen_s: float
+    anchor: tuple[float, np.ndarray] | None = None  # when and where its speed was last measured
+    step: np.ndarray = field(default_factory=lambda: np.zeros(2))  # pixels, over the last frame
     doubt: int = 0
     unseen: bool = False  # the detector's last run did not find it
     placed: bool = False  # its region comes from the detector and not yet from its landmarks
     lost: bool = False
+    found: np.ndarray | None = None  # the detector's box in this frame
 
     def expected(self, now_s: float) -> np.ndarray:
         """Box as it would lie by now if it went on moving, for half a second at most."""
-        shift = self.velocity * min(now_s - self.seen_s, 0.5)
+        shift = self.velocity * min(max(now_s - self.seen_s, 0), 0.5)
         return self.box + np.tile(shift, 2)
+
+    @property
+    def stepped(self) -> np.ndarray:
+        """Box as it would lie if it moved as over the last frame, whatever the clock says.
+
+        Frames that arrive in bursts have the clock foretell too much or too little.
+        """
+        return self.box + np.tile(self.step, 2)
 
 
 #: Frames between two runs of the detector, with a network that tells presence and with one that
@@ -117,8 +130,14 @@ TWICE = 0.6
 #: From one frame to the next, in sizes of the face.
 LARGEST_JUMP = 0.5
 LARGEST_GROWTH = 1.5
+#: Seconds over which a speed is measured at least: times of frames that arrive in bursts differ by
+#: less than the frames do.
+SHORTEST_S = 0.02
 #: Corners of a region may be off by this part of its side before it is moved.
 ROI_SLACK = 0.02
+#: Degrees by which a face may lean in its region before that is turned anew; and how far below
+#: facegeo.geometry.regions.LEAST_LEAN it must come before its region is upright again.
+LEAN_SLACK = 5.0
 
 
 class Tracker:
@@ -129,10 +148,12 @@ class Tracker:
     locate : callable
         Photo -> Detections.
     measure : callable
-        Crops and regions -> FaceBatch, as :meth:`FaceGeometry.predict_crops`.
+        Crops, their regions and rotations -> FaceBatch, as :meth:`FaceGeometry.predict_crops`.
     options : TrackerOptions
     crop_size : int
         Side of the crops that ``measure`` takes.
+    convention : CropConvention, optional
+        How boxes become crops; by default as for the networks of facegeo.
     """
 
     def __init__(
@@ -141,11 +162,12 @@ class Tracker:
         measure: Measure,
         options: TrackerOptions | None = None,
         crop_size: int = crop.CROP_SIZE,
+        convention: crop.CropConvention = crop.CONVENTIONS["exact"],
     ) -> None:
         self.options = options or TrackerOptions()
         self._locate = locate
         self._measure = measure
-        self._crop_size = crop_size
+        self._crop_size, self._convention = crop_size, convention
         self._next = 1
         self.reset()
 
@@ -165,8 +187,15 @@ class Tracker:
         image : (H, W, 3) uint8
             BGR.
         now_s : float
-            Its timestamp; larger than the one before.
+            Its timestamp. Times that stand still or turn back tell no speed; they do no harm.
+
+        Raises
+        ------
+        InvalidInputError
+            If the timestamp is no finite number.
         """
+        if not math.isfinite(now_s):
+            raise InvalidInputError(f"now_s: expected a finite number of seconds, got {now_s}")
         self._adapt_to((image.shape[1], image.shape[0]))
         memory_s = self.options.memory_s
         if now_s - self._now_s > memory_s:  # the stream was interrupted
@@ -198,7 +227,8 @@ class Tracker:
     def _detected(self, tracks: Sequence[_Track], image: np.ndarray, now_s: float) -> list[_Track]:
         """Tracks after a run of the detector: confirmed, missed, returned, new."""
         found = self._locate(image)
-        rois = crop.rois_from_boxes(found.boxes)
+        regions = Regions.from_boxes(found.boxes, self._convention, found.rotations)
+        rois, rotations = regions.rois, regions.rotations.tolist()
         pairs = _matched(tracks, found.boxes, now_s)
         result = []
         for index, track in enumerate(tracks):
@@ -206,14 +236,22 @@ class Tracker:
                 result.append(replace(track, unseen=True))
                 continue
             j = pairs[index]
-            track = replace(track, score=float(found.scores[j]), unseen=False)
+            track = replace(track, score=float(found.scores[j]), unseen=False, found=found.boxes[j])
             if track.lost or track.doubt:  # what it held on to is not to be trusted
-                track = replace(track, roi=rois[j], box=found.boxes[j], lost=False, placed=True)
+                where = {"roi": rois[j], "rotation": rotations[j], "box": found.boxes[j]}
+                track = replace(track, **where, lost=False, placed=True)
             result.append(track)
         new = [j for j in range(len(found)) if j not in pairs.values()]
         result += [
             _Track(
-                0, found.boxes[j], rois[j], np.zeros(2), float(found.scores[j]), now_s, placed=True
+                number=0,
+                box=found.boxes[j],
+                roi=rois[j],
+                rotation=rotations[j],
+                velocity=np.zeros(2),
+                score=float(found.scores[j]),
+                seen_s=now_s,
+                placed=True,
             )
             for j in new[: self._room(result)]
         ]
@@ -230,27 +268,30 @@ class Tracker:
         The detector's regions are placed by another rule than those that follow: without the second
         look a face's first frame would differ from the others.
         """
-        rois = _stacked([track.roi for track in tracks])
+        regions = _regions(tracks)
         placed = np.array([track.placed for track in tracks], bool)
         if placed.any():
-            batch = self._looked_at(image, rois)
-            own = crop.rois_from_landmarks(batch.landmarks)
-            sane = np.array([_is_inside(roi, image) for roi in own])
-            rois = np.where((placed & sane)[:, None], own, rois)
-        return self._looked_at(image, rois)
+            batch = self._looked_at(image, regions)
+            own = Regions.from_landmarks(batch.landmarks)
+            rows = np.flatnonzero(placed & own.are_inside((image.shape[0], image.shape[1])))
+            regions = regions.replaced(rows, own[rows])
+        return self._looked_at(image, regions)
 
-    def _looked_at(self, image: np.ndarray, rois: np.ndarray) -> FaceBatch:
-        return self._measure(crop.crop_faces(image, rois, self._crop_size), rois)
+    def _looked_at(self, image: np.ndarray, regions: Regions) -> FaceBatch:
+        crops = regions.crops(image, self._crop_size)
+        return self._measure(crops, regions.rois, regions.rotations)
 
     def _judged(self, tracks: Sequence[_Track], batch: FaceBatch, now_s: float) -> list[_Track]:
         """Tracks moved to where the network sees them, with doubt counted."""
         if not tracks:
             return []
         seen = box_maths.landmark_boxes(batch.landmarks)
-        own = box_maths.steady(
-            crop.rois_from_landmarks(batch.landmarks), batch.rois, ROI_SLACK
-        ).astype(np.float32)
+        own = _followed(batch)
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
+        if self._tells_presence:
+            # Else only the clock tells that a face has moved on and the network saw none.
+            doubtful &= _jumped(seen, _stacked([track.stepped for track in tracks]))
+        doubtful &= ~_is_confirmed(seen, tracks)
         doubtful &= np.array([not track.placed for track in tracks])
         # A comparison with NaN is false: no presence, no doubt.
         doubtful |= batch.presence < self.options.least_presence
@@ -259,9 +300,11 @@ class Tracker:
         doubtful |= _is_second(seen, tracks, now_s)
         return [
             # In doubt it stays where it was last believed: there it is looked for.
-            replace(track, doubt=track.doubt + 1, placed=False)
+            replace(track, doubt=track.doubt + 1, placed=False, found=None)
             if doubtful[i]
-            else _moved(track, seen[i], own[i], now_s)
+            else replace(
+                _moved(track, seen[i], own.rois[i], now_s), rotation=float(own.rotations[i])
+            )
             for i, track in enumerate(tracks)
         ]
 
@@ -293,11 +336,40 @@ class Tracker:
             factor = np.divide(size, self._size)
             twice = np.tile(factor, 2).astype(np.float32)
             self._tracks = [
-                replace(t, box=t.box * twice, roi=t.roi * twice, velocity=t.velocity * factor)
+                replace(
+                    t,
+                    box=t.box * twice,
+                    roi=t.roi * twice,
+                    velocity=t.velocity * factor,
+                    step=t.step * factor,
+                    anchor=t.anchor and (t.anchor[0], t.anchor[1] * factor),
+                )
                 for t in self._tracks
             ]
             self._since_detection = math.inf
         self._size = size
+
+
+def _followed(batch: FaceBatch) -> Regions:
+    """Regions for the next frame: those of the landmarks, moved and turned only where they must.
+
+    One that is turned stays so, by the same angle, while the face leans in it by little.
+    """
+    lean = crop.lean_of_faces(batch.landmarks)
+    off = np.abs((lean - batch.rotations + 180) % 360 - 180)
+    turned = batch.rotations != 0
+    leans = np.abs(lean) > np.where(turned, LEAST_LEAN - LEAN_SLACK, LEAST_LEAN)
+    rotations = np.where(turned & (off <= LEAN_SLACK), batch.rotations, lean)
+    rotations = np.where(leans, rotations, 0).astype(np.float32)
+    rois = crop.rois_from_landmarks(batch.landmarks, rotations)
+    steady = box_maths.steady(rois, batch.rois, ROI_SLACK).astype(np.float32)
+    same = (rotations == batch.rotations)[:, None]
+    return Regions(np.where(same, steady, rois), rotations)
+
+
+def _regions(tracks: Sequence[_Track]) -> Regions:
+    rotations = np.array([track.rotation for track in tracks], np.float32)
+    return Regions(_stacked([track.roi for track in tracks]), rotations)
 
 
 def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[int, int]:
@@ -306,7 +378,8 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     First the tracks that are sure of their place, then, among the boxes that are left, those that
     have to be looked for a little further away.
     """
-    expected = _stacked([track.expected(now_s) for track in tracks])
+    by_clock = _stacked([track.expected(now_s) for track in tracks])
+    by_step = _stacked([track.stepped for track in tracks])
     pairs: dict[int, int] = {}
     for grown, least, wanted in (
         (1.0, SAME_FACE, lambda track: not track.lost),
@@ -314,18 +387,40 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     ):
         those = [i for i, track in enumerate(tracks) if i not in pairs and wanted(track)]
         free = [j for j in range(len(found)) if j not in pairs.values()]
-        near = box_maths.grow(expected[those], grown)
-        pairs |= {those[a]: free[b] for a, b in box_maths.assign(near, found[free], least)}
+        clock, step = (
+            box_maths.overlaps(box_maths.grow(expected[those], grown), found[free])
+            for expected in (by_clock, by_step)
+        )
+        near = box_maths.assign_by(np.maximum(clock, step), least)
+        pairs |= {those[a]: free[b] for a, b in near}
     return pairs
 
 
 def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _Track:
     """A track that is believed to be where the network sees it."""
-    passed = max(now_s - track.seen_s, 1e-3)
-    speed = (box_maths.centres(seen[None]) - box_maths.centres(track.box[None]))[0] / passed
+    centre = box_maths.centres(seen[None])[0]
     # The detector's box has another centre than the landmarks': no speed can be told from it.
-    velocity = np.zeros(2) if track.placed else 0.5 * (track.velocity + speed)
-    return replace(track, box=seen, roi=roi, velocity=velocity, seen_s=now_s, doubt=0, placed=False)
+    velocity, step, anchor = np.zeros(2), np.zeros(2), (now_s, centre)
+    if not track.placed:
+        step = centre - box_maths.centres(track.box[None])[0]
+        then_s, there = track.anchor or (track.seen_s, centre - step)
+        velocity = track.velocity
+        if now_s - then_s >= SHORTEST_S:
+            velocity = 0.5 * (velocity + (centre - there) / (now_s - then_s))
+        elif now_s >= then_s:
+            anchor = (then_s, there)
+    return replace(
+        track,
+        box=seen,
+        roi=roi,
+        velocity=velocity,
+        step=step,
+        anchor=anchor,
+        seen_s=now_s,
+        doubt=0,
+        placed=False,
+        found=None,
+    )
 
 
 def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -335,6 +430,18 @@ def _jumped(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
     growth = size / np.maximum(before, 1e-6)
     far: np.ndarray = distance > LARGEST_JUMP * before
     return far | (growth > LARGEST_GROWTH) | (growth < 1 / LARGEST_GROWTH)
+
+
+def _is_confirmed(seen: np.ndarray, tracks: Sequence[_Track]) -> np.ndarray:
+    """True where the detector sees a face at the landmarks in this very frame, (N,) bool."""
+    return np.array(
+        [
+            track.found is not None
+            and box_maths.overlaps(box[None], track.found[None])[0, 0] >= SAME_FACE
+            for box, track in zip(seen, tracks, strict=True)
+        ],
+        bool,
+    )
 
 
 def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.ndarray:

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegeo.errors import StreamError
-from facegeo.video.sources import Source
+from facegeo.video.sources import DEFAULT_FPS, Source
 
 _log = logging.getLogger(__name__)
 
 #: Frames decoded ahead in offline mode.
 _AHEAD = 4
+
+#: Between two frames at least: damaged containers and callers repeat times or turn them back.
+_LEAST_STEP_S = 1e-6
+
+#: A clock that is turned back by more has been started again.
+_RESTART_S = 1.0
 
 #: Seconds that :meth:`FrameReader.close` waits for a thread that is inside a blocking read.
 _GOODBYE_S = 2.0
@@ -42,6 +48,32 @@ class VideoFrame:
     timestamp_s: float
     image: np.ndarray
     arrived_s: float
+
+
+class _Clock:
+    """Times that always grow, whatever the source says: everything after relies on that."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._previous = -np.inf
+        self._offset = 0.0
+
+    def __call__(self, moment: float) -> float:
+        moment += self._offset
+        if moment < self._previous - _RESTART_S:
+            interval = 1 / (self._source.rate or DEFAULT_FPS)
+            _log.warning(
+                "%s: its clock starts again at %.2f s; times go on from %.2f s",
+                self._source.name,
+                moment - self._offset,
+                self._previous,
+            )
+            self._offset += self._previous + interval - moment
+            moment = self._previous + interval
+        if self._previous > -np.inf:
+            moment = max(moment, self._previous + _LEAST_STEP_S)
+        self._previous = moment
+        return moment
 
 
 class FrameReader:
@@ -122,11 +154,9 @@ class FrameReader:
         error: BaseException | None = None
         try:
             start = time.perf_counter()
-            previous = -np.inf
+            clock = _Clock(self.source)
             for index, (moment, image) in enumerate(self.source.frames()):
-                # Damaged containers repeat or turn back time; everything after relies on order.
-                moment = max(moment, previous + 1e-6) if previous > -np.inf else moment
-                previous = moment
+                moment = clock(moment)
                 if self._live and not self.source.is_live:
                     start = start - moment if index == 0 else start
                     self._sleep_until(start + moment)

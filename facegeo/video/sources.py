@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import sys
@@ -11,11 +12,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from facegeo.base.arrays import describe
+from facegeo.base.urls import without_password
 from facegeo.errors import (
     CorruptFileError,
     InvalidInputError,
@@ -23,7 +24,8 @@ from facegeo.errors import (
     UnreadableFileError,
 )
 from facegeo.images import Color, find_photos, load_photo
-from facegeo.video.containers import Container, import_av
+from facegeo.video.containers import Container, import_av, photo_message
+from facegeo.video.statements import missing_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ _log = logging.getLogger(__name__)
 DEFAULT_FPS = 30.0
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+#: First brands of HEIF files that hold one picture; sequences have others.
+_STILL_BRANDS = (b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1")
 
 #: Seconds before a lost stream is opened again: the first time, and at most.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
@@ -127,27 +132,54 @@ class FileSource(_Stoppable):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        av = import_av()
+        self._av = import_av()
         if not path.exists():
             raise UnreadableFileError(f"{path}: no such file")
         if path.is_file() and path.stat().st_size == 0:
             raise CorruptFileError(f"{path}: the file is empty")
+        missing = 0
+        if path.is_file():  # and no pipe, from which nothing can be read twice
+            try:
+                _refuse_photo(path)
+                missing = missing_bytes(path)
+            except OSError as error:
+                raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
         try:
-            self._container = Container(str(path), self.name)
-        except av.error.InvalidDataError as error:
-            raise CorruptFileError(f"{path}: no video that can be decoded, or cut short") from error
-        except av.error.FFmpegError as error:
-            raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+            self._container = Container(str(path), self.name, missing_bytes=missing)
+        except self._av.error.FFmpegError as error:
+            reason = getattr(error, "strerror", None) or error
+            if path.is_file():  # it has been read: what is wrong is in it
+                raise CorruptFileError(
+                    f"{path}: no video that can be decoded, or cut short ({reason})"
+                ) from error
+            raise UnreadableFileError(f"{path}: cannot be read ({reason})") from error
         self.rate = self._container.rate
         length_s = self._container.duration_s
         if self.rate and length_s:
             self.length = max(1, round(self.rate * length_s))
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
-        return self._container.frames()
+        try:
+            yield from self._container.frames()
+        except self._av.error.FFmpegError as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CorruptFileError(f"{self.name}: cannot be read to its end ({reason})") from error
 
     def close(self) -> None:
         self._container.close()
+
+
+def _refuse_photo(path: Path) -> None:
+    """Photos that FFmpeg takes for videos, or for damaged ones."""
+    with path.open("rb") as file:
+        head = file.read(32)
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and head[20] & 2:
+        raise InvalidInputError(
+            f"{path}: animated WebP is not supported; with Pillow its pictures can be read: "
+            "predictor.stream(PIL.ImageSequence.Iterator(PIL.Image.open(path)))"
+        )
+    if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
+        raise InvalidInputError(photo_message(str(path)))
 
 
 class CameraSource(_Stoppable):
@@ -208,7 +240,8 @@ class UrlSource(_Stoppable):
         try:
             self._container = self._open()
         except self._av.error.FFmpegError as error:
-            raise StreamError(f"{self.name}: cannot be opened ({error.strerror})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise StreamError(f"{self.name}: cannot be opened ({reason})") from error
         self.rate = self._container.rate
         length_s = self._container.duration_s
         self.is_live = length_s is None
@@ -218,7 +251,11 @@ class UrlSource(_Stoppable):
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         if not self.is_live:
             assert self._container is not None
-            yield from self._container.frames()
+            try:
+                yield from self._container.frames()
+            except self._av.error.FFmpegError as error:
+                reason = getattr(error, "strerror", None) or error
+                raise StreamError(f"{self.name}: lost ({reason})") from error
             return
         began = alive = time.monotonic()
         wait, reason, offset, earliest = _FIRST_WAIT_S, "it ended", None, 0.0
@@ -259,13 +296,6 @@ class UrlSource(_Stoppable):
         return Container(self._url, self.name, options=options, timeout_s=timeout)
 
 
-def without_password(url: str) -> str:
-    """A URL for messages: user and password of cameras are not for logs."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl()
-
-
 class FolderSource(_Stoppable):
     """The images of a folder, in the order of their names, numbers by value."""
 
@@ -281,6 +311,23 @@ class FolderSource(_Stoppable):
         assert self.rate is not None
         for index, path in enumerate(self._files):
             yield index / self.rate, load_photo(path)
+
+
+def _seconds(moment: Any, index: int) -> float:
+    """A caller's timestamp as a number."""
+    try:
+        if isinstance(moment, bool | str | bytes | np.datetime64 | np.timedelta64):
+            raise TypeError
+        seconds = float(moment)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise InvalidInputError(
+            f"source: expected (seconds, image) with seconds a finite number, got {moment!r} for "
+            f"frame {index}; of dates make (date - first).total_seconds(), or pass images alone "
+            "with fps="
+        )
+    return seconds
 
 
 def _natural(path: Path) -> list[Any]:
@@ -307,6 +354,6 @@ class IteratorSource(_Stoppable):
         for index, item in enumerate(self._images):
             moment, image = index / self.rate, item
             if isinstance(item, tuple) and len(item) == 2 and not isinstance(item[0], np.ndarray):
-                moment, image = float(item[0]), item[1]
+                moment, image = _seconds(item[0], index), item[1]
             loaded = load_photo(image, self._color)
             yield moment, loaded.copy() if loaded is image else loaded

@@ -21,7 +21,8 @@ from facegeo.video.reader import FrameReader
 from facegeo.video.sources import open_source
 
 if TYPE_CHECKING:
-    from facegeo.detect import Detector
+    from facegeo.detect import Detections, Detector
+    from facegeo.geometry.crop import CropConvention
     from facegeo.results import FaceBatch, MeshSource
 
 #: Filters of a person who has left are kept for this many others, in case of a return.
@@ -69,6 +70,7 @@ class FramePredictor(Protocol):
     """Of :class:`facegeo.FaceGeometry`, what a stream needs."""
 
     crop_size: int
+    crop_convention: CropConvention
 
     @property
     def mesh_source(self) -> MeshSource: ...
@@ -79,7 +81,11 @@ class FramePredictor(Protocol):
     @property
     def detector(self) -> Detector: ...
 
-    def predict_crops(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch: ...
+    def locate(self, image: np.ndarray) -> Detections: ...
+
+    def predict_crops(
+        self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray
+    ) -> FaceBatch: ...
 
 
 class FaceStream(Closing, Iterator[StreamFrame]):
@@ -190,8 +196,14 @@ def open_stream(
         raise InvalidInputError(f"timeout_s: expected a positive number or None, got {timeout_s}")
     options = tracking or TrackerOptions(max_faces=predictor.max_faces)
     how = smooth if isinstance(smooth, Smoothing) else (Smoothing() if smooth else None)
-    detector = predictor.detector  # opened before the source: a missing model is no reason to wait
+    _ = predictor.detector  # opened before the source: a missing model is no reason to wait
     opened = open_source(source, fps=fps, timeout_s=timeout_s, color=color)
     reader = FrameReader(opened, live=mode == "live", timeout_s=timeout_s)
-    tracker = Tracker(detector, predictor.predict_crops, options, predictor.crop_size)
+    tracker = Tracker(
+        predictor.locate,
+        predictor.predict_crops,
+        options,
+        predictor.crop_size,
+        predictor.crop_convention,
+    )
     return FaceStream(predictor, reader, tracker, how)

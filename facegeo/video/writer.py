@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from fractions import Fraction
@@ -21,20 +22,40 @@ _CLOCK = 90_000
 #: The file is complete up to its last fragment, and fragments begin at key frames.
 _FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 
+#: Ending of the name -> FFmpeg's name of the format, and its options. Matroska can be played up to
+#: where it ends as it is.
+FORMATS: dict[str, tuple[str, dict[str, str]]] = {
+    ".mp4": ("mp4", _FRAGMENTED),
+    ".m4v": ("mp4", _FRAGMENTED),
+    ".mov": ("mov", _FRAGMENTED),
+    ".mkv": ("matroska", {"flush_packets": "1"}),
+}
+
 #: Frames that may wait for the encoder.
 _WAITING = 4
+
+
+def check_video_name(path: str | Path) -> None:
+    """Raise InvalidInputError for a file that would not be what its ending says."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise InvalidInputError(
+            f"{path}: expected a name that ends in {', '.join(FORMATS)}; other videos are not "
+            "written"
+        )
 
 
 class VideoWriter(Closing):
     """Encodes in a thread of its own.
 
-    The file is a fragmented MP4: what was written before a crash or a kill can be played. So it is
-    written in place, unlike the other results, which are renamed when they are whole.
+    The file is a fragmented MP4 or MOV, or Matroska: what was written before a crash or a kill can
+    be played. So it is written in place, unlike the other results, which are renamed when they are
+    whole.
 
     Parameters
     ----------
     path : path
-        Its folder is made if missing. A file that was there is replaced.
+        Its ending, one of :data:`FORMATS`, tells the format. Its folder is made if missing.
+        A file that was there is replaced.
     fps : float
         For the encoder's planning and the length of fragments; timestamps are those of the frames.
     quality : int
@@ -44,6 +65,8 @@ class VideoWriter(Closing):
 
     Raises
     ------
+    InvalidInputError
+        If the name has another ending.
     OutputError
         If the file cannot be written; also from :meth:`write` and :meth:`close`.
     """
@@ -56,6 +79,7 @@ class VideoWriter(Closing):
         quality: int = 21,
         preset: str = "veryfast",
     ) -> None:
+        check_video_name(path)
         self._path = Path(path)
         self._fps = fps
         # Frames in another order than shown would need a shift of all times, which a fragmented
@@ -64,7 +88,8 @@ class VideoWriter(Closing):
         self._av = import_av()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = self._av.open(str(path), "w", format="mp4", options=dict(_FRAGMENTED))
+            name, options = FORMATS[self._path.suffix.lower()]
+            self._container = self._av.open(str(path), "w", format=name, options=dict(options))
         except (OSError, self._av.error.FFmpegError) as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
         self._stream: Any = None
@@ -89,6 +114,10 @@ class VideoWriter(Closing):
         """
         if self._closed:
             raise InvalidInputError(f"{self._path}: the file is closed")
+        if not math.isfinite(timestamp_s):
+            raise InvalidInputError(
+                f"timestamp_s: expected a finite number of seconds, got {timestamp_s}"
+            )
         self._raise_error()
         self._frames.put((image, timestamp_s))
 

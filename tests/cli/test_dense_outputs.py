@@ -88,3 +88,44 @@ def test_an_imported_face_model_can_be_fitted_by_name(models, shared, tmp_path, 
 def test_unknown_face_models_are_refused(cache, tmp_path, capsys):
     assert main(["import", "face-model", str(tmp_path), "--name", "x"]) == 1
     assert "not a morphable model of a known layout" in capsys.readouterr().err
+
+
+def test_the_depth_map_is_saved_as_numbers_and_as_an_image(tmp_path, sample_photo):
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    command = ["predict", str(tmp_path / "photo.png"), "--out", str(tmp_path), "--save", "depth"]
+    assert main([*command, "--draw", "depth"]) == 0
+    depth = np.load(tmp_path / "photo.faces.depth.npy", allow_pickle=False)
+    assert depth.dtype == np.float32 and depth.shape == sample_photo.shape[:2]
+    record = json.loads((tmp_path / "photo.faces.json").read_text())
+    image = cv2.imread(str(tmp_path / "photo.faces.depth16.png"), cv2.IMREAD_UNCHANGED)
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image == 0, np.isnan(depth))
+    stated = record["depth"]
+    assert stated["unit"] == "mm"
+    millimetres = (image.astype(float) - stated["png_zero"]) / stated["png_per_mm"]
+    assert np.nanmax(np.abs(millimetres - depth)[image > 0]) < 0.006
+    # The picture for people is another file.
+    picture = cv2.imread(str(tmp_path / "photo.faces.depth.png"), cv2.IMREAD_UNCHANGED)
+    assert picture.dtype == np.uint8
+    # A nose stands out by 15 to 45 millimetres from the outer corners of the eyes ...
+    points = np.array(record["faces"][0]["landmarks"])
+    at = np.rint(points[:, :2]).astype(int)
+    eyes = depth[at[[36, 45], 1], at[[36, 45], 0]].mean()
+    assert 15 < depth[at[30, 1], at[30, 0]] - eyes < 45
+    # ... and the eyes are as far apart, by the same factor, as eyes are.
+    apart = np.linalg.norm(points[45, :2] - points[36, :2]) * stated["mm_per_px"][0]
+    assert 75 < apart < 110
+
+
+def test_the_drawing_can_be_made_fainter(tmp_path, sample_photo):
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    drawn = {}
+    for opacity in ("0", "1"):
+        out = tmp_path / opacity
+        command = ["predict", str(tmp_path / "photo.png"), "--out", str(out), "--draw", "textured"]
+        assert main([*command, "--opacity", opacity]) == 0
+        drawn[opacity] = cv2.imread(str(out / "photo.faces.png"))
+    assert np.array_equal(drawn["0"], sample_photo)
+    assert (drawn["1"] != sample_photo).any()
+    with pytest.raises(SystemExit):
+        main(["predict", "photo.png", "--opacity", "2"])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
-from helpers.video_data import World, WorldPredictor
+from helpers.video_data import World, WorldPredictor, write_clip
 
 from facegeo import cli
 from facegeo.cli import video, webcam
+from facegeo.errors import BackendUnavailableError, InvalidImageError
+from facegeo.images import encode_photo, read_photo
 from facegeo.video.stream import open_stream
 
 pytest.importorskip("av", reason="video needs the extra [video]")
@@ -119,3 +122,25 @@ def test_a_number_is_a_camera_unless_it_is_a_file(tmp_path, monkeypatch):
     assert video.parse_source("1") == 1
     (tmp_path / "1").touch()
     assert video.parse_source("1") == "1"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others always have a display")
+def test_without_a_display_the_window_is_one_clear_error(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(BackendUnavailableError, match=r"no display.*facegeo video CAMERA --out"):
+        webcam.CvWindow("facegeo")
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "avi", "flv", "ts", "wmv"])
+def test_photos_and_videos_point_to_each_others_command(tmp_path, capsys, monkeypatch, ending):
+    clip = write_clip(
+        tmp_path / f"clip.{ending}", 3, codec="msmpeg4" if ending == "wmv" else "libx264"
+    )
+    with pytest.raises(InvalidImageError, match=rf"clip\.{ending}: a video.*facegeo video"):
+        read_photo(clip)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(encode_photo(PHOTO, ".jpg"))
+    monkeypatch.setattr(video, "open_stream", lambda options, source, mode: stream_of(source))
+    assert cli.main(["video", str(photo), "--json", str(tmp_path / "a.jsonl")]) == 1
+    assert "photo.jpg: a photo, not a video; for photos: facegeo predict" in capsys.readouterr().err

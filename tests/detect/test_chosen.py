@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 
 import numpy as np
 import pytest
 from helpers.landmark_network import LandmarkNetwork
 
 from facegeo import FaceGeometry
-from facegeo.detect import Detections, Detector, DetectorOptions, Search
+from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect import chosen as chosen_module
 from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 
@@ -193,3 +194,51 @@ def test_large_batches_go_in_parts_that_are_joined():
     np.testing.assert_allclose(batch.presence * 255, np.arange(10), atol=1e-4)
     whole = FaceGeometry(network=network, detector=None).predict_crops(crops, rois)
     np.testing.assert_array_equal(batch.landmarks, whole.landmarks)
+
+
+@pytest.mark.parametrize("batch_size", [2.5, True, "4", 0, -1, float("nan")])
+def test_batch_sizes_are_whole_numbers(predictor_of, batch_size):
+    with pytest.raises(InvalidInputError, match="batch_size: expected"):
+        predictor_of(batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: DetectorOptions(max_faces=2.5), "max_faces"),
+        (lambda: DetectorOptions(max_faces=0), "max_faces"),
+        (lambda: DetectorOptions(score_threshold=float("nan")), "score_threshold"),
+        (lambda: DetectorOptions(score_threshold=None), "score_threshold"),
+        (lambda: DetectorOptions(min_size="9"), "min_size"),
+        (lambda: DetectorOptions(min_size=-1), "min_size"),
+        (lambda: Search(max_side=640.5), "max_side"),
+        (lambda: Search(tile=8), "tile"),
+        (lambda: PresenceFilter(sure_score=2), "sure_score"),
+        (lambda: PresenceFilter(least_presence="no"), "least_presence"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_named(make, name):
+    with pytest.raises(InvalidInputError, match=f"{name}: expected"):
+        make()
+
+
+def test_a_network_that_is_open_is_not_pickled(predictor_of):
+    with pytest.raises(InvalidInputError, match="network was to be pickled"):
+        pickle.dumps(predictor_of())
+
+
+def test_a_predictor_is_pickled_as_its_arguments(sample_photo):
+    with FaceGeometry(batch_size=3, score_threshold=0.6, detector="auto") as predictor:
+        expected = predictor(sample_photo)[0].landmarks
+        data = pickle.dumps(predictor)
+    assert len(data) < 1000
+    with pickle.loads(data) as copied:  # open, although the other one is closed by now
+        np.testing.assert_array_equal(copied(sample_photo)[0].landmarks, expected)
+        assert copied._options == predictor._options and copied._batch_size == 3
+
+
+def test_results_name_paths_and_keep_no_pixels_as_their_source(predictor_of, tmp_path):
+    predictor, path = predictor_of(detector=Own()), tmp_path / "missing.png"
+    results = list(predictor.predict_photos([PHOTO, path, "missing.jpg", 3.5]))
+    assert [result.source for result in results] == [None, path, "missing.jpg", None]
+    assert [result.index for result in results] == [0, 1, 2, 3]

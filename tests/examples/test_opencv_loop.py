@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -61,3 +63,16 @@ def test_a_file_that_is_no_video_is_one_clear_error(example, tmp_path, predictor
     (tmp_path / "no.mp4").write_bytes(b"no video")
     with pytest.raises(UnreadableFileError, match=r"no\.mp4: OpenCV cannot open it"):
         loop.run(str(tmp_path / "no.mp4"), live=False, model="mb05", show=False)
+
+
+def test_without_a_display_it_names_the_option(example, tmp_path, monkeypatch, capsys):
+    loop = example("opencv_loop")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    if not sys.platform.startswith("linux"):
+        pytest.skip("other systems always have a display")
+    monkeypatch.setattr(sys, "argv", ["opencv_loop.py", str(tmp_path / "a.mp4")])
+    assert loop.main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("opencv_loop.py: a window cannot be opened")
+    assert "--no-window" in line

@@ -83,6 +83,22 @@ def test_each_connection_has_a_tracker_of_its_own_and_leaves_nothing(client, pho
     assert readers() == 0
 
 
+def test_the_next_picture_without_a_face_has_none(client, photo, sample_photo):
+    """The network of this client tells no presence: only the detector knows."""
+    noise = np.random.default_rng(0).integers(90, 160, sample_photo.shape, np.uint8)
+    mirrored = encode_photo(np.ascontiguousarray(sample_photo[:, ::-1]), ".jpg")
+    with client.websocket_connect("/faces") as socket:
+        answers = []
+        for message in (photo, encode_photo(noise, ".jpg"), mirrored, photo):
+            socket.send_bytes(message)
+            answers.append(socket.receive_json()["faces"])
+    assert [len(faces) for faces in answers] == [1, 0, 1, 1]
+    # Eileen Collins stands left of the middle; after a mirror, right of it.
+    middles = [np.mean(faces[0]["landmarks"], axis=0)[0] for faces in answers if faces]
+    assert middles[0] < 256 < middles[1]
+    assert abs(middles[2] - middles[0]) < 3
+
+
 def test_inference_does_not_block_the_event_loop(example, photo, predictor):
     """While one client's frame is being measured, other requests are answered."""
     from starlette.testclient import TestClient

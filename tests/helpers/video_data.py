@@ -17,6 +17,7 @@ from facegeo.results import FaceBatch
 #: Landmarks of every face of this world, in parts of its box.
 TEMPLATE = np.random.default_rng(3).uniform(0, 1, (NUM_LANDMARKS, 3)).astype(np.float32)
 TEMPLATE[:2, :2] = [[0, 0], [1, 1]]
+TEMPLATE[36:48, :2], TEMPLATE[48:, :2] = (0.5, 0.3), (0.5, 0.8)  # eyes, mouth: it stands upright
 
 
 def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:
@@ -47,21 +48,39 @@ def write_clip(
     options: dict[str, str] | None = None,
     format: str | None = None,
     make: Callable[[int, int, int], np.ndarray] = picture,
+    codec: str = "libx264",
+    coding: dict[str, str] | None = None,
+    first: int = 0,
+    sound: bool = False,
+    pixel_shape: object = None,
 ) -> Path:
-    """A video whose frames are ``picture(0..count)``, in the format of its ending."""
+    """A video whose frames are ``picture(0..count)``, in the format of its ending.
+
+    ``coding`` are options of the codec, ``first`` is the number by whose time the clock starts,
+    ``sound`` adds silence as long as the video.
+    """
     import av
 
+    usual = {"g": "5", "preset": "fast", "crf": "4"} if codec == "libx264" else {}
     with av.open(str(path), "w", format=format, options=options or {}) as container:
-        stream = container.add_stream(
-            "libx264", rate=fps, options={"g": "5", "preset": "fast", "crf": "4"}
-        )
+        stream = container.add_stream(codec, rate=fps, options={**usual, **(coding or {})})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
+        if pixel_shape is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_shape
+        silence = container.add_stream("aac", rate=48000) if sound else None
+        samples = 0
         for index in range(count):
             frame = av.VideoFrame.from_ndarray(make(index, *size), format="bgr24")
-            frame.pts = index
+            frame.pts = index + first
             container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            while silence is not None and samples / 48000 < (index + 1) / float(fps):
+                piece = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+                piece.sample_rate, piece.pts = 48000, samples
+                samples += 1024
+                container.mux(silence.encode(piece))
+        for each in container.streams:
+            container.mux(each.encode(None))
     return path
 
 
@@ -110,7 +129,9 @@ class World:
         found = self.visible()
         return Detections(found, np.full(len(found), 0.9, np.float32))
 
-    def measure(self, crops: np.ndarray, rois: np.ndarray) -> FaceBatch:
+    def measure(
+        self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray | None = None
+    ) -> FaceBatch:
         """The face nearest to the middle of each region; where there is none, one is imagined."""
         landmarks = np.zeros((len(rois), NUM_LANDMARKS, 3), np.float32)
         presence = np.zeros(len(rois), np.float32)
@@ -149,6 +170,7 @@ class WorldPredictor:
     mesh_source = NoMesh()
 
     def __init__(self, world: World) -> None:
-        self.detector = world.look
+        self.detector = self.locate = world.look
+        self.crop_convention = find_convention("exact")
         self.predict_crops = world.measure
         self.crop_size = 120

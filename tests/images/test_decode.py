@@ -1,13 +1,15 @@
 """Everything that callers call a photo."""
 
 import io
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from facegeo.errors import InvalidImageError, UnreadableFileError
-from facegeo.images import decode
+from facegeo.errors import DependencyMissingError, InvalidImageError, UnreadableFileError
+from facegeo.images import decode, find_photos
 
 Image = pytest.importorskip("PIL.Image", reason="writes the photos: the extra [dev]")
 
@@ -71,7 +73,10 @@ NAN = np.full((40, 60, 3), np.nan)
         (np.zeros((0, 0, 3), np.uint8), "expected a uint8 array"),
         (np.zeros((40, 60, 3), np.float32), "float32"),
         (NAN, "holds NaN"),
-        (np.zeros((40, 60, 3), np.uint16), "uint16"),
+        (np.zeros((40, 60, 3), np.uint16), r"uint16; convert with \(x / 257\).round"),
+        (np.zeros((40, 60, 3), np.int64), r"int64; convert with x.clip\(0, 255\)"),
+        (np.full((40, 60, 3), 200.0), r"float64; convert with x.clip\(0, 255\)"),
+        (np.zeros((40, 60), bool), r"bool; convert with x.astype\(np.uint8\) \* 255"),
         (np.zeros((40, 60, 2), np.uint8), r"\(40, 60, 2\)"),
         (np.zeros((2, 40, 60, 3), np.uint8), r"\(2, 40, 60, 3\)"),
         (np.zeros(40, np.uint8), r"\(40,\)"),
@@ -79,6 +84,9 @@ NAN = np.full((40, 60, 3), np.nan)
         (None, "NoneType"),
         (3.5, "float"),
         (object(), "object"),
+        (b"\xff\xd8\xff", "bytes .*decode_photo"),
+        (memoryview(BGR), "memoryview .*decode_photo"),
+        (np.uint8(3), "numpy.asarray"),
     ],
 )
 def test_what_is_no_photo_gets_one_clear_error(source, message):
@@ -112,7 +120,7 @@ def test_a_cut_jpeg_is_told_by_its_missing_end_even_if_a_thumbnail_has_one():
     """Decoders that fill the rest with grey must not get through."""
     exif = Image.Exif()
     exif[0x010E] = b"\xff\xd8 thumbnail \xff\xd9".decode("latin1")
-    whole = np.frombuffer(jpeg(exif=exif), np.uint8)
+    whole = jpeg(exif=exif)
     assert not decode._is_cut_jpeg(whole)
     assert decode._is_cut_jpeg(whole[:-200])
 
@@ -135,5 +143,63 @@ def test_folders_are_searched_by_ending_in_order(tmp_path):
     for name in ("b.JPG", "a.png", "notes.txt", "sub/c.webp", ".hidden/d.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = [path.relative_to(tmp_path).as_posix() for path in decode.find_photos(tmp_path)]
+    found = [path.relative_to(tmp_path).as_posix() for path in find_photos(tmp_path)]
     assert found == ["a.png", "b.JPG", "sub/c.webp"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:secret@host.org/album/a.jpg?token=secret",
+        Path("http://user:secret@host.org/album/a.jpg"),
+        "s3://user:secret@host.org/album/a.jpg#secret",
+        "ftp://user:se@cret@host.org/a.jpg",
+        "data:image/png;base64," + "secret" * 1000,
+        "http://[secret/a.jpg",
+    ],
+)
+def test_urls_are_not_fetched_and_their_passwords_not_told(url):
+    with pytest.raises(InvalidImageError, match="URLs are not fetched") as caught:
+        decode.load_photo(url)
+    assert "cret" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_file_that_is_named_like_a_url_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ab:").mkdir()
+    Image.fromarray(RGB).save(tmp_path / "ab:/photo.png")
+    assert np.array_equal(decode.load_photo("ab:/photo.png"), BGR)
+
+
+def test_a_gif_is_read_as_its_first_image(tmp_path):
+    first, second = (Image.fromarray(np.full((40, 60), grey, np.uint8)) for grey in (90, 200))
+    first.save(tmp_path / "photo.gif", save_all=True, append_images=[second])
+    assert np.abs(decode.load_photo(tmp_path / "photo.gif").astype(int) - 90).max() <= 1
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99)
+
+
+def test_heic_is_named_where_pillow_heif_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    path = tmp_path / "IMG_5.HEIC"
+    path.write_bytes(HEIC)
+    with pytest.raises(DependencyMissingError, match=r"IMG_5\.HEIC.*facegeo\[heic\]"):
+        decode.load_photo(path)
+
+
+def test_heic_is_read_by_pillow_heif(tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="the extra [heic]")
+    smooth = cv2.resize(RGB[:4, :6], (240, 160), interpolation=cv2.INTER_CUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the writer makes a property of the image of it, which turns once
+    path = tmp_path / "photo.heic"
+    heif.from_pillow(Image.fromarray(smooth)).save(path, quality=95, exif=exif.tobytes())
+    found = decode.load_photo(path)
+    assert found.shape == (240, 160, 3)
+    assert np.abs(found[:, :, ::-1].astype(int) - np.rot90(smooth, -1)).mean() < 6
+    for bad in (HEIC, path.read_bytes()[:3000]):
+        path.write_bytes(bad)
+        with pytest.raises(InvalidImageError, match=r"photo\.heic: not a HEIC photo"):
+            decode.load_photo(path)

@@ -63,3 +63,59 @@ def test_faces_of_any_size_and_beyond_the_border_can_be_drawn(face, scale):
 def test_unknown_styles_are_refused(sample_photo):
     with pytest.raises(InvalidInputError, match="landmarks"):
         annotate(sample_photo, [], ["moustache"])
+
+
+def test_contours_are_the_landmarks_lines_without_their_points(face, sample_photo):
+    black = np.zeros_like(sample_photo)
+    lines, points = (annotate(black, [face], [style]) for style in ("contours", "landmarks"))
+    jaw = face.landmarks[:17, :2]
+    middle = np.rint((jaw[1:] + jaw[:-1]) / 2).astype(int)  # between two points
+    drawn = cv2.dilate(lines.max(axis=2), np.ones((3, 3)))
+    assert (drawn[middle[:, 1], middle[:, 0]] > 80).all()
+    white = (points == 255).all(axis=2)
+    assert white.any() and not (lines == 255).all(axis=2).any()
+    apart = cv2.dilate(points.min(axis=2), np.ones((5, 5))) == 0
+    assert np.array_equal(points[apart], lines[apart])
+
+
+def test_the_outline_runs_around_what_is_seen_of_the_face(face, sample_photo):
+    dense = dense_faces([face])
+    black = np.zeros_like(sample_photo)
+    drawn = annotate(black, [face], ["outline"], lambda: dense).max(axis=2) > 60
+    seen = dense.raster(*black.shape[:2]).covered.astype(np.uint8)
+    inside = cv2.distanceTransform(seen, cv2.DIST_L2, 5)
+    outside = cv2.distanceTransform(1 - seen, cv2.DIST_L2, 5)
+    assert (inside[drawn] + outside[drawn]).max() < 4
+    border = (seen == 1) & (inside < 1.5)
+    near = cv2.dilate(drawn.astype(np.uint8), np.ones((7, 7)))
+    assert near[border].mean() > 0.98
+
+
+def test_a_textured_face_has_the_photos_colours(face, sample_photo):
+    dense = dense_faces([face])
+    drawn = annotate(sample_photo, [face], ["textured"], lambda: dense)
+    points = np.rint(face.landmarks[[27, 28, 29, 30, 2, 14], :2]).astype(int)
+    before, after = (picture[points[:4, 1], points[:4, 0]] for picture in (sample_photo, drawn))
+    assert np.abs(before.astype(int) - after).mean() < 40  # lit, and no other face
+    assert np.array_equal(drawn[-150:], sample_photo[-150:])
+    bare = replace(dense, model=replace(dense.model, uv=None, uv_triangles=None))
+    with pytest.raises(InvalidInputError, match="textured needs texture coordinates"):
+        annotate(sample_photo, [face], ["textured"], lambda: bare)
+
+
+@pytest.mark.parametrize("style", ANNOTATORS)
+def test_opacity_mixes_drawing_and_photo(face, sample_photo, style):
+    faces = [replace(face, track_id=1)]
+    dense = dense_faces(faces)
+    full, half, none = (
+        annotate(sample_photo, faces, [style], lambda: dense, opacity=opacity).astype(float)
+        for opacity in (1, 0.5, 0)
+    )
+    assert np.array_equal(none, sample_photo)
+    assert np.abs(half - (full + sample_photo) / 2).max() <= 1.01
+
+
+@pytest.mark.parametrize("opacity", [1.5, -0.1, float("nan"), "half"])
+def test_bad_opacities_are_named(face, sample_photo, opacity):
+    with pytest.raises(InvalidInputError, match=r"opacity: expected a number in 0\.\.1"):
+        annotate(sample_photo, [face], ["landmarks"], opacity=opacity)

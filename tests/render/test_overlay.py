@@ -8,7 +8,7 @@ from test_zbuffer import HEIGHT, WIDTH, bumpy_head
 
 from facegeo.bench.raster import ellipsoid
 from facegeo.errors import InvalidImageError, InvalidInputError
-from facegeo.render import draw_mesh, draw_wireframe, rasterize
+from facegeo.render import draw_mesh, draw_textured, draw_wireframe, rasterize
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 TRIANGLE = np.array([[20, 20, 0], [20, 160, 0], [200, 20, 0]], np.float32)
@@ -132,3 +132,75 @@ def test_engines_agree(draw):
     vertices, triangles = bumpy_head(2000)
     compiled = draw(PHOTO, vertices, triangles, implementation="numba").astype(int)
     assert np.abs(compiled - draw(PHOTO, vertices, triangles, implementation="numpy")).max() <= 1
+
+
+#: Two triangles that fill a square of 80 pixels, and where its corners lie in a texture.
+SQUARE = np.array([[20, 20, 0], [20, 100, 0], [100, 100, 0], [100, 20, 0]], np.float32)
+HALVES = [[0, 1, 2], [0, 2, 3]]
+CORNERS = np.array([[0, 1], [0, 0], [1, 0], [1, 1]], np.float32)
+QUARTERS = np.zeros((4, 4, 3), np.uint8)
+QUARTERS[:2, :2], QUARTERS[:2, 2:], QUARTERS[2:, :2] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+
+
+def test_a_texture_lies_as_its_coordinates_say():
+    before = PHOTO.copy()
+    drawn = draw_textured(PHOTO, SQUARE, HALVES, QUARTERS, CORNERS, lit=False)
+    np.testing.assert_array_equal(PHOTO, before)
+    # v = 1 is the texture's first row; the square faces the viewer, unturned.
+    assert drawn[30, 30].tolist() == [200, 0, 0] and drawn[30, 90].tolist() == [0, 200, 0]
+    assert drawn[90, 30].tolist() == [0, 0, 200] and drawn[90, 90].tolist() == [0, 0, 0]
+    np.testing.assert_array_equal(drawn[:, 102:], PHOTO[:, 102:])
+    # Its own table of corners: the texture upside down.
+    turned = draw_textured(PHOTO, SQUARE, HALVES, QUARTERS, CORNERS[::-1], HALVES, lit=False)
+    assert turned[90, 90].tolist() != drawn[90, 90].tolist()
+
+
+def test_light_leaves_a_surface_that_faces_the_viewer_as_it_is():
+    white = np.full((4, 4, 3), 200, np.uint8)
+    lit = draw_textured(PHOTO, SQUARE, HALVES, white, CORNERS)
+    assert np.abs(lit[40:80, 40:80].astype(int) - 200).max() <= 1
+    slanted = SQUARE + np.outer(SQUARE[:, 0] - 20, [0, 0, 2]).astype(np.float32)  # to the left
+    away = SQUARE - np.outer(SQUARE[:, 0] - 20, [0, 0, 2]).astype(np.float32)
+    left, right = (
+        draw_textured(PHOTO, square, HALVES, white, CORNERS)[60, 60].mean()
+        for square in (slanted, away)
+    )
+    assert left > right + 10  # the key light stands at the left
+
+
+def test_each_face_has_its_own_texture_and_the_photo_shows_through():
+    both = np.stack([SQUARE, SQUARE + np.float32([100, 0, 0])])
+    one, two = (np.full((3, 5, 3), grey, np.uint8) for grey in (40, 240))
+    drawn = draw_textured(PHOTO, both, HALVES, [one, two], CORNERS, lit=False)
+    assert drawn[60, 60].tolist() == [40] * 3 and drawn[60, 160].tolist() == [240] * 3
+    half = draw_textured(PHOTO, both, HALVES, [one, two], CORNERS, lit=False, opacity=0.5)
+    assert np.abs(half - (drawn.astype(float) + PHOTO) / 2).max() <= 1.01
+    none = draw_textured(PHOTO, both, HALVES, [one, two], CORNERS, opacity=0)
+    np.testing.assert_array_equal(none, PHOTO)
+    outside = draw_textured(PHOTO, both + 5000, HALVES, [one, two], CORNERS)
+    np.testing.assert_array_equal(outside, PHOTO)
+
+
+def test_textures_of_engines_agree():
+    pytest.importorskip("numba")
+    drawn = [
+        draw_textured(PHOTO, SQUARE, HALVES, QUARTERS, CORNERS, implementation=name).astype(int)
+        for name in ("numba", "numpy")
+    ]
+    assert np.abs(drawn[0] - drawn[1]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"textures": QUARTERS[..., 0]}, "image: expected a"),
+        ({"textures": [QUARTERS, QUARTERS]}, "textures: expected 1, got 2"),
+        ({"uv": CORNERS[:3]}, "uv_triangles: expected indices from 0 to 2"),
+        ({"uv_triangles": [[0, 1, 2]]}, "triangles: expected the raster's 2 rows"),
+        ({"opacity": 2}, "opacity"),
+    ],
+)
+def test_bad_textures_are_named(change, message):
+    good = {"textures": QUARTERS, "uv": CORNERS}
+    with pytest.raises(InvalidInputError, match=message):
+        draw_textured(PHOTO, SQUARE, HALVES, **(good | change))

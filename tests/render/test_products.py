@@ -8,7 +8,10 @@ from test_zbuffer import HEIGHT, WIDTH, bumpy_head, ray_test
 
 from facegeo.errors import InvalidInputError
 from facegeo.render import (
+    decode_depth,
     depth_image,
+    depth_map,
+    encode_depth,
     normalized_coordinates,
     rasterize,
     vertex_normals,
@@ -84,3 +87,34 @@ def test_normalized_coordinates_span_zero_to_one_on_each_axis():
     np.testing.assert_allclose(normalized_coordinates(mean), expected)
     with pytest.raises(InvalidInputError, match="at least one vertex"):
         normalized_coordinates(np.zeros((0, 3)))
+
+
+#: Two triangles of constant depth, 12 and 7 pixels.
+LEVEL = np.array([[[0, 0, 12], [0, 9, 12], [9, 0, 12]], [[30, 0, 7], [30, 9, 7], [39, 0, 7]]])
+
+
+def test_a_depth_map_is_in_pixels_or_in_each_faces_millimetres():
+    raster = rasterize(LEVEL, [[0, 1, 2]], 20, 50)
+    pixels, millimetres = depth_map(raster), depth_map(raster, [0.5, 2])
+    assert pixels.dtype == millimetres.dtype == np.float32
+    assert (pixels[2, 2], pixels[2, 32]) == (12, 7)
+    assert (millimetres[2, 2], millimetres[2, 32]) == (6, 14)
+    for depth in (pixels, millimetres):
+        np.testing.assert_array_equal(np.isnan(depth), ~raster.covered)
+    with pytest.raises(InvalidInputError, match="mm_per_px: expected a number for each of 2"):
+        depth_map(raster, [0.5])
+    empty = rasterize(np.zeros((0, 3, 3)), [[0, 1, 2]], 4, 5)
+    assert np.isnan(depth_map(empty, [])).all()
+
+
+def test_a_depth_map_as_a_16_bit_image():
+    depth = np.array([[np.nan, 0, 1.234, -20.5], [327.67, -327.67, 400, -400]])
+    image = encode_depth(depth)
+    assert image.dtype == np.uint16
+    # By hand: 32768 is no depth, and a millimetre is 100 steps.
+    assert image.tolist() == [[0, 32768, 32891, 30718], [65535, 1, 65535, 1]]
+    back = decode_depth(image)
+    np.testing.assert_allclose(back[0], depth[0], atol=0.0051)
+    np.testing.assert_allclose(back[1], [327.67, -327.67, 327.67, -327.67], atol=1e-3)
+    with pytest.raises(InvalidInputError, match="depth_mm: expected shape"):
+        encode_depth(np.zeros((2, 2, 3)))

@@ -74,6 +74,39 @@ def test_ply_loads_in_meshio(model: MorphableModel, tmp_path: Path) -> None:
     np.testing.assert_array_equal(colors, surface.colors)
 
 
+def test_ply_names_its_texture_and_has_a_place_in_it_for_every_vertex(
+    model: MorphableModel, tmp_path: Path
+) -> None:
+    import trimesh
+
+    surface = posed(model)
+    written = write_mesh(surface, tmp_path / "my face.ply")
+    assert [path.name for path in written] == ["my face.ply", "my_face.png"]
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "my_face.png")), TEXTURE)
+    assert b"\ncomment TextureFile my_face.png\n" in (tmp_path / "my face.ply").read_bytes()
+    mesh = meshio.read(tmp_path / "my face.ply")
+    uv = np.stack([mesh.point_data["s"], mesh.point_data["t"]], axis=1)
+    np.testing.assert_array_equal(uv, surface.uv)
+    loaded = trimesh.load(tmp_path / "my face.ply", process=False)
+    np.testing.assert_array_equal(np.float32(loaded.visual.uv), surface.uv)
+    picture = np.asarray(loaded.visual.material.image.convert("RGB"))
+    np.testing.assert_array_equal(picture[..., ::-1], TEXTURE)
+
+
+def test_ply_splits_vertices_at_seams_only(model: MorphableModel, tmp_path: Path) -> None:
+    surface = with_seam(model)
+    assert write_mesh(surface, tmp_path / "face.ply") == [tmp_path / "face.ply"]  # no texture
+    mesh = meshio.read(tmp_path / "face.ply")
+    triangles = mesh.cells_dict["triangle"]
+    uv = np.stack([mesh.point_data["s"], mesh.point_data["t"]], axis=1)
+    assert surface.uv is not None and surface.uv_triangles is not None
+    np.testing.assert_array_equal(uv[triangles], surface.uv[surface.uv_triangles])
+    np.testing.assert_array_equal(mesh.points[triangles], surface.vertices[surface.triangles])
+    plain = Surface(model.mean, model.triangles, frame="model")
+    write_mesh(plain, tmp_path / "plain.ply")
+    assert set(meshio.read(tmp_path / "plain.ply").point_data) == {"nx", "ny", "nz"}
+
+
 def test_obj_loads_in_meshio_and_trimesh(model: MorphableModel, tmp_path: Path) -> None:
     import trimesh
 
@@ -279,8 +312,7 @@ def test_default_model_loads_back_in_trimesh(tmp_path: Path, suffix: str) -> Non
     loaded = trimesh.load(tmp_path / f"face{suffix}", process=False, force="mesh")
     np.testing.assert_allclose(loaded.vertices, surface.vertices * (1, -1, 1), atol=1e-4)
     np.testing.assert_array_equal(loaded.faces, model.triangles)
-    if suffix != ".ply":  # which has no texture
-        np.testing.assert_allclose(loaded.visual.uv, model.uv, atol=1e-6)
+    np.testing.assert_allclose(loaded.visual.uv, model.uv, atol=1e-6)
     # The jaw's ends look to the sides, chin and nose's tip to the viewer.
     normals = loaded.vertex_normals[model.landmark_rows]
     assert normals[2, 0] < 0 < normals[14, 0]

@@ -9,6 +9,7 @@ from helpers.video_data import NoMesh
 from facegeo import MorphableModel
 from facegeo.conventions import LANDMARK_REGIONS
 from facegeo.geometry.crop import find_convention, pose_from_photo, pose_to_photo
+from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import join, split
 from facegeo.geometry.pose import euler_from_rotation, rotation_from_euler
 from facegeo.results import FaceBatch
@@ -39,7 +40,9 @@ def face(angles, noise=0.0, seed=0, source=GenericMesh):
     params = join(pose, shape, expression).astype(np.float32)
     pose, shape, expression = split(params)
     points = model.landmarks(shape, expression, pose_to_photo(pose, ROI, CONVENTION))
-    batch = FaceBatch(params, points, points, np.array([0.9], np.float32), ROI, CONVENTION)
+    points, depths = from_eyes(points)
+    presence = np.array([0.9], np.float32)
+    batch = FaceBatch(params, points, points, presence, ROI, CONVENTION, depths=depths)
     return batch.faces(np.zeros((1, 4), np.float32), np.ones(1), source())[0]
 
 

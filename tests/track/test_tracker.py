@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.video_data import World
+from helpers.video_data import NoMesh, World
 
 from facegeo.errors import InvalidInputError
-from facegeo.track import Tracker, TrackerOptions
+from facegeo.track import FaceSmoother, Tracker, TrackerOptions
 
 FPS = 25.0
 PHOTO = np.zeros((480, 640, 3), np.uint8)
@@ -116,7 +116,7 @@ def test_what_the_network_does_not_believe_is_never_reported():
     world = World({"a": box(300)})
     world.measure_truth = world.measure
 
-    def unbelieving(crops, rois):
+    def unbelieving(crops, rois, rotations):
         batch = world.measure_truth(crops, rois)
         batch.presence[:] = 0.1
         return batch
@@ -166,3 +166,56 @@ def test_nothing_to_see():
 def test_refuses_bad_options(bad):
     with pytest.raises(InvalidInputError, match=next(iter(bad))):
         TrackerOptions(**bad)
+
+
+#: Number of a frame -> its time, as callers get it from cameras, queues and files.
+CLOCKS = {
+    "even": lambda i: i / 25,
+    "pairs a millisecond apart": lambda i: i // 2 * 0.08 + i % 2 * 0.001,
+    "bursts of five": lambda i: i // 5 * 0.2 + i % 5 * 0.002,
+    "bursts of ten": lambda i: i // 10 * 0.4 + i % 10 * 0.001,
+    "equal": lambda i: 0.0,
+    "swapped": lambda i: (i ^ 1) / 25,
+    "backwards": lambda i: -i / 25,
+    "starting again": lambda i: i % 40 / 25,
+    "a jitter": lambda i: i / 25 + float(np.random.default_rng(i).uniform(-0.06, 0.06)),
+    "a thousand a second": lambda i: i / 1000,
+}
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("name", list(CLOCKS))
+def test_a_panning_portrait_is_one_person_whatever_the_clock_says(name, tells):
+    world, smoothers = World(tells_presence=tells), {}
+    tracks = tracker(world)
+    for index in range(100):
+        x = 320 + 150 * np.sin(2 * np.pi * index / 50)  # up to 19 pixels a frame
+        world.boxes = {"a": box(x, size=100), "b": box(x + 160, size=100)}
+        moment = CLOCKS[name](index)
+        found = tracks.update(PHOTO, moment)
+        assert found.ids == [1, 2], f"frame {index}"
+        faces = found.batch.faces(found.batch.rois, found.scores, NoMesh())
+        for number, face in zip(found.ids, faces, strict=True):
+            smoother = smoothers.setdefault(number, FaceSmoother())
+            smooth = smoother(face, moment, found.batch.convention)
+            away = np.linalg.norm(smooth.landmarks - face.landmarks, axis=1).mean()
+            assert away < 4, f"frame {index}: smoothed landmarks stay behind"
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_face_that_moved_on_while_frames_were_dropped_is_not_imagined(tells):
+    world = World(tells_presence=tells)
+    tracks = tracker(world)
+    for moment in [0.0, 0.04, 0.08, 0.12, 0.16, 0.36, 0.4, 0.44, 0.48]:
+        x = 100 + 300 * moment  # 12 pixels a frame, then 60 at once: outside the crop
+        world.boxes = {"a": box(x)}
+        found = tracks.update(PHOTO, moment)
+        assert found.ids == [1]
+        if moment != 0.36:
+            assert centres((found.ids, found.batch.landmarks))[1] == pytest.approx(x, abs=0.1)
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf")])
+def test_a_time_that_is_no_number_is_refused(moment):
+    with pytest.raises(InvalidInputError, match="now_s: expected a finite number of seconds"):
+        tracker(World()).update(PHOTO, moment)

@@ -110,3 +110,14 @@ def test_timestamps_always_grow():
     items = [(0.0, picture(0)), (0.5, picture(1)), (0.5, picture(2)), (0.1, picture(3))]
     reader = FrameReader(open_source(items))
     assert (np.diff([frame.timestamp_s for frame in frames_of(reader)]) > 0).all()
+
+
+def test_a_clock_that_starts_again_goes_on(caplog):
+    items = [(i % 10 / 10 + 5, picture(i)) for i in range(20)] + [(0.0, picture(20))]
+    reader = FrameReader(open_source(items, fps=10))
+    moments = [frame.timestamp_s for frame in frames_of(reader)]
+    assert (np.diff(moments) > 0).all()
+    assert moments[:10] == pytest.approx(np.arange(10) / 10 + 5)
+    assert moments[10:19] == pytest.approx([5.9] * 9, abs=0.01)  # turned back by less than a second
+    assert moments[-1] == pytest.approx(6.0, abs=1e-3)
+    assert "its clock starts again" in caplog.text

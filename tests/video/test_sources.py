@@ -7,6 +7,8 @@ import struct
 import threading
 import time
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from helpers.video_data import noisy_picture, number_of, picture, write_changing_clip, write_clip
 
+from facegeo.base.urls import without_password
 from facegeo.errors import (
     CorruptFileError,
     FacegeoError,
@@ -22,7 +25,7 @@ from facegeo.errors import (
     StreamError,
     UnreadableFileError,
 )
-from facegeo.video.sources import open_source, without_password
+from facegeo.video.sources import open_source
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -155,6 +158,108 @@ def test_a_video_without_frames_and_a_sound_without_picture(tmp_path):
         container.mux(stream.encode())
     with pytest.raises(CorruptFileError, match="holds no video"):
         open_source(tmp_path / "sound.mp4")
+
+
+def test_frames_of_avi_come_at_even_times(tmp_path):
+    for codec, coding in (
+        ("libx264", {"bf": "3"}),
+        ("libx264", {"bf": "0"}),
+        ("mpeg4", {"bf": "2"}),
+    ):
+        path = write_clip(tmp_path / "a.avi", 40, fps=25, codec=codec, coding=coding)
+        moments, pictures = read(path)
+        np.testing.assert_allclose(moments, np.arange(40) / 25, atol=1e-6)
+        assert numbers(pictures) == list(range(40))
+
+
+def write_streams(path, sizes, default=0, still=None):
+    """Streams of different widths; ``still`` is the number of one that is a cover picture."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        streams = []
+        for index, width in enumerate(sizes):
+            cover = index == still
+            stream = container.add_stream("mjpeg" if cover else "libx264", rate=30)
+            stream.width, stream.height = width, 48
+            stream.pix_fmt = "yuvj420p" if cover else "yuv420p"
+            stream.disposition = av.stream.Disposition(
+                (av.stream.Disposition.attached_pic.value if cover else 0)
+                | (av.stream.Disposition.default.value if index == default else 0)
+            )
+            streams.append(stream)
+        for index in range(10):
+            for number, stream in enumerate(streams):
+                if number == still and index:
+                    continue
+                frame = av.VideoFrame.from_ndarray(picture(index, sizes[number]), format="bgr24")
+                frame.pts = index
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("default", [0, 1, 2])
+@pytest.mark.parametrize("ending", ["mkv", "mp4"])
+def test_of_several_streams_the_default_one_is_read(tmp_path, default, ending):
+    sizes = (64, 96, 80)
+    pictures = read(write_streams(tmp_path / f"three.{ending}", sizes, default))[1]
+    assert {image.shape[1] for image in pictures} == {sizes[default]}
+    assert numbers(pictures) == list(range(10))
+
+
+def test_a_cover_picture_is_no_video(tmp_path):
+    pictures = read(write_streams(tmp_path / "both.mp4", (96, 64), default=1, still=0))[1]
+    assert [image.shape[1] for image in pictures] == [64] * 10
+    with pytest.raises(CorruptFileError, match="holds no video, only a cover picture"):
+        open_source(write_streams(tmp_path / "song.mp4", (96,), default=1, still=0))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tiff", ".bmp", ".avif", ".mp4"])
+def test_a_photo_is_for_another_command(tmp_path, ending):
+    path = tmp_path / f"photo{ending}"
+    path.write_bytes(cv2.imencode(".jpg" if ending == ".mp4" else ending, picture(0))[1].tobytes())
+    with pytest.raises(InvalidInputError, match=r"a photo, not a video.*facegeo predict"):
+        open_source(path)
+
+
+def test_animated_pictures(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    from PIL import ImageSequence
+
+    frames = [image.fromarray(picture(index)[..., ::-1]) for index in range(4)]
+    for ending in ("gif", "webp"):
+        frames[0].save(
+            tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:], duration=40
+        )
+    assert numbers(read(tmp_path / "a.gif")[1]) == [0, 1, 2, 3]
+    with pytest.raises(InvalidInputError, match=r"animated WebP is not supported.*ImageSequence"):
+        open_source(tmp_path / "a.webp")
+    with image.open(tmp_path / "a.webp") as opened:  # as the message says
+        assert numbers(read(ImageSequence.Iterator(opened))[1]) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(None, float("nan"), float("inf"), "0.04", True, 1j),
+        *(datetime(2026, 1, 2), timedelta(seconds=1)),
+        *(np.datetime64("2026-01-01"), np.timedelta64(1, "s")),
+    ],
+    ids=repr,
+)
+def test_times_that_are_no_numbers_are_named(moment):
+    source = open_source([(0.0, picture(0)), (moment, picture(1))])
+    frames = source.frames()
+    next(frames)
+    with pytest.raises(InvalidInputError, match=r"source: expected \(seconds, image\).*frame 1"):
+        next(frames)
+
+
+@pytest.mark.parametrize("moment", [1, np.float32(1), np.int64(1), Fraction(1), Decimal(1)])
+def test_times_may_be_any_number(moment):
+    assert read([(moment, picture(0))])[0].tolist() == [1.0]
 
 
 def test_the_size_may_change(tmp_path):

@@ -51,7 +51,7 @@ def test_smoothing_can_be_switched_off(smooth):
     world, rng = World({"a": [100, 80, 180, 160]}), np.random.default_rng(0)
     exact = world.measure
 
-    def noisy(crops, rois):
+    def noisy(crops, rois, rotations):
         batch = exact(crops, rois)
         batch.landmarks[...] += rng.normal(0, 0.1, batch.landmarks.shape)
         return batch

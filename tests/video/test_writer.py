@@ -144,3 +144,34 @@ def test_a_drawing_that_fails_ends_everything_and_leaves_a_good_file(tmp_path, m
         cli.main(["video", "x", "--out", str(out), "--json", str(lines)])
     assert len(read(out)[1]) == 5
     assert lines.read_text().count("\n") == 6
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".M4V", ".mov", ".mkv"])
+def test_the_format_is_what_the_name_says(tmp_path, ending):
+    import av
+
+    with VideoWriter(tmp_path / f"a{ending}") as writer:
+        for index in range(3):
+            writer.write(picture(index), index / 30)
+    with av.open(str(tmp_path / f"a{ending}")) as container:
+        assert ("matroska" if ending == ".mkv" else "mp4") in container.format.name
+    assert numbers(read(tmp_path / f"a{ending}")[1]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.webm", "a.jpg", "a"])
+def test_other_endings_are_refused_before_anything_is_written(tmp_path, capsys, name):
+    out, lines = tmp_path / name, tmp_path / "a.jsonl"
+    with pytest.raises(InvalidInputError, match=rf"{name}: expected a name that ends in \.mp4"):
+        VideoWriter(out)
+    assert cli.main(["video", "x.mp4", "--out", str(out), "--json", str(lines)]) == 1
+    assert f"{name}: expected a name that ends in .mp4" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf")])
+def test_a_time_that_is_no_number_is_refused(tmp_path, moment):
+    with (
+        VideoWriter(tmp_path / "a.mp4") as writer,
+        pytest.raises(InvalidInputError, match="timestamp_s: expected a finite number"),
+    ):
+        writer.write(picture(0), moment)

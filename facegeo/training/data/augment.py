@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facegeo.geometry.crop import CROP_SIZE, REGION_SIDE, CropConvention
+from facegeo.geometry.crop import CROP_SIZE, REGION_SIDE, CropConvention, lean_of_faces
 from facegeo.morphable.basis import Mirror
 from facegeo.morphable.mirror import mirror_landmarks, mirror_params
 from facegeo.training.data.similarity import similarities, transform_landmarks, transform_params
@@ -230,6 +230,39 @@ def degraded(crop: np.ndarray, rng: Rng, config: AugmentConfig) -> np.ndarray:
         data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         crop = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return crop
+
+
+#: Degrees by which :func:`turned_face` turns. Up to about 90 a network still sees how the face
+#: leans, and is asked again about a crop that is turned so.
+_TURNED = (75.0, 180.0)
+
+
+def turned_face(
+    crop: np.ndarray, landmarks: np.ndarray, rng: Rng, size: int = CROP_SIZE
+) -> np.ndarray:
+    """A crop whose face lies on its side or stands on its head.
+
+    Half of them are well placed but for that. The others are off by as much as where a network ends
+    that takes a chin for a forehead and looks again.
+
+    Parameters
+    ----------
+    crop : (S, S, 3) uint8
+    landmarks : (68, 3) float
+        Pixels of a crop of side 120.
+
+    Returns
+    -------
+    crop : (size, size, 3) uint8
+    """
+    lean = lean_of_faces(landmarks[None])[0]
+    # similarities() turns as angles grow from x to y, so clockwise as the viewer sees it.
+    angle = rng.uniform(*_TURNED, 1) * rng.choice([-1, 1]) - lean
+    off = 0.06 if rng.random() < 0.5 else 0.28
+    scale = np.exp(rng.uniform(-0.1 - off, 0.1 + off, 1))
+    shift = rng.uniform(-off, off, (1, 2)) * CROP_SIZE
+    matrix = recentred(landmarks, angle, scale, shift)
+    return moved_image(crop, matrix, size, _BORDERS[rng.integers(len(_BORDERS))])
 
 
 def _motion_kernel(rng: Rng) -> np.ndarray:

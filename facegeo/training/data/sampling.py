@@ -29,6 +29,7 @@ from facegeo.training.data.augment import (
     degraded,
     misplaced,
     recoloured,
+    turned_face,
 )
 from facegeo.training.data.coarse_face import CoarseFace
 from facegeo.training.data.datasets import LabelledFaces
@@ -59,10 +60,13 @@ class Negatives:
         How many, as a part of the number of faces.
     backgrounds : Images or None
         Photos without faces; half of the negatives come from them where they are given.
+    turned : float
+        Further negatives, counted likewise: faces turned in the image.
     """
 
     share: float
     backgrounds: ImageCollection | None = None
+    turned: float = 0.0
 
 
 class TrainingSet(Dataset[dict[str, torch.Tensor]]):
@@ -98,10 +102,12 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
 
     def __len__(self) -> int:
         """Faces and negatives of an epoch."""
-        return len(self._faces) + round(self._negatives.share * len(self._faces))
+        return self._first_turned + round(self._negatives.turned * len(self._faces))
 
     def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([self._seed, key.epoch, key.sample, key.view])
+        if key.sample >= self._first_turned:
+            return _tensors(self._turned_face(rng, key.size), 0.0)
         if key.sample >= len(self._faces):
             return _tensors(self._negative(rng, key.size), 0.0)
         sample = self._labelled(key.sample)
@@ -119,6 +125,10 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         weights = np.ones(len(self))
         weights[: len(self._faces)] = yaw_weights(self._yaw_deg, yaw_balance)
         return weights
+
+    @property
+    def _first_turned(self) -> int:
+        return len(self._faces) + round(self._negatives.share * len(self._faces))
 
     def _labelled(self, index: int) -> Sample:
         images = self._faces.pictures
@@ -141,6 +151,13 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
         else:
             face = self._labelled(int(rng.integers(len(self._faces))))
             crop = misplaced(face.crop, face.landmarks, rng, size)
+        return self._without_labels(crop, rng)
+
+    def _turned_face(self, rng: Rng, size: int) -> Sample:
+        face = self._labelled(int(rng.integers(len(self._faces))))
+        return self._without_labels(turned_face(face.crop, face.landmarks, rng, size), rng)
+
+    def _without_labels(self, crop: np.ndarray, rng: Rng) -> Sample:
         crop = degraded(recoloured(crop, rng, self._augment), rng, self._augment)
         return Sample(crop, np.zeros(62, np.float32), np.zeros((68, 3), np.float32))
 

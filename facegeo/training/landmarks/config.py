@@ -38,6 +38,9 @@ class DataConfig:
         five, by file name, is held back for ``facegeo eval presence``.
     negatives : float
         Negatives an epoch, as a part of the number of faces.
+    turned : float
+        Further negatives, counted likewise: faces that lie on their side or stand on their head, so
+        that presence is low where a crop was not turned as its face is.
     dev : str
         Folder of AFLW2000-3D to measure after epochs; may be empty.
     workers : int
@@ -55,6 +58,7 @@ class DataConfig:
     morphable_model: str = "generic"
     backgrounds: str = ""
     negatives: float = 0.25
+    turned: float = 0.0
     dev: str = ""
     workers: int = 1
     yaw_balance: float = 0.0

@@ -344,5 +344,5 @@ def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:
 
 def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:
     backgrounds = training_backgrounds(config.data.backgrounds) if config.data.backgrounds else None
-    negatives = Negatives(config.data.negatives, backgrounds)
+    negatives = Negatives(config.data.negatives, backgrounds, config.data.turned)
     return TrainingSet(faces, model, config.augment, negatives, config.seed)
