@@ -39,7 +39,7 @@ def run_train(options: argparse.Namespace) -> int:
 
     keep_freed_memory()
     result = train_from(options.config)
-    for line in read_epochs(result.parent)[-1:]:
+    for line in read_epochs(Path(result).parent)[-1:]:
         print(f"facegeo: {_summary(line)}", file=sys.stderr)
     print(result, file=sys.stdout)
     return 0
