@@ -12,6 +12,7 @@ from typing import Any
 
 import report_ablation
 import report_accuracy
+import report_outside
 import report_video
 
 from facegeo.base.files import write_bytes
@@ -30,7 +31,12 @@ _GPU_ROWS = {
 }
 
 #: Heading, what a report of this kind looks like, its section.
-KINDS = (*report_accuracy.KINDS, *report_ablation.KINDS, *report_video.KINDS)
+KINDS = (
+    *report_accuracy.KINDS,
+    *report_outside.KINDS,
+    *report_ablation.KINDS,
+    *report_video.KINDS,
+)
 
 Report = Mapping[str, Any]
 
@@ -71,6 +77,8 @@ def _replaced(text: str, name: str, lines: Sequence[str]) -> str:
 
 def _speed_table(reports: Mapping[str, Report]) -> list[str]:
     lines = ["| what | machine | figure |", "|---|---|--:|"]
+    # What the first command installs, on any processor; then the best.
+    lines += report_outside.speed_rows(reports)
     gpu = []
     for report in reports.values():
         if report_video.is_speed(report):

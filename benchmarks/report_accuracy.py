@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import report_outside
+
 from facegeo.evaluation import published
 from facegeo.evaluation.aflw2000 import to_markdown
 
@@ -16,17 +18,18 @@ _PAPERS = (("3DDFA-V2 (MRS)", "3DDFA-V2"), ("SynergyNet", "SynergyNet"))
 
 
 def front_table(reports: Mapping[str, Report]) -> list[str]:
-    """The README's lines: what was measured here, the best first, and the papers' rows."""
+    """The README's lines: by photos that chose nothing, by dev, the best first, and the papers'."""
     measured = [report for report in reports.values() if _is_evaluation(report)]
     measured.sort(key=lambda report: report["nme_percent"]["original"]["mean_of_bins"])
     lines = [
         "| network | photos | original points | reannotated | orientation, published protocol |",
         "|---|--:|--:|--:|--:|",
+        *report_outside.accuracy_rows(reports),
     ]
     for report in measured:
         nme = [report["nme_percent"][key]["mean_of_bins"] for key in ("original", "reannotated")]
         cells = " | ".join(f"{value:.2f}" for value in (*nme, report["pose_mae_deg"]["mean"]))
-        lines.append(f"| `{report['run']['model']}` | {report['n']} | {cells} |")
+        lines.append(f"| `{report['run']['model']}` | {report['n']}, dev, which chose | {cells} |")
     for original, other in _PAPERS:
         values = (
             published.AFLW2000_ORIGINAL[original][-1],
@@ -34,7 +37,7 @@ def front_table(reports: Mapping[str, Report]) -> list[str]:
             published.AFLW2000_POSE[other][-1],
         )
         cells = " | ".join(f"{value:.2f}" for value in values)
-        lines.append(f"| {other}, as published | 2000 | {cells} |")
+        lines.append(f"| {other}, as published | 2,000, all | {cells} |")
     return lines
 
 

@@ -67,6 +67,10 @@ class OutputError(FacegeoError, OSError):
     """A result could not be written; a file that was there before is unchanged."""
 
 
+class TrainingError(FacegeoError):
+    """A training cannot go on: its loss is not finite. The message says at which step."""
+
+
 class BatchError(FacegeoError):
     """Some photos of a batch failed; the others were processed and are in ``results``.
 

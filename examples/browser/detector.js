@@ -1,9 +1,121 @@
-// FaceBoxes: scaling, anchors, decoding and non-maximum suppression, as
-// facegeo/detect/faceboxes.py does them. All numbers come from models/constants.json.
+// Face detectors: scaling, decoding and non-maximum suppression, as facegeo/detect/one_stage.py and
+// facegeo/detect/faceboxes.py do them. All numbers come from models/constants.json.
 
-import { overlap, resizeRegion } from "./geometry.js";
+import { area, overlap, resizeRegion, rint, shared, shrunk } from "./geometry.js";
 
-export class FaceDetector {
+/** The detector of constants.json: an object with `detect(photo)`. */
+export function openDetector(ort, session, constants) {
+  const kinds = { "one-stage": OneStageFaces, faceboxes: FaceBoxes };
+  return new kinds[constants.architecture](ort, session, constants);
+}
+
+/** facegeo's own: the whole photo, and where it has room for large faces a small copy of it. */
+export class OneStageFaces {
+  /**
+   * @param session ONNX Runtime session: `photos` (1, H, W, 3) uint8 BGR to `scores` (1, A) and
+   *   `distances` (1, 4, A)
+   * @param constants the part `detector` of constants.json
+   */
+  constructor(ort, session, constants) {
+    this.ort = ort;
+    this.session = session;
+    this.constants = constants;
+  }
+
+  /** Faces of an RGBA photo: [{ box, score }], highest score first, in photo pixels. */
+  async detect(photo) {
+    const rules = this.constants;
+    const scale = Math.min(1, rules.max_side / Math.max(photo.width, photo.height));
+    const longer = Math.max(...scaledSize(photo, scale));
+    if (longer <= rules.coarse_above) {
+      return suppressed(await this.#search(photo, scale), rules.max_overlap);
+    }
+    const coarse = rules.coarse_side / longer;
+    const sideOf = ({ box: [x0, y0, x1, y1] }) => (x1 - x0 + y1 - y0) / 2;
+    const large = (await this.#search(photo, scale * coarse))
+      .filter((face) => sideOf(face) * scale > rules.smallest_large_face)
+      .map((face) => ({ ...face, large: true }));
+    const others = (await this.#search(photo, scale)).filter(
+      (face) => sideOf(face) * scale <= rules.largest_face,
+    );
+    const kept = suppressed([...large, ...others], rules.max_overlap);
+    const isPiece = (face) =>
+      !face.large &&
+      kept.some((other) => other.large && face.score <= other.score &&
+        shared(face.box, other.box) > rules.piece * area(face.box));
+    return kept.filter((face) => !isPiece(face));
+  }
+
+  /** Boxes of the photo at a scale, in photo pixels, before suppression. */
+  async #search(photo, scale) {
+    const [width, height] = scaledSize(photo, scale);
+    const bytes =
+      scale === 1
+        ? resizeRegion(photo, [0, 0, width, height], width, height, new Uint8Array(width * height * 3))
+        : shrunk(photo, width, height);
+    const padded = this.#padded(bytes, width, height);
+    const photos = new this.ort.Tensor("uint8", padded.bytes, [1, padded.height, padded.width, 3]);
+    const { scores, distances } = await this.session.run({ photos });
+    return this.#decoded(scores.data, distances.data, padded).map(({ box, score }) => ({
+      score,
+      box: box.map((side) => side / scale),
+    }));
+  }
+
+  /** Black pixels at the right and below, up to multiples of what the network halves. */
+  #padded(bytes, width, height) {
+    const multiple = this.constants.side_multiple;
+    const up = (length) => Math.ceil(length / multiple) * multiple;
+    const size = { width: up(width), height: up(height) };
+    const out = new Uint8Array(size.width * size.height * 3);
+    for (let y = 0; y < height; y++) {
+      out.set(bytes.subarray(3 * width * y, 3 * width * (y + 1)), 3 * size.width * y);
+    }
+    return { bytes: out, ...size };
+  }
+
+  #decoded(scores, distances, { width, height }) {
+    const { strides, unit_strides, largest_log, max_candidates } = this.constants;
+    const lowest = Math.max(this.constants.candidate_score, this.constants.score_threshold);
+    const count = scores.length;
+    const found = [];
+    let index = 0;
+    for (const stride of strides) {
+      for (let y = 0; y < Math.ceil(height / stride); y++) {
+        for (let x = 0; x < Math.ceil(width / stride); x++, index++) {
+          if (scores[index] < lowest) continue;
+          const reach = [0, 1, 2, 3].map((side) => {
+            const log = distances[side * count + index];
+            return Math.exp(Math.min(Math.max(log, -largest_log), largest_log)) * unit_strides * stride;
+          });
+          const [cx, cy] = [x * stride, y * stride];
+          found.push({
+            score: scores[index],
+            box: [cx - reach[0], cy - reach[1], cx + reach[2], cy + reach[3]],
+          });
+        }
+      }
+    }
+    return found.sort((a, b) => b.score - a.score).slice(0, max_candidates);
+  }
+}
+
+function scaledSize(photo, scale) {
+  if (scale === 1) return [photo.width, photo.height];
+  return [photo.width, photo.height].map((length) => Math.max(rint(length * scale), 1));
+}
+
+/** Non-maximum suppression, highest score first. */
+function suppressed(faces, maxOverlap) {
+  const kept = [];
+  for (const face of [...faces].sort((a, b) => b.score - a.score)) {
+    if (kept.every((other) => overlap(face.box, other.box) <= maxOverlap)) kept.push(face);
+  }
+  return kept;
+}
+
+/** The released one, whose boxes facegeo's own imitates. */
+export class FaceBoxes {
   /**
    * @param session ONNX Runtime session: `photos` (1, H, W, 3) uint8 BGR to `offsets`, `scores`
    * @param constants the part `detector` of constants.json

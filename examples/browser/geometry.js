@@ -98,6 +98,57 @@ export function cropFaces(photo, rois, size) {
   return crops;
 }
 
+/**
+ * A photo made smaller, each pixel the mean of the area that it covers, as OpenCV's INTER_AREA.
+ *
+ * @param photo RGBA
+ * @returns BGR bytes
+ */
+export function shrunk(photo, width, height) {
+  const columns = coverage(photo.width, width);
+  const rows = coverage(photo.height, height);
+  const { data } = photo;
+  const out = new Uint8Array(width * height * 3);
+  const lines = new Map(); // rows of the photo, shrunk along x; each serves two rows at most
+  const lineOf = (y) => {
+    const line = new Float32Array(3 * width);
+    const start = 4 * photo.width * y;
+    columns.forEach(({ first, shares }, x) => {
+      shares.forEach((share, k) => {
+        const from = start + 4 * (first + k);
+        for (let c = 0; c < 3; c++) line[3 * x + c] += data[from + 2 - c] * share;
+      });
+    });
+    return line;
+  };
+  rows.forEach(({ first, shares }, y) => {
+    const sum = new Float32Array(3 * width);
+    shares.forEach((share, k) => {
+      const row = first + k;
+      if (!lines.has(row)) lines.set(row, lineOf(row));
+      lines.get(row).forEach((value, i) => (sum[i] += value * share));
+      if (k < shares.length - 1) lines.delete(row);
+    });
+    out.set(sum.map(rint), 3 * width * y);
+  });
+  return out;
+}
+
+/** Of each of `size` pixels along an axis of `length`: the first that it covers, and their shares. */
+function coverage(length, size) {
+  const scale = length / size;
+  return Array.from({ length: size }, (_, i) => {
+    const [start, end] = [i * scale, Math.min((i + 1) * scale, length)];
+    const first = Math.floor(start);
+    const last = Math.min(Math.ceil(end), length);
+    const shares = Array.from({ length: last - first }, (_, k) => {
+      const low = Math.max(start, first + k);
+      return Math.max(0, Math.min(end, first + k + 1) - low) / (end - start);
+    });
+    return { first, shares };
+  });
+}
+
 function square(centreX, centreY, side) {
   const x = rint(centreX - side / 2);
   const y = rint(centreY - side / 2);
@@ -139,14 +190,20 @@ export function boundingBox(points) {
   return box;
 }
 
-/** Intersection over union. */
-export function overlap(a, b) {
+/** The area of a box. */
+export const area = ([x0, y0, x1, y1]) => (x1 - x0) * (y1 - y0);
+
+/** The area that two boxes share. */
+export function shared(a, b) {
   const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
   const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
-  if (width <= 0 || height <= 0) return 0;
-  const shared = width * height;
-  const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
-  return shared / (area(a) + area(b) - shared);
+  return Math.max(width, 0) * Math.max(height, 0);
+}
+
+/** Intersection over union. */
+export function overlap(a, b) {
+  const both = shared(a, b);
+  return both > 0 ? both / (area(a) + area(b) - both) : 0;
 }
 
 /** Scale and offset of each axis from crop pixels to photo pixels. */
@@ -159,10 +216,20 @@ function cropToPhotoMap(roi, rule) {
   };
 }
 
-/** Points of a crop to photo pixels; `rule` has `size`, `shift` and `centre`. */
+/**
+ * Points of a crop to photo pixels; `rule` has `size`, `shift` and `centre`. `size` is the side of
+ * the crop that the points are in, whatever the `side` of the crops that the network takes.
+ */
 export function cropToPhoto(points, roi, rule) {
   const { scale, offset } = cropToPhotoMap(roi, rule);
   return Float32Array.from(points, (value, i) => value * scale[i % 3] + offset[i % 3]);
+}
+
+/** Landmarks with z counted from the outer eye corners, and the depth that was taken off. */
+export function depthFromEyes(points, { depth_origin }) {
+  const sum = depth_origin.reduce((total, k) => total + points[3 * k + 2], 0);
+  const depth = sum / depth_origin.length;
+  return { depth, landmarks: points.map((value, i) => (i % 3 === 2 ? value - depth : value)) };
 }
 
 /**

@@ -26,12 +26,14 @@ export class FaceMesh {
   }
 
   /** Vertices of a face in photo pixels, flat. */
-  vertices({ params, landmarks, roi }) {
+  vertices({ params, landmarks, roi, depth }) {
     if (this.solver) {
       const { affine, coefficients } = this.solver.fit(landmarks);
       return this.#placed(coefficients, affine);
     }
-    return this.#placed(params.subarray(12), poseToPhoto(params, roi, this.rule));
+    const affine = poseToPhoto(params, roi, this.rule);
+    affine[11] -= depth; // z is counted from the eyes
+    return this.#placed(params.subarray(12), affine);
   }
 
   #placed(coefficients, affine) {

@@ -1,7 +1,7 @@
 // Photos in, faces out: loads what prepare.py wrote and runs detector, tracker and landmark network.
 
-import { FaceDetector } from "./detector.js";
-import { angles, cropFaces, cropToPhoto, poseToPhoto } from "./geometry.js";
+import { openDetector } from "./detector.js";
+import { angles, cropFaces, cropToPhoto, depthFromEyes, poseToPhoto } from "./geometry.js";
 import { FaceMesh } from "./mesh.js";
 import { Tracker } from "./tracker.js";
 
@@ -29,7 +29,7 @@ export class Pipeline {
     this.network = network;
     this.rule = constants.landmarks.crop;
     this.mesh = new FaceMesh(constants.mesh, arrays, this.rule);
-    this.finder = new FaceDetector(ort, detector, constants.detector);
+    this.finder = openDetector(ort, detector, constants.detector);
     this.tracker = new Tracker(
       (photo) => this.finder.detect(photo),
       (photo, rois) => this.measure(photo, rois),
@@ -57,9 +57,9 @@ export class Pipeline {
 
   /** The landmark network on regions of a photo. */
   async measure(photo, rois) {
-    const { size } = this.rule;
-    const data = cropFaces(photo, rois, size);
-    const crops = new this.ort.Tensor("uint8", data, [rois.length, size, size, 3]);
+    const { side } = this.rule;
+    const data = cropFaces(photo, rois, side);
+    const crops = new this.ort.Tensor("uint8", data, [rois.length, side, side, 3]);
     const outputs = await this.network.run({ crops });
     const row = (name, n) => {
       const width = outputs[name].data.length / rois.length;
@@ -68,7 +68,10 @@ export class Pipeline {
     return rois.map((roi, n) => ({
       roi,
       params: row("params", n),
-      landmarks: cropToPhoto(row("landmarks", n), roi, this.rule),
+      ...depthFromEyes(cropToPhoto(row("landmarks", n), roi, this.rule), this.rule),
+      ...(outputs.coarse_landmarks && {
+        depth: depthFromEyes(cropToPhoto(row("coarse_landmarks", n), roi, this.rule), this.rule).depth,
+      }),
       presence: outputs.presence ? row("presence", n)[0] : NaN,
     }));
   }

@@ -1,4 +1,4 @@
-"""Put the page, the installed models and ONNX Runtime Web into a folder that can be served.
+"""Put the page, the models and ONNX Runtime Web into a folder that can be served.
 
 python examples/browser/prepare.py FOLDER [--model NAME] [--detector NAME] [--runtime PATH]
 
@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from facegeo import MorphableModel
+from facegeo.backends import open_graph
 from facegeo.base import files
 from facegeo.base.cache import cache_dir
-from facegeo.conventions import CLOSED_REGIONS, LANDMARK_REGIONS
-from facegeo.detect import DetectorOptions, faceboxes
+from facegeo.conventions import CLOSED_REGIONS, DEPTH_ORIGIN, LANDMARK_REGIONS
+from facegeo.detect import DetectorOptions, Search, faceboxes, one_stage
 from facegeo.errors import (
     CorruptFileError,
     DownloadError,
@@ -67,8 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="default", help="an installed landmark model")
-    parser.add_argument("--detector", default="faceboxes", help="an installed FaceBoxes model")
+    parser.add_argument("--model", default="default", help="a landmark model")
+    parser.add_argument("--detector", default="default", help="a detection model")
     parser.add_argument("--runtime", type=Path, help="onnxruntime-web, a .tgz file or a folder")
     options = parser.parse_args(arguments)
     try:
@@ -90,17 +91,22 @@ def prepare(folder: Path, model: str, detector: str, runtime: Path | None = None
     """
     landmarks = find(model)
     finder = find(detector, task="detection")
-    if finder.card.architecture != "faceboxes":
+    if finder.card.architecture not in DETECTORS:
         raise InvalidInputError(
-            f"detector: the page runs FaceBoxes, but {finder.card.name!r} is "
-            f"{finder.card.architecture!r}; install one with: facegeo fetch faceboxes"
+            f"detector: the page runs {', '.join(DETECTORS)}, but {finder.card.name!r} is "
+            f"{finder.card.architecture!r}; take the default one"
         )
     mesh, arrays = mesh_constants(landmarks)
     layout, packed = pack(arrays)
     constants = {
         "landmarks": landmark_constants(landmarks),
-        "detector": detector_constants(finder),
-        "roi": roi_constants(),
+        "detector": {
+            "name": finder.card.name,
+            "architecture": finder.card.architecture,
+            "score_threshold": DetectorOptions().score_threshold,
+            **DETECTORS[finder.card.architecture](),
+        },
+        "roi": roi_constants(landmarks),
         "tracker": tracker_constants(),
         "regions": region_constants(),
         "mesh": {**mesh, "arrays": layout},
@@ -116,19 +122,39 @@ def prepare(folder: Path, model: str, detector: str, runtime: Path | None = None
 
 
 def landmark_constants(model: InstalledModel) -> dict[str, Any]:
-    """The network's name and where its crops lie in the photo."""
+    """The network's name, the side of its crops, and where its points lie in the photo.
+
+    The side is what the file itself takes. Points are in pixels of a crop of side ``size`` whatever
+    the side.
+    """
     convention = crop.find_convention(model.card.crop_convention)
+    with open_graph(model.read("network")) as network:
+        side = network.input_metadata["crops"].shape[1]
     return {
         "name": model.card.name,
         "licence": model.card.licence,
-        "crop": {"size": crop.CROP_SIZE, "shift": convention.shift, "centre": convention.centre},
+        "crop": {
+            "side": side,
+            "size": crop.CROP_SIZE,
+            "shift": convention.shift,
+            "centre": convention.centre,
+            "depth_origin": list(DEPTH_ORIGIN),
+        },
     }
 
 
-def detector_constants(model: InstalledModel) -> dict[str, Any]:
+def one_stage_constants() -> dict[str, Any]:
+    """Scaling, cells, decoding and suppression of facegeo's own detector."""
+    return {
+        "max_side": Search().max_side,
+        "strides": list(one_stage.STRIDES),
+        **one_stage.search_rules(),
+    }
+
+
+def faceboxes_constants() -> dict[str, Any]:
     """Scaling, anchors, decoding and suppression of FaceBoxes."""
     return {
-        "name": model.card.name,
         "max_width": faceboxes.MAX_WIDTH,
         "max_height": faceboxes.MAX_HEIGHT,
         "anchors": [
@@ -139,14 +165,17 @@ def detector_constants(model: InstalledModel) -> dict[str, Any]:
         "candidate_score": faceboxes.CANDIDATE_SCORE,
         "max_candidates": faceboxes.MAX_CANDIDATES,
         "max_overlap": faceboxes.MAX_OVERLAP,
-        "score_threshold": DetectorOptions().score_threshold,
     }
 
 
-def roi_constants() -> dict[str, float]:
+#: Architecture of a detector that the page can run -> its constants.
+DETECTORS = {"one-stage": one_stage_constants, "faceboxes": faceboxes_constants}
+
+
+def roi_constants(model: InstalledModel) -> dict[str, float]:
     """From a detector's box to the region that the network sees."""
     return {
-        "enlargement": crop.BOX_ENLARGEMENT,
+        "enlargement": crop.find_convention(model.card.crop_convention).box_enlargement,
         "centre_drop": crop.BOX_CENTRE_DROP,
         "largest": crop.LARGEST_ROI,
     }

@@ -168,7 +168,7 @@ def _pick_backend(device: str, precision: str) -> tuple[str, list[str]]:
 
 def _pick_precision(model: InstalledModel, backend: str, device: str) -> tuple[str, str]:
     on_cpu = device == "cpu" or (device == AUTO and not _has_cuda())
-    if backend == "pytorch" or not on_cpu:
+    if backend in ("pytorch", "tensorrt") or not on_cpu:
         return "fp32", "precision: fp32 unless asked for"
     if role_of("int8") not in model.card.files:
         return "fp32", "precision: the model has no int8 graph"

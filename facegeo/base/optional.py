@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from facegeo.errors import DependencyMissingError
+
+#: Module -> the extra that installs it. Engines are imported by the backends, which say the same.
+EXTRAS: Final = {
+    "av": "video",
+    "onnx": "torch",
+    "onnxscript": "torch",
+    "PIL": "train",
+    "pillow_heif": "heic",
+    "pycuda": "gpu",
+    "safetensors": "torch",
+    "torch": "torch",
+    "yaml": "train",
+}
+
+
+def missing_extra(error: ImportError) -> DependencyMissingError | None:
+    """An import error as one that names the extra; None where no extra has the module."""
+    module = (error.name or "").split(".")[0]
+    extra = EXTRAS.get(module)
+    if extra is None:
+        return None
+    return DependencyMissingError(
+        f'this needs {module}, which is not installed: pip install "facegeo[{extra}]"'
+    )
 
 
 def require_torch(purpose: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facegeo.base.files import write_bytes
+from facegeo.base.optional import missing_extra
 from facegeo.bench.timing import as_text, machine
 from facegeo.errors import FacegeoError
 
@@ -66,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = getattr(module, _BENCHMARKS[options.benchmark][1])(options)
     except FacegeoError as error:
         print(f"facegeo-bench: error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:  # of an extra, from wherever a benchmark leads
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        print(f"facegeo-bench: error: {missing}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facegeo.bench.candidates import BASELINE, Candidates, add_candidate_options, open_candidates
+from facegeo.bench.timing import announce
 from facegeo.evaluation.aflw2000 import Aflw2000, evaluate
 
 
@@ -40,7 +41,10 @@ def accuracy_rows(candidates: Candidates, data: Aflw2000) -> list[dict[str, Any]
         ``orientation_deg`` (published protocol); each also as ``..._over_fp32``, the difference to
         ONNX Runtime in float32.
     """
-    figures = {key: _figures(evaluate(p, data)) for key, p in candidates.running.items()}
+    figures = {}
+    for key, predictor in candidates.running.items():
+        announce(f"{' '.join(key)} on {len(data)} faces")
+        figures[key] = _figures(evaluate(predictor, data))
     rows = []
     for (backend, precision), values in figures.items():
         worse = {f"{name}_over_fp32": v - figures[BASELINE][name] for name, v in values.items()}

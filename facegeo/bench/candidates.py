@@ -26,7 +26,7 @@ class Candidates:
     running : dict of (str, str) to FaceGeometry
         By backend and precision; the baseline is the first.
     not_measured : dict of str to str
-        What does not run here, and why.
+        What was asked for by name and does not run here, and why.
     """
 
     running: dict[Key, FaceGeometry] = field(default_factory=dict)
@@ -35,15 +35,28 @@ class Candidates:
 
 def add_candidate_options(parser: argparse.ArgumentParser) -> None:
     """``--backends``, ``--precisions``, ``--device``."""
-    parser.add_argument("--backends", nargs="+", choices=[*BACKENDS], default=[*BACKENDS])
-    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=[*PRECISIONS])
+    parser.add_argument(
+        "--backends", nargs="+", choices=[*BACKENDS], help="default: all that work here"
+    )
+    parser.add_argument(
+        "--precisions", nargs="+", choices=PRECISIONS, help="default: all that work here"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
 
 def open_candidates(
-    model: str, backends: Sequence[str], precisions: Sequence[str], device: str = "auto"
+    model: str,
+    backends: Sequence[str] | None = None,
+    precisions: Sequence[str] | None = None,
+    device: str = "auto",
 ) -> Candidates:
     """All that work here; the baseline is always among them, on the CPU where the device lacks it.
+
+    Parameters
+    ----------
+    backends, precisions : sequence of str, optional
+        Those that are asked for by name; what does not work of them is told. By default whatever
+        works, and nothing is told of the rest.
 
     Raises
     ------
@@ -53,7 +66,9 @@ def open_candidates(
         If the baseline does not even run on the CPU.
     """
     candidates = Candidates()
-    wanted = [BASELINE, *((b, p) for b in backends for p in precisions if (b, p) != BASELINE)]
+    every = ((b, p) for b in backends or BACKENDS for p in precisions or PRECISIONS)
+    wanted = [BASELINE, *(key for key in every if key != BASELINE)]
+    by_name = backends is not None or precisions is not None
     for backend, precision in wanted:
         try:
             predictor = FaceGeometry(model, backend=backend, precision=precision, device=device)
@@ -61,7 +76,8 @@ def open_candidates(
             is_baseline = (backend, precision) == BASELINE
             if is_baseline and (device in ("auto", "cpu") or isinstance(error, ModelNotFoundError)):
                 raise
-            candidates.not_measured[f"{backend} {precision} on {device}"] = str(error)
+            if by_name or is_baseline:
+                candidates.not_measured[f"{backend} {precision} on {device}"] = str(error)
             if not is_baseline:
                 continue
             predictor = FaceGeometry(model, backend=backend, precision=precision, device="cpu")

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facegeo.bench.timing import Job, calls_in_turns, summary
+from facegeo.bench.timing import Job, announce, calls_in_turns, summary
 from facegeo.detect import Detector, open_detector
 from facegeo.errors import BackendUnavailableError, CorruptFileError, ModelNotFoundError
 from facegeo.images.demo import sample_photo
@@ -62,6 +62,7 @@ def compare(detectors: Mapping[str, Detector], rounds: int = 15) -> dict[str, An
 
 
 def _at(detectors: Mapping[str, Detector], width: int, height: int, rounds: int) -> dict[str, Any]:
+    announce(f"{', '.join(detectors)} on {width}x{height}")
     image = scene(width, height)
 
     def job(detect: Detector) -> Job:

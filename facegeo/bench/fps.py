@@ -21,7 +21,7 @@ from facegeo.bench.baseline import plain_predictors
 from facegeo.bench.candidates import BASELINE, Key, add_candidate_options, open_candidates
 from facegeo.bench.plot import draw_rates
 from facegeo.bench.predictor import webcam_image
-from facegeo.bench.timing import Job, calls_in_turns
+from facegeo.bench.timing import Job, announce, calls_in_turns
 from facegeo.errors import (
     CorruptFileError,
     FacegeoError,
@@ -112,6 +112,7 @@ def run_fps_benchmark(
         for batch in batches:
             if task == "photos" and batch > _MOST_IMAGES:
                 continue
+            announce(f"{task}, batch {batch}: {', '.join(' '.join(key) for key in predictors)}")
             jobs, failed = _jobs_that_run(task, batch, predictors)
             skipped |= failed
             if BASELINE in jobs:

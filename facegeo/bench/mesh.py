@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.bench.timing import medians
+from facegeo.bench.timing import announce, medians
 from facegeo.ops.mesh import MeshKernel
 from facegeo.ops.reference import build_meshes
 
@@ -138,12 +138,14 @@ def run_mesh_benchmark(
     """
     rng = np.random.default_rng(seed)
     mean, bases = random_model(rng, vertices, coefficients)
+    announce("compiling the kernel")
     kernel = MeshKernel(mean, bases, threads=threads, implementation=implementation)
     start = time.perf_counter()
     kernel(np.zeros((1, coefficients), np.float32), np.eye(3, 4, dtype=np.float32)[None])
     first_call = time.perf_counter() - start
     rows = []
-    for batch in batches:
+    for number, batch in enumerate(batches, 1):
+        announce(f"{batch} faces of {vertices} vertices ({number} of {len(batches)})")
         weights, pose = random_faces(rng, batch, coefficients)
         out = np.zeros((batch, vertices, 3), np.float32)
         copy = np.zeros_like(out)

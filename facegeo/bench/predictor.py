@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facegeo.bench.detectors import scene
-from facegeo.bench.timing import Job, calls_in_turns, in_turns, summary
+from facegeo.bench.timing import Job, announce, calls_in_turns, in_turns, summary
 from facegeo.bench.upstream import VERTICES as UPSTREAM_VERTICES
 from facegeo.bench.upstream import upstream_work
 from facegeo.errors import DependencyMissingError, ModelNotFoundError
@@ -50,6 +50,7 @@ def crops(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     report: dict[str, Any] = {}
     for batch in (1, 64):
+        announce(f"{batch} crops a call")
         images = rng.integers(
             0, 256, (batch, predictor.crop_size, predictor.crop_size, 3), np.uint8
         )
@@ -101,6 +102,7 @@ def photo(predictor: FaceGeometry, rounds: int) -> dict[str, Any]:
         # Beside each other: what is compared are neighbouring turns.
         jobs["upstream"] = theirs.whole
         jobs |= {f"upstream_{name}": job for name, job in theirs.parts.items()}
+    announce(f"{len(jobs)} jobs on a photo of {image.shape[1]}x{image.shape[0]}")
     calls = calls_in_turns(jobs, rounds)
     turns = {name: times.mean(axis=1) for name, times in calls.items()}
     parts = turns["detector"] + turns["crop"] + turns["network"]

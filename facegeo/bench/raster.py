@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.bench.timing import medians
+from facegeo.bench.timing import announce, medians
 from facegeo.render import draw_mesh, draw_wireframe, pncc_image, rasterize, visible_vertices
 
 # Semi-axes of a head in parts of the photo's height.
@@ -88,6 +88,7 @@ def run_raster_benchmark(
     how = {"threads": threads, "implementation": implementation}
     raster = rasterize(vertices, corners, height, width, **how)
 
+    announce(f"{len(corners)} triangles on {width}x{height}")
     seconds = medians(
         {
             "rasterize": lambda: rasterize(vertices, corners, height, width, **how),

@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,11 @@ _WARM_UP = 3
 
 #: Pause before each turn: idle threads of ONNX Runtime stay awake for tens of milliseconds.
 _SETTLE_S = 0.1
+
+
+def announce(text: str) -> None:
+    """Say on standard error what is measured now: a benchmark takes minutes."""
+    print(f"facegeo-bench: {text} ...", file=sys.stderr, flush=True)
 
 
 def in_turns(jobs: Mapping[str, Job], rounds: int) -> dict[str, np.ndarray]:
@@ -124,9 +130,11 @@ def machine() -> dict[str, Any]:
 
 
 def as_text(report: Mapping[str, Any], indent: str = "") -> str:
-    """A report as indented lines; a list of rows becomes a table."""
+    """A report as indented lines; a list of rows becomes a table, what is empty is left out."""
     lines = []
     for key, value in report.items():
+        if isinstance(value, Mapping) and not value:
+            continue
         if isinstance(value, Mapping):
             lines += [f"{indent}{key}:", as_text(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from facegeo.bench.timing import summary
+from facegeo.base.progress import ProgressLine
+from facegeo.bench.timing import announce, summary
 from facegeo.errors import InvalidInputError
 from facegeo.predictor import FaceGeometry
 from facegeo.video import StreamFrame
@@ -65,13 +66,17 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         raise InvalidInputError(f"loops: expected at least 1, got {args.loops}")
     predictor = FaceGeometry(args.model, detector=args.detector)
     with TemporaryDirectory(prefix="facegeo-bench-") as folder:
+        announce("looping the clip")
         once, report = _to_and_fro(args.clip, Path(folder) / "once.mp4", args.live_fps)
         length = report["frames_of_a_loop"]
         looped = _repeated(once, Path(folder) / "looped.mp4", args.loops)
         results: dict[str, Any] = {"runs": predictor.info(), "clip": report, "loops": args.loops}
-        results["plain"] = _speed(predictor, looped)
+        results["plain"] = _speed("faces", predictor, looped)
         out = Path(folder) / "drawn.mp4"
-        results["overlay"] = {"draw": args.draw, **_speed(predictor, looped, out, args.draw)}
+        results["overlay"] = {
+            "draw": args.draw,
+            **_speed("drawn and encoded", predictor, looped, out, args.draw),
+        }
         if args.live_frames:
             loops = -(-args.live_frames // length)
             looped = _repeated(once, Path(folder) / "looped.mp4", loops)
@@ -122,7 +127,11 @@ def _repeated(path: Path, target: Path, times: int) -> Path:
 
 
 def _speed(
-    predictor: FaceGeometry, clip: Path, out: Path | None = None, draw: str = ""
+    what: str,
+    predictor: FaceGeometry,
+    clip: Path,
+    out: Path | None = None,
+    draw: str = "",
 ) -> dict[str, Any]:
     """Frames a second from file to faces, or to an annotated file."""
     from facegeo.video.annotated import AnnotatedVideo
@@ -136,7 +145,9 @@ def _speed(
             drawn = AnnotatedVideo(out, stream.fps or 30.0, styles)
             sink = stack.enter_context(closing(drawn))
         skipped = _warm_up(stream.length or 0)
+        progress = stack.enter_context(ProgressLine(what, stream.length or 0))
         for frame in stream:
+            progress.update()
             if sink is not None:
                 sink(frame)
             if frame.index == skipped:
@@ -160,10 +171,13 @@ def _live(predictor: FaceGeometry, clip: Path) -> dict[str, Any]:
     latencies, last = [], -1
     with predictor.stream(clip, mode="live") as stream:
         skipped = _warm_up(stream.length or 0)
+        progress = ProgressLine("live", stream.length or 0)
         for frame in stream:
+            progress.update(frame.index - last)
             last = frame.index
             if last >= skipped:
                 latencies.append(frame.latency_s)
+        progress.close()
     dropped = last + 1 - skipped - len(latencies)
     return {**summary(np.array(latencies)), "frames": len(latencies), "dropped": dropped}
 
@@ -173,8 +187,8 @@ def _memory(predictor: FaceGeometry, clip: Path, count: int) -> dict[str, Any]:
     if resident_mb() is None:
         return {"not_measured": "this system has no /proc/self/statm"}
     skipped = min(_MEMORY_WARM_UP, count // 4)
-    with predictor.stream(clip) as stream:
-        looks = np.array(list(_looks(islice(stream, count), skipped)))
+    with predictor.stream(clip) as stream, ProgressLine("memory", count) as progress:
+        looks = np.array(list(_looks(islice(stream, count), skipped, progress)))
     ends = max(1, round(_MEMORY_ENDS * len(looks)))
     first, last = float(looks[:ends].mean()), float(looks[-ends:].mean())
     return {
@@ -186,8 +200,9 @@ def _memory(predictor: FaceGeometry, clip: Path, count: int) -> dict[str, Any]:
     }
 
 
-def _looks(frames: Iterator[StreamFrame], skipped: int) -> Iterator[float]:
+def _looks(frames: Iterator[StreamFrame], skipped: int, progress: ProgressLine) -> Iterator[float]:
     for index, _ in enumerate(frames):
+        progress.update()
         if index >= skipped and index % _MEMORY_EVERY == 0:
             used = resident_mb()
             assert used is not None

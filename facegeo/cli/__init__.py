@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from facegeo.base.optional import missing_extra
 from facegeo.errors import FacegeoError
 
 #: Modules with ``add_parser(subparsers)``, in the order of the help text.
@@ -65,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except FacegeoError as error:
         print(f"facegeo: error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except ImportError as error:  # of an extra, from wherever a command leads
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        print(f"facegeo: error: {missing}", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:  # whoever read our output has gone, as `| head` does
         sys.stderr.close()

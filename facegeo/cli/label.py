@@ -40,6 +40,16 @@ def add_parser(subparsers: Any) -> None:
     )
     aflw.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     aflw.set_defaults(run=run_aflw)
+    synthetic = sets.add_parser(
+        "synthetic",
+        help="faces that facegeo draws itself, and their labels",
+        description="Draw random faces of the shipped face model and label them: crops.tar and "
+        "labels.npz. For trying a training out; a network for photos needs photos.",
+    )
+    synthetic.add_argument("folder", type=Path, metavar="DIR", help="folder to write to")
+    synthetic.add_argument("--count", type=number(int, 1), default=2000, help="faces (2000)")
+    synthetic.add_argument("--seed", type=number(int, 0), default=0, help="another: other faces")
+    synthetic.set_defaults(run=run_synthetic)
     again = sets.add_parser(
         "again",
         help="existing labels, with what networks say of the same photos",
@@ -77,6 +87,14 @@ def run_aflw(options: argparse.Namespace) -> int:
         options.folder, teacher, model, options.out, views=int(options.views), **chosen
     )
     print_json(report)
+    return 0
+
+
+def run_synthetic(options: argparse.Namespace) -> int:
+    """Draw faces; the report goes to standard output."""
+    from facegeo.training.labels.synthetic import write_synthetic
+
+    print_json(write_synthetic(options.folder, int(options.count), int(options.seed)))
     return 0
 
 

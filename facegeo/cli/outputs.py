@@ -126,13 +126,13 @@ class ImageOutputs:
         """
         image = _named(target, suffix if suffix in _WRITTEN_AS else ".jpg")
         write_bytes(image, encode_photo(self.annotated(), image.suffix))
+        document = json.dumps(record | self.record(), indent=1)
+        write_bytes(_named(target, ".json"), document.encode())
         if self._faces:
             self._write_images(target)
             self._write_meshes(target)
             if _DEPTH in self._options.formats:
                 self._write_depth(target)
-        document = json.dumps(record | self.record(), indent=1)
-        write_bytes(_named(target, ".json"), document.encode())
         return image
 
     def _write_images(self, target: Path) -> None:

@@ -26,15 +26,30 @@ def add_parser(subparsers: Any) -> None:
 def run_train(options: argparse.Namespace) -> int:
     """Train."""
     try:
-        import torch  # noqa: F401
+        import torch  # noqa: F401, I001 - named first where all are missing
+        import safetensors  # noqa: F401
         import yaml  # noqa: F401
     except ImportError as error:
         raise DependencyMissingError(
             f'training needs {error.name}; install it with: pip install "facegeo[train]"'
         ) from error
     from facegeo.training.core.memory import keep_freed_memory
+    from facegeo.training.core.run_folder import read_epochs
     from facegeo.training.tasks import train_from
 
     keep_freed_memory()
-    print(train_from(options.config), file=sys.stdout)
+    result = train_from(options.config)
+    for line in read_epochs(Path(result).parent)[-1:]:
+        print(f"facegeo: {_summary(line)}", file=sys.stderr)
+    print(result, file=sys.stdout)
     return 0
+
+
+def _summary(line: dict[str, Any]) -> str:
+    """The last figures of a run in one line: step 4000, loss/total 0.12, held_back/nme 3.1."""
+    words = []
+    for name, value in line.items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        for key, number in inner:
+            words.append(f"{name}{'/' * bool(key)}{key} {number:.4g}")
+    return ", ".join(words)

@@ -262,3 +262,20 @@ def _by_size(views: Sequence[_View]) -> list[list[_View]]:
     for view in views:
         groups.setdefault(view.pixels.shape, []).append(view)
     return list(groups.values())
+
+
+def search_rules() -> dict[str, float]:
+    """The numbers of this detector's search, by name: for programs that do the same elsewhere."""
+    return {
+        "side_multiple": SIDE_MULTIPLE,
+        "unit_strides": _UNIT_STRIDES,
+        "largest_log": _LARGEST_LOG,
+        "candidate_score": _CANDIDATE_SCORE,
+        "max_candidates": _MAX_CANDIDATES,
+        "max_overlap": _MAX_OVERLAP,
+        "coarse_above": _COARSE_ABOVE,
+        "coarse_side": _COARSE_SIDE,
+        "largest_face": _LARGEST_FACE,
+        "smallest_large_face": _SMALLEST_LARGE_FACE,
+        "piece": _PIECE,
+    }

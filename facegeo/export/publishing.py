@@ -13,9 +13,11 @@ import numpy as np
 
 from facegeo.backends import engine_versions, open_graph, open_network, reference_for
 from facegeo.base import files
+from facegeo.base.optional import require_onnx
 from facegeo.base.precisions import PRECISIONS
 from facegeo.base.versions import installed_version
 from facegeo.errors import CorruptFileError, DependencyMissingError, InvalidInputError
+from facegeo.export.description import described
 from facegeo.export.precision import precision_of, to_half, to_int8
 from facegeo.geometry import pose
 from facegeo.geometry.crop import CROP_SIZE
@@ -125,10 +127,11 @@ def compared_graph(
         raise InvalidInputError(f"precision: expected one of {PRECISIONS}, got {precision!r}")
     if len(crops) < 2:
         raise InvalidInputError(f"crops: expected at least 2, got {len(crops)}")
+    require_onnx("exporting a network")
     tolerance = tolerance or TOLERANCES[precision]
     source = model.read("network")
     seen, unseen = (crops[::2], crops[1::2]) if precision == "int8" else (crops, crops)
-    graph = _converted(source, precision, seen)
+    graph = described(_converted(source, precision, seen), model.card)
     _check_self_contained(graph, precision)
     name, reference = _reference(model, source)
     expected, run = reference(unseen), _runner(graph, precision)

@@ -15,9 +15,11 @@ import numpy as np
 from facegeo.backends import open_graph
 from facegeo.base.optional import require_torch
 from facegeo.errors import CorruptFileError
+from facegeo.export.description import crop_facts, name_axes, tensor_facts
 from facegeo.geometry.crop import CROP_SIZE
 
 if TYPE_CHECKING:
+    import onnx
     import torch
 
     from facegeo.networks.face_rows import FaceRows
@@ -47,7 +49,8 @@ def to_onnx(
     example : torch.Tensor
         For tracing. No dynamic axis may have length 1: exporters freeze such an axis.
     dynamic : mapping of int to str
-        Axes of the input of any length; axis 0, the batch, is axis 0 of every output.
+        Axes of the input of any length, from the first on, and their names; axis 0, the batch, is
+        axis 0 of every output.
     checks : sequence of torch.Tensor
         Inputs of other sizes on which :data:`facegeo.backends.REFERENCE` must agree with PyTorch.
     tolerance : float
@@ -105,12 +108,13 @@ def regressor_onnx(
         input_example(size=size),
         input_name="crops",
         output_names=network.output_names,
-        dynamic={0: "N"},
+        dynamic={0: "batch"},
         checks=[input_example(batch, size) for batch in checks],
         tolerance=tolerance,
     )
     held = with_weights_named(data, plain, leaving_out=("inverse.",))
-    return with_texts(held, exported_texts(network))
+    facts = crop_facts(size, network.convention) | tensor_facts(held)
+    return with_texts(held, exported_texts(network) | facts)
 
 
 def with_weights_named(
@@ -177,6 +181,7 @@ def _traced(
     output_names: Sequence[str],
     dynamic: DynamicAxes,
 ) -> bytes:
+    import onnx
     import torch
 
     shapes: dict[int, Any] = dict.fromkeys(dynamic, torch.export.Dim.DYNAMIC)
@@ -193,14 +198,13 @@ def _traced(
             external_data=False,
             verbose=False,
         )
-        return _without_traces(path)
+        model = onnx.load(path)
+    name_axes(model, {input_name: tuple(dynamic.values())})
+    return _without_traces(model)
 
 
-def _without_traces(path: Path) -> bytes:
+def _without_traces(model: onnx.ModelProto) -> bytes:
     """The file without the exporter's notes: source lines and paths of whoever exported it."""
-    import onnx
-
-    model = onnx.load(path)
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         del part.metadata_props[:]

@@ -16,6 +16,7 @@ import numpy as np
 from facegeo.base.optional import require_torch
 from facegeo.conventions import NUM_EXPRESSION, NUM_LANDMARKS, NUM_PARAMS, NUM_SHAPE
 from facegeo.errors import CorruptFileError
+from facegeo.export.description import described
 from facegeo.export.to_onnx import regressor_onnx
 from facegeo.geometry.crop import find_convention
 from facegeo.importing.release_files import (
@@ -121,7 +122,7 @@ def import_synergynet(folder: str | Path, name: str = "synergynet") -> Installed
         missing=missing,
         imported_from=checksums(sources),
     )
-    return install(card, {"network": onnx} | morphable)
+    return install(card, {"network": described(onnx, card)} | morphable)
 
 
 def _network_state(path: Path, expected: Mapping[str, tuple[int, ...]]) -> State:

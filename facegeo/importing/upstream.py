@@ -21,6 +21,7 @@ from facegeo.conventions import (
     NUM_SHAPE,
 )
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.export.description import described
 from facegeo.export.to_onnx import regressor_onnx, to_onnx
 from facegeo.geometry.crop import find_convention
 from facegeo.importing.release_files import (
@@ -109,7 +110,7 @@ def import_3ddfa_v2(
         missing=missing,
         imported_from=checksums(sources),
     )
-    return install(card, {"network": onnx} | morphable)
+    return install(card, {"network": described(onnx, card)} | morphable)
 
 
 def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledModel:
@@ -143,7 +144,7 @@ def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledMode
         images(2, 200, 264),
         input_name="photos",
         output_names=("offsets", "scores"),
-        dynamic={0: "N", 1: "H", 2: "W"},
+        dynamic={0: "batch", 1: "height", 2: "width"},
         checks=[images(1, 480, 640), images(3, 33, 47), images(1, 720, 1080)],
     )
     card = Card(
@@ -155,7 +156,7 @@ def import_faceboxes(file: str | Path, name: str = "faceboxes") -> InstalledMode
         files={},
         imported_from=checksums({file.name: file}),
     )
-    return install(card, {"network": onnx})
+    return install(card, {"network": described(onnx, card)})
 
 
 def read_landmark_rows(folder: str | Path) -> LandmarkRows:

@@ -39,6 +39,7 @@ class FaceRows(nn.Module):
 
     def __init__(self, convention: CropConvention) -> None:
         super().__init__()
+        self.convention = convention
         coefficients = NUM_SHAPE + NUM_EXPRESSION
         self.register_buffer("param_mean", torch.zeros(NUM_PARAMS))
         self.register_buffer("param_std", torch.ones(NUM_PARAMS))

@@ -81,10 +81,12 @@ def with_weights(onnx: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
 
 
 def with_texts(onnx: bytes, texts: Mapping[str, str]) -> bytes:
-    """The same file with texts as its metadata."""
+    """The same file with texts among its metadata; each takes the place of one of its key."""
     from onnx import load_from_string
 
     model = load_from_string(onnx)
-    for key, value in texts.items():
+    kept = {entry.key: entry.value for entry in model.metadata_props}
+    del model.metadata_props[:]
+    for key, value in sorted((kept | dict(texts)).items()):
         model.metadata_props.add(key=key, value=value)
     return bytes(model.SerializeToString())

@@ -19,13 +19,13 @@ import numpy as np
 
 from facegeo.base.arrays import array_of, describe
 from facegeo.base.files import replacing, write_bytes
-from facegeo.errors import DependencyMissingError, InvalidInputError
+from facegeo.errors import InvalidInputError
 from facegeo.geometry.axes import Y_FLIP, flip_y
 from facegeo.images.decode import check_image
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.validation import index_array
 from facegeo.render.normals import vertex_normals
-from facegeo.surface.glb import with_morph_targets
+from facegeo.surface.glb import glb_file
 from facegeo.surface.ply import ply_bytes
 
 _FLIP = {"photo": Y_FLIP.astype(np.float32), "model": np.ones(3, np.float32)}
@@ -143,7 +143,7 @@ def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
 def write_obj(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     """Wavefront OBJ; with a texture also ``<name>.mtl`` and ``<name>.png`` beside it.
 
-    Written here and not by trimesh, which would split the vertices along the texture's seams.
+    Written here: libraries would split the vertices along the texture's seams.
     """
     path = Path(path)
     material, texture = (path.with_name(_stem(path) + ending) for ending in (".mtl", ".png"))
@@ -185,19 +185,19 @@ def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     glTF has one index for position and texture: where the texture has seams, their vertices are
     written once a side.
     """
-    trimesh = _trimesh()
     rows, triangles, uv = _split_seams(surface)
     vertices = surface.placed(surface.vertices)
-    # Normals of the unsplit mesh, so that seams do not show in the shading.
-    normals = _normals(vertices, surface.triangles)[rows]
-    mesh = trimesh.Trimesh(vertices[rows], triangles, vertex_normals=normals, process=False)
-    if uv is not None:
-        mesh.visual = trimesh.visual.TextureVisuals(uv=uv, material=_material(surface.texture))
-    elif surface.colors is not None:
-        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=surface.colors[rows, ::-1])
-    glb = trimesh.exchange.gltf.export_glb(trimesh.Scene(mesh), include_normals=True)
-    targets = {name: surface.placed(t[rows]) for name, t in surface.morph_targets.items()}
-    write_bytes(Path(path), with_morph_targets(glb, targets))
+    glb = glb_file(
+        vertices[rows],
+        triangles,
+        # Normals of the unsplit mesh, so that seams do not show in the shading.
+        _normals(vertices, surface.triangles)[rows],
+        uv=uv,
+        texture=None if surface.texture is None else _png(surface.texture),
+        colors=None if uv is not None or surface.colors is None else surface.colors[rows, ::-1],
+        targets={name: surface.placed(t[rows]) for name, t in surface.morph_targets.items()},
+    )
+    write_bytes(Path(path), glb)
     return [Path(path)]
 
 
@@ -315,24 +315,6 @@ def _png(image: np.ndarray) -> bytes:
     return encoded.tobytes()
 
 
-def _material(texture: np.ndarray | None) -> Any:
-    """Skin: not metallic, rough, and visible from inside since a face is an open surface."""
-    from trimesh.visual.material import PBRMaterial
-
-    image = None
-    if texture is not None:
-        from PIL import Image
-
-        image = Image.fromarray(np.ascontiguousarray(texture[..., ::-1]))
-    return PBRMaterial(
-        name="face",
-        baseColorTexture=image,
-        metallicFactor=0.0,
-        roughnessFactor=0.8,
-        doubleSided=True,
-    )
-
-
 def _split_seams(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Rows of vertices, triangles into them, and one UV a row.
 
@@ -346,12 +328,3 @@ def _split_seams(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray |
     pairs = np.stack([surface.triangles.ravel(), surface.uv_triangles.ravel()], axis=1)
     pairs, corner = np.unique(pairs, axis=0, return_inverse=True)
     return pairs[:, 0], corner.reshape(-1, 3).astype(np.int32), surface.uv[pairs[:, 1]]
-
-
-def _trimesh() -> Any:
-    try:
-        import trimesh
-        import trimesh.exchange.gltf
-    except ImportError as error:
-        raise DependencyMissingError("GLB files need trimesh: pip install trimesh") from error
-    return trimesh

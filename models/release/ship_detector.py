@@ -33,6 +33,7 @@ from facegeo.detect.one_stage import OneStageFaces, pad
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation import detection
 from facegeo.evaluation.report import curve_image, table
+from facegeo.export.description import described
 from facegeo.export.detector import TOLERANCE, detector_to_onnx
 from facegeo.export.precision import to_int8, weights_in_half
 from facegeo.images import encode_photo
@@ -45,6 +46,7 @@ from facegeo.training.detector.loop import averaged_network
 from facegeo.training.detector.prepare import prepare
 from facegeo.training.detector.scenes import Composer
 from facegeo.zoo import shipped
+from facegeo.zoo.cards import Card
 from facegeo.zoo.store import role_of
 from models.release import detector_figures
 from models.release.package import write_shipped
@@ -164,7 +166,9 @@ def ship(
     network = calibrated(averaged_network(found), face_score, box_scale)
     low = DetectorOptions(detection.CURVE_SCORE)
     faceboxes = open_detector("faceboxes", low)
+    facts = _card()
     onnx, difference = proven_onnx(network, data.dev)
+    onnx = described(onnx, facts)
     faces, images = prepare(
         DetectorData(str(data.faces), str(data.backgrounds)), run / "taught.npz"
     )
@@ -179,7 +183,7 @@ def ship(
         if report["int8"]["ships"]:
             others[role_of("int8")] = small
     remove_int8()
-    write_shipped(card(NAME, "detection", "one-stage"), onnx, others=others)
+    write_shipped(facts, onnx, others=others)
 
     detectors: dict[str, Detector] = {"default": open_detector(NAME, low)}
     if others:
@@ -223,6 +227,10 @@ def ship(
     return figures
 
 
+def _card() -> Card:
+    return card(NAME, "detection", "one-stage")
+
+
 def calibrated(
     network: OneStageDetector, face_score: float, box_scale: tuple[float, float] = (1.0, 1.0)
 ) -> OneStageDetector:
@@ -262,7 +270,7 @@ def compared_int8(
     onnx: bytes, scenes: np.ndarray, dev: Path, threshold: float
 ) -> tuple[bytes, dict[str, Any]]:
     """The graph in 8 bits; its figures on dev beside those in float32, and whether it ``ships``."""
-    small = to_int8(onnx, scenes)
+    small = described(to_int8(onnx, scenes), _card())
     low = DetectorOptions(detection.CURVE_SCORE)
     both: dict[str, Detector] = {
         name: OneStageFaces(OnnxRuntimeBackend(graph, "cpu"), low, name=name)

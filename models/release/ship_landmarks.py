@@ -32,6 +32,7 @@ from facegeo.evaluation import aflw2000
 from facegeo.evaluation import presence as evaluation_presence
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error
 from facegeo.evaluation.plots import draw_curves
+from facegeo.export.description import described
 from facegeo.export.precision import weights_in_half
 from facegeo.export.publishing import compared_graph, read_crops
 from facegeo.export.to_onnx import regressor_onnx
@@ -176,8 +177,9 @@ def ship(
         mean_weights(network, folded(shipped_before, example))
     data = DevSet.open(dev)
     size = crop_size(last)
-    onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
     facts, shared = _card(name, size), {"morphable": f"{GENERIC}.npz"}
+    onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
+    onnx = described(onnx, facts)
     folder = home_of(name)
     write_shipped(facts, onnx, shared, folder=folder)
     int8, compared = compared_graph(find(name), "int8", read_crops(calibration, size=size))

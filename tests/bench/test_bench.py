@@ -1,6 +1,7 @@
 """Benchmarks run and give the keys that tables are made from."""
 
 import json
+import sys
 from itertools import pairwise
 
 import cv2
@@ -29,6 +30,30 @@ def test_the_mesh_benchmark_compares_with_numpy_and_a_copy(capsys, batch):
     (row,) = json.loads(capsys.readouterr().out)["results"]
     assert row["batch"] == batch and row["max_error_px"] < 0.02
     assert row["faces_per_s"] > 0 and row["speedup_over_numpy"] > 0 and row["time_over_copy"] > 0
+
+
+def test_what_is_measured_now_is_said_on_standard_error(capsys):
+    """Nobody waits for minutes before a silent terminal; standard output stays the report's."""
+    assert main(["mesh", "--json", "--batches", "1", "2", "--vertices", "303"]) == 0
+    captured = capsys.readouterr()
+    json.loads(captured.out)
+    assert captured.err.splitlines() == [
+        "facegeo-bench: compiling the kernel ...",
+        "facegeo-bench: 1 faces of 303 vertices (1 of 2) ...",
+        "facegeo-bench: 2 faces of 303 vertices (2 of 2) ...",
+    ]
+
+
+def test_fps_tells_only_what_is_possible_here(cache, capsys, monkeypatch):
+    """Unless an engine is asked for by name: then why it is not measured."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    command = ["fps", "--rounds", "1", "--batches", "1", "--tasks", "landmarks"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    _, results = out.split("results:")
+    assert "onnxruntime" in results and "tensorrt" not in results and "not_measured" not in results
+    assert main([*command, "--backends", "openvino", "--precisions", "fp32"]) == 0
+    assert 'openvino fp32 on auto: backend "openvino"' in capsys.readouterr().out
 
 
 def test_the_predictor_benchmarks(models, capsys, monkeypatch):
@@ -60,7 +85,11 @@ def test_the_video_benchmark(cache, tmp_path, capsys, sample_photo):
     clip = write_clip(tmp_path / "face.mp4", 6, (256, 256), make=lambda *_: face)
     arguments = ["--draw", "landmarks", "--loops", "2", "--live-frames"]
     assert main(["video", str(clip), *arguments, "12", "--memory-frames", "60", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    assert {line.split(": ")[0] for line in captured.err.splitlines()} == {
+        *("facegeo-bench", "faces", "drawn and encoded", "live", "memory")
+    }
+    report = json.loads(captured.out)
     results = report["results"]
     assert report["machine"]["av"] and results["runs"]["detector"] == "detector"
     assert results["clip"] == {

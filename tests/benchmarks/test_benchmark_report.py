@@ -149,7 +149,35 @@ def test_accuracy_stands_beside_the_papers_the_best_first(report):
     found = {"a": evaluation("worse", 3.5), "b": evaluation("better", 3.25)}
     lines = report.report_accuracy.front_table(found)
     assert lines[2:4] == [
-        "| `better` | 500 | 3.25 | 3.25 | 3.90 |",
-        "| `worse` | 500 | 3.50 | 3.50 | 3.90 |",
+        "| `better` | 500, dev, which chose | 3.25 | 3.25 | 3.90 |",
+        "| `worse` | 500, dev, which chose | 3.50 | 3.50 | 3.90 |",
     ]
-    assert "| SynergyNet, as published | 2000 | 3.41 | 2.65 | 3.35 |" in lines
+    assert "| SynergyNet, as published | 2,000, all | 3.41 | 2.65 | 3.35 |" in lines
+    row = {"model": "better", "photos": "1,500, outside dev", "nme_original": 3.6}
+    row |= {"nme_reannotated": 3.11, "orientation_deg": 3.42}
+    found["z"] = {"benchmark": "accuracy-outside", "data": "D", "source": "others", "rows": [row]}
+    leading = report.report_accuracy.front_table(found)[2]
+    assert leading == "| `better` | 1,500, outside dev | 3.60 | 3.11 | 3.42 |"
+
+
+def test_speed_begins_with_what_the_first_command_installs(report):
+    outside = {
+        "benchmark": "speed-outside",
+        "machine": {"cpu": "C", "cpus": 2},
+        "engine": "onnxruntime",
+        "precision": "fp32",
+        "source": "measured by others",
+        "milliseconds": {"m": {"crops_64": 200.0, "photo_1280x720": 50.4, "stream_1280x720": 16.0}},
+    }
+    fastest = {"machine": {"cpu": "C", "cpus": 2}, "commit": "a", "results": {}}
+    fastest["results"]["fps"] = {"rows": [row("int8", 2100)]}
+    lines = report.with_tables(marked(report), {"a": fastest, "b": outside}).splitlines()
+    first = lines.index("|---|---|--:|") + 1
+    assert lines[first : first + 4] == [
+        "| landmarks, `m`, batch 64, onnxruntime fp32 | C, 2 cores | 320 faces/s |",
+        "| `predictor(photo)`, `m`, 1280x720, one face, onnxruntime fp32 | C, 2 cores | 50 ms |",
+        "| `predictor.stream`, `m`, 1280x720, one face, onnxruntime fp32 | C, 2 cores "
+        "| 62 frames/s |",
+        "| dense, `m`, batch 64, openvino int8 | C, 2 cores "
+        "| 2,100 faces/s, 4.2 times ONNX Runtime float32 |",
+    ]

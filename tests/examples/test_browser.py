@@ -1,4 +1,4 @@
-"""The page in a real browser: its faces are Python's."""
+"""The page in a real browser, with the models that ship: its faces are Python's."""
 
 from __future__ import annotations
 
@@ -103,11 +103,12 @@ def served(example, folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def address(program, runtime, prepare, example, installed_cache, tmp_path_factory):
+def address(program, runtime, prepare, example, tmp_path_factory):
+    """Where the page is served that the documented commands make."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
-        prepare.prepare(folder, "mb05", "faceboxes", runtime)
+        patch.setenv("FACEGEO_CACHE_DIR", str(tmp_path_factory.mktemp("empty")))
+        assert prepare.main([str(folder), "--runtime", str(runtime)]) == 0
     yield from served(example, folder)
 
 
@@ -118,8 +119,14 @@ def page(program, address) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def python(installed_cache) -> FaceGeometry:
+def python() -> FaceGeometry:
     """Python on the same float32 networks."""
+    return FaceGeometry(backend="onnxruntime", device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def released(installed_cache) -> FaceGeometry:
+    """The same with networks of other projects: crops of 120 pixels, no presence, no mesh."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
         predictor = FaceGeometry(
@@ -137,6 +144,10 @@ def clip(shared) -> Path:
 @pytest.fixture(scope="module")
 def followed(python, clip) -> list:
     """What Python says of each frame of the clip, not smoothed, as the page does not smooth."""
+    return frames_of(python, clip)
+
+
+def frames_of(python: FaceGeometry, clip: Path) -> list:
     with python.stream(clip, smooth=False) as stream:
         return list(stream)
 
@@ -147,6 +158,21 @@ def points(face: dict[str, Any], name: str = "landmarks") -> np.ndarray:
 
 def test_the_clip_is_followed_as_python_follows_it(page, followed, tmp_path):
     """Frame by frame without loss: detector, crops, networks, regions, inverse transform, mesh."""
+    assert_followed(page, followed, tmp_path)
+    assert "synergy-mbv2" in page.text("models")
+
+
+def test_so_is_it_with_networks_of_other_projects(
+    program, runtime, prepare, example, released, clip, installed_cache, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(installed_cache))
+    prepare.prepare(tmp_path / "page", "mb05", "faceboxes", runtime)
+    with Browser(program) as browser:
+        for address in served(example, tmp_path / "page"):
+            assert_followed(Page(browser, address), frames_of(released, clip), tmp_path)
+
+
+def assert_followed(page: Page, followed: list, tmp_path: Path) -> None:
     paths = [tmp_path / f"frame{frame.index}.png" for frame in followed]
     for path, frame in zip(paths, followed, strict=True):
         cv2.imwrite(str(path), frame.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -198,7 +224,8 @@ def test_the_video_file_itself_is_played(page, python, clip, followed):
 
 def _measured(python: FaceGeometry, image: np.ndarray, roi: list[float]) -> np.ndarray:
     rois = np.array([roi], np.float32)
-    return python.predict_crops(crop_faces(image, rois), rois).landmarks[0]
+    crops = crop_faces(image, rois, python.crop_size)
+    return python.predict_crops(crops, rois).landmarks[0]
 
 
 def test_bad_files_are_told_and_the_page_goes_on(page, sample_photo, tmp_path):
@@ -291,7 +318,7 @@ def test_other_detectors_and_other_runtimes_are_refused(prepare, models, tmp_pat
         prepare.read_runtime(tmp_path)
     card = find("faceboxes", task="detection").card
     install(dataclasses.replace(card, name="other", architecture="one_stage"), {"network": b"x"})
-    with pytest.raises(InvalidInputError, match="the page runs FaceBoxes"):
+    with pytest.raises(InvalidInputError, match="the page runs one-stage, faceboxes"):
         prepare.prepare(tmp_path / "page", "mb05", "other", None)
 
 

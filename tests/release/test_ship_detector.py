@@ -241,6 +241,7 @@ def test_an_int8_graph_that_loses_faces_does_not_ship(script, onnx, data, monkey
     answers = {"fp32": {"recall": 0.98, "ap": 0.97}, "int8": {"recall": 0.98, "ap": ap}}
     monkeypatch.setattr(script.detection, "evaluate", lambda *_: {"detectors": answers})
     monkeypatch.setattr(script, "to_int8", lambda *_: onnx)  # its figures are given
+    monkeypatch.setattr(script, "described", lambda graph, card: graph)
     compared = script.compared_int8(onnx, np.zeros((1, 64, 64, 3), np.uint8), data.dev, 0.5)[1]
     assert compared["ships"] is ships and compared["bytes"] == len(onnx)
 

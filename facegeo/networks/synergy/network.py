@@ -73,7 +73,6 @@ class SynergyNet(FaceRows):
     ) -> None:
         super().__init__(convention)
         self.config = config
-        self.convention = convention
         self.morphable_model = morphable_model
         self.backbone = build_backbone(config.backbone)
         width = int(self.backbone.num_features)  # type: ignore[arg-type]

@@ -71,6 +71,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise InvalidInputError(f"{where}: expected {hint.__name__}, got {value!r}")
         return hint(value)
     optional = isinstance(hint, types.UnionType) and value is None
+    if isinstance(hint, types.UnionType) and not optional and float in hint.__args__:
+        return _value(float, value, where)
     if not optional and not isinstance(value, list | tuple):
         raise InvalidInputError(f"{where}: expected a list, got {value!r}")
     return None if optional else tuple(value)

@@ -26,6 +26,8 @@ class CoarseFace:
     Attributes
     ----------
     convention : CropConvention
+    rows : (V,) integers
+        The model's vertices that are left.
     triangles : (F, 3) integers
     skin : (F, 3) integers
         Those of them that belong to the region ``face``, where the model has it.
@@ -34,6 +36,7 @@ class CoarseFace:
     def __init__(self, model: MorphableModel, convention: CropConvention) -> None:
         # Plain arrays: they travel to worker processes.
         rows, self.triangles = coarse_mesh(model.mean, model.triangles, _VERTICES)
+        self.rows = rows
         self._mean = model.mean[rows]
         modes = np.concatenate([model.shape_basis, model.expression_basis])[:, rows]
         self._modes = modes.reshape(len(modes), -1)

@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from facegeo.base.progress import ProgressLine
 from facegeo.networks.detector.network import OneStageDetector, cells
 from facegeo.networks.detector.weights import read_detector
 from facegeo.networks.folding import take_structure
 from facegeo.training.core import checkpoint
 from facegeo.training.core.checkpoint import Checkpoint, Ema, Progress
 from facegeo.training.core.initial import read_initial
-from facegeo.training.core.optimiser import build_optimiser, rate_factor
+from facegeo.training.core.optimiser import build_optimiser, rate_factor, refuse_divergence
 from facegeo.training.core.process import Process, device_of
 from facegeo.training.core.run_folder import RunFolder
 from facegeo.training.detector.batches import Batch, Scenes
@@ -88,20 +88,22 @@ class Trainer:
     def run(self) -> Path:
         """Train to the last step."""
         config, progress = self.config, self.progress
-        bar = tqdm(total=config.steps, initial=progress.step, desc="detector", disable=None)
+        line = ProgressLine("detector", config.steps, initial=progress.step)
         while progress.step < config.steps:
             # At the start of a round: so a run resumes to the same wherever it stopped.
             if config.mine_steps and progress.step and progress.step % config.mine_steps == 0:
                 self._mine()
             for batch in self._round():
                 parts = self.step(batch)
-                bar.update()
+                refuse_divergence(
+                    parts, progress.step, self.optimiser.param_groups[0]["lr"], config.optimiser
+                )
+                line.update(figures=parts)
                 if progress.step % config.log_steps == 0:
                     self.folder.record(self._record(parts))
-                    bar.set_postfix(parts)
                 if progress.step % config.checkpoint_steps == 0:
                     self._save()
-        bar.close()
+        line.close()
         self._save()
         return self.folder.checkpoint
 
@@ -111,7 +113,7 @@ class Trainer:
         batch = batch.to(self.device)
         for group in self.optimiser.param_groups:
             factor = rate_factor(config.optimiser, progress.step / config.steps)
-            group["lr"] = config.optimiser.rate * factor
+            group["lr"] = config.optimiser.rate_for(config.batch) * factor
         self.network.train()
         enabled = config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):

@@ -47,6 +47,8 @@ class DataConfig:
         Processes that prepare samples, for each training process.
     yaw_balance : float
         0: each face once an epoch; 1: faces of up to 30, 60 and 90 degrees of yaw equally often.
+    held_back : float
+        Part of the faces that is measured after epochs instead of trained on, 0 to 0.5.
     offset_px : (float, float) or None
         :attr:`facegeo.training.data.datasets.LabelledFaces.offset_px` instead of the label file's.
     """
@@ -60,9 +62,12 @@ class DataConfig:
     dev: str = ""
     workers: int = 1
     yaw_balance: float = 0.0
+    held_back: float = 0.0
     offset_px: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.held_back <= 0.5:
+            raise InvalidInputError(f"data.held_back: expected 0 to 0.5, got {self.held_back}")
         if self.offset_px is not None and len(self.offset_px) != 2:
             raise InvalidInputError(f"data.offset_px: expected two numbers, got {self.offset_px}")
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from facegeo.base.progress import ProgressLine
 from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.networks.backbones.mobilenet_v2 import MobileNetV2, shortened
@@ -23,7 +23,7 @@ from facegeo.synthetic.negatives import training_backgrounds
 from facegeo.training.core import checkpoint
 from facegeo.training.core.checkpoint import Ema, Progress
 from facegeo.training.core.initial import read_initial
-from facegeo.training.core.optimiser import build_optimiser, rate_factor
+from facegeo.training.core.optimiser import build_optimiser, rate_factor, refuse_divergence
 from facegeo.training.core.process import Process, device_of, one_thread
 from facegeo.training.core.run_folder import RunFolder
 from facegeo.training.data.datasets import LabelledFaces, read_labelled
@@ -35,7 +35,7 @@ from facegeo.training.data.sampling import (
     TrainingSet,
 )
 from facegeo.training.landmarks.config import TrainConfig
-from facegeo.training.landmarks.measure import DevSet
+from facegeo.training.landmarks.measure import DevSet, HeldBack
 from facegeo.training.landmarks.step import Batch, TrainingStep
 
 _log = logging.getLogger(__name__)
@@ -108,6 +108,9 @@ class Trainer:
         self.optimiser = build_optimiser(self.step, config.optimiser)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.progress = Progress()
+        self.held_back: HeldBack | None = None
+        if config.data.held_back:
+            self.held_back, faces = HeldBack.of(faces, config.data.held_back)
         self.data = _training_set(config, faces, model)
         if self.batches_per_epoch == 0:
             raise InvalidInputError(
@@ -129,21 +132,20 @@ class Trainer:
 
     def _epoch(self, batches: Iterator[Batch]) -> None:
         progress, config, total = self.progress, self.config, self.batches_per_epoch
-        bar = tqdm(
-            total=total,
+        line = ProgressLine(
+            f"epoch {progress.epoch + 1}/{config.epochs}",
+            total,
             initial=progress.batch,
-            desc=f"epoch {progress.epoch + 1}/{config.epochs}",
-            disable=None if self.process.rank == 0 else True,
+            shown=self.process.rank == 0,
         )
         self._training_mode()
         while progress.batch < total:
             batch = {k: v.to(self.device, non_blocking=True) for k, v in next(batches).items()}
             self._batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
-            bar.update()
-            bar.set_postfix(loss=f"{progress.sums['total'] / progress.batch:.4f}")
+            line.update(figures={"loss": progress.sums["total"] / progress.batch})
             if progress.step % config.checkpoint_steps == 0:
                 self._save()
-        bar.close()
+        line.close()
         self._finish_epoch(total)
 
     def _training_mode(self) -> None:
@@ -154,7 +156,9 @@ class Trainer:
     def _batch(self, batch: Batch, done: float) -> None:
         config, progress = self.config, self.progress
         for group in self.optimiser.param_groups:
-            group["lr"] = config.optimiser.rate * rate_factor(config.optimiser, done)
+            group["lr"] = config.optimiser.rate_for(config.batch) * rate_factor(
+                config.optimiser, done
+            )
         self.optimiser.zero_grad(set_to_none=True)
         total, terms = self.module(batch)
         self.scaler.scale(total).backward()
@@ -166,8 +170,11 @@ class Trainer:
         progress.step += 1
         progress.batch += 1
         self.ema.update(self.step, progress.step)
-        for name, value in (terms | {"total": total}).items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + float(value.detach())
+        losses = {name: float(value.detach()) for name, value in (terms | {"total": total}).items()}
+        rate = self.optimiser.param_groups[0]["lr"]
+        refuse_divergence(losses, progress.step, rate, config.optimiser)
+        for name, loss in losses.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + loss
 
     def _finish_epoch(self, batches: int) -> None:
         progress = self.progress
@@ -181,9 +188,11 @@ class Trainer:
         last = progress.epoch + 1 == self.config.epochs
         due = (progress.epoch + 1) % self.config.evaluate_epochs == 0
         averaged = None
-        if self.process.rank == 0 and self.dev is not None and (due or last):
-            averaged = self._averaged()
-            record["dev"] = self.dev.measure(averaged, self.device, record["size"])
+        sets = {"dev": self.dev, "held_back": self.held_back}
+        for name, faces in sets.items():
+            if self.process.rank == 0 and faces is not None and (due or last):
+                averaged = averaged or self._averaged()
+                record[name] = faces.measure(averaged, self.device, record["size"])
         if last and self.process.rank == 0:
             self.folder.write_weights(averaged or self._averaged())
         self.folder.record(record)

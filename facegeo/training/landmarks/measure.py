@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from facegeo.errors import TrainingError
 from facegeo.evaluation.aflw2000 import Aflw2000
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors, roc_area
 from facegeo.geometry import pose
 from facegeo.geometry.crop import CROP_SIZE, crop_to_photo, resized_crops
 from facegeo.geometry.params import split
+from facegeo.images.collections import Chosen, decoded
 from facegeo.networks.synergy.network import SynergyNet
 from facegeo.synthetic.negatives import half_a_face, shifted_crops
+from facegeo.training.data.datasets import LabelledFaces
 from facegeo.training.data.sampling import CONVENTION
 
 _BATCH = 125
+
+#: Faces that are measured at most.
+_MOST_HELD_BACK = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +72,50 @@ class DevSet:
         return report
 
 
+@dataclass(frozen=True, eq=False)
+class HeldBack:
+    """Faces of a training set that nothing is trained on.
+
+    Attributes
+    ----------
+    crops : (N, 120, 120, 3) uint8
+    landmarks : (N, 68, 3) float32
+        Crop pixels.
+    """
+
+    crops: np.ndarray
+    landmarks: np.ndarray
+
+    @classmethod
+    def of(cls, faces: LabelledFaces, part: float) -> tuple[HeldBack, LabelledFaces]:
+        """A part of the faces, evenly taken, and the others."""
+        every = round(1 / part)
+        chosen = range(0, len(faces), every)
+        others = np.delete(np.arange(len(faces)), chosen)
+        crops = np.stack(list(decoded(faces.pictures, chosen[:_MOST_HELD_BACK])))
+        landmarks = faces.landmarks[chosen][:_MOST_HELD_BACK]
+        rest = replace(
+            faces,
+            pictures=Chosen(faces.pictures, others),
+            params=faces.params[others],
+            landmarks=faces.landmarks[others],
+        )
+        place = np.array([*faces.offset_px, 0], np.float32)
+        return cls(crops, landmarks + place), rest
+
+    def measure(
+        self, network: SynergyNet, device: torch.device, size: int = CROP_SIZE
+    ) -> dict[str, float]:
+        """Mean distance of the landmarks in percent of the face's size, as ``nme``."""
+        found = predict(network, self.crops, device, size)["landmarks"]
+        errors = normalised_mean_error(found[..., :2], self.landmarks[..., :2])
+        return {"nme": float(errors.mean())}
+
+
 def predict(
     network: SynergyNet, crops: np.ndarray, device: torch.device, size: int = CROP_SIZE
 ) -> dict[str, np.ndarray]:
-    """Outputs by name for ``(N, 120, 120, 3)`` crops."""
+    """Outputs by name for ``(N, 120, 120, 3)`` crops. Raises TrainingError if one is not finite."""
     crops = resized_crops(crops, size)
     parts = []
     with torch.inference_mode():
@@ -77,4 +123,11 @@ def predict(
             batch = torch.from_numpy(crops[start : start + _BATCH]).to(device)
             parts.append([value.cpu().numpy() for value in network(batch)])
     columns = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return dict(zip(network.output_names, columns, strict=True))
+    outputs = dict(zip(network.output_names, columns, strict=True))
+    for name, values in outputs.items():
+        if not np.isfinite(values).all():
+            raise TrainingError(
+                f"the averaged network's {name} are not finite: the training diverged; lower "
+                "optimiser.rate, and start it anew in another folder or without its checkpoint"
+            )
+    return outputs

@@ -10,7 +10,12 @@ import pytest
 import torch
 from helpers.training_data import CONVENTION
 
-from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.errors import (
+    CorruptFileError,
+    InvalidInputError,
+    TrainingError,
+    UnreadableFileError,
+)
 from facegeo.geometry.crop import find_convention
 from facegeo.images.collections import FolderImages
 from facegeo.morphable import MorphableModel
@@ -33,6 +38,7 @@ from facegeo.training.landmarks.config import (
 )
 from facegeo.training.landmarks.loop import Trainer, _network, _training_set, train
 from facegeo.training.landmarks.losses import LossConfig
+from facegeo.training.landmarks.measure import HeldBack, predict
 
 QUIET = AugmentConfig(swap=0.0)
 
@@ -53,7 +59,7 @@ def config_of(run, **changes) -> TrainConfig:
         data=DataConfig("", "", negatives=0.25, workers=0),
         network=SynergyConfig(backbone="mobilenet_v1_x0.5"),
         augment=QUIET,
-        optimiser=OptimiserConfig(name="adamw", rate=1e-3, schedule="cosine"),
+        optimiser=OptimiserConfig("adamw", 1e-3, schedule="cosine", warmup=0.0, clip=0.0),
         epochs=2,
         batch=4,
         sizes=((0.0, 32), (0.5, 40)),
@@ -310,10 +316,13 @@ def test_the_annotators_offset_does_not_turn_with_the_picture(faces, model):
 
 
 def test_rates_follow_the_paper_and_the_cosine():
-    steps = OptimiserConfig()
+    steps = OptimiserConfig(warmup=0.0)
     # 80 epochs: a tenth after 48, a hundredth after 64
     rates = [rate_factor(steps, epoch / 80) for epoch in (0, 47.9, 48, 63.9, 64, 79)]
     assert rates == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    # By default the rate rises over the first five of the paper's 80 epochs, as in its program.
+    rates = [rate_factor(OptimiserConfig(), epoch / 80) for epoch in (0, 2.5, 5, 47.9)]
+    assert rates == [0, 0.5, 1, 1]
     cosine = OptimiserConfig(schedule="cosine", warmup=0.1)
     rates = [rate_factor(cosine, done) for done in (0, 0.05, 0.5, 1)]
     assert rates == pytest.approx([0, 0.5 * 0.5 * (1 + np.cos(0.05 * np.pi)), 0.5, 0], abs=1e-9)
@@ -380,3 +389,55 @@ def test_the_command_trains_and_prints_the_weights(tmp_path, model, monkeypatch,
     assert main(["train", str(tmp_path / "train.yaml")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "weights.npz")
     assert isinstance(FolderImages.scan(tmp_path / "data" / "crops").names, list)
+
+
+@pytest.mark.parametrize("batch", [2, 4, 8])
+def test_the_defaults_are_safe_at_small_batches(tmp_path, faces, batch):
+    """The paper's rate is for 1,024 samples a step: with it a run of 32 diverged."""
+    defaults = config_of(tmp_path / "run", optimiser=OptimiserConfig(), batch=batch, epochs=3)
+    train(defaults, faces)
+    assert np.isfinite(losses_of(tmp_path / "run")).all()
+    assert losses_of(tmp_path / "run")[-1] < 1.5 * losses_of(tmp_path / "run")[0]
+
+
+def test_a_run_that_diverges_says_so_and_at_which_step(tmp_path, faces):
+    wild = OptimiserConfig("sgd", rate=1e4, warmup=0.0, clip=0.0)
+    message = r"loss is not finite at step \d+ \(params .*rate"
+    with pytest.raises(TrainingError, match=message) as told:
+        train(config_of(tmp_path / "run", optimiser=wild, checkpoint_steps=1000), faces)
+    assert "optimiser.clip" in str(told.value)
+    assert not (tmp_path / "run" / "weights.npz").exists()
+
+
+def test_a_network_that_diverged_unseen_is_no_error_of_linear_algebra(tmp_path, faces):
+    """Losses that are finite and weights that are not: seen when the network is measured."""
+    network = _network(config_of(tmp_path / "run"), MorphableModel.generic(), faces)
+    with torch.no_grad():
+        next(iter(network.heads["pose"].parameters())).fill_(float("nan"))
+    crops = np.zeros((2, 120, 120, 3), np.uint8)
+    with pytest.raises(TrainingError, match="params are not finite"):
+        predict(network.eval(), crops, torch.device("cpu"), 32)
+
+
+def test_faces_are_held_back_and_measured(tmp_path, faces):
+    held, rest = HeldBack.of(faces, 0.25)
+    assert len(held.crops) == 4 and len(rest) == 12
+    assert not set(rest.pictures.names) & {faces.pictures.names[k] for k in (0, 4, 8, 12)}
+    np.testing.assert_array_equal(held.landmarks, faces.landmarks[::4])
+    np.testing.assert_array_equal(rest.params, np.delete(faces.params, [0, 4, 8, 12], axis=0))
+    data = DataConfig("", "", negatives=0.0, workers=0, held_back=0.25)
+    train(config_of(tmp_path / "run", data=data, epochs=1), faces)
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    record = json.loads(line)
+    assert record["step"] == 3 and 0 < record["held_back"]["nme"] < 100  # 12 faces, 4 a batch
+    with pytest.raises(InvalidInputError, match=r"data\.held_back"):
+        DataConfig("", "", held_back=0.9)
+
+
+def test_progress_is_told_where_no_bar_can_be_drawn(tmp_path, faces, capsys):
+    train(config_of(tmp_path / "run"), faces)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        *("epoch 1/2: 1/5", "epoch 1/2: 5/5", "epoch 2/2: 1/5", "epoch 2/2: 5/5")
+    ]
+    assert all(", loss " in line for line in lines)
