@@ -69,12 +69,16 @@ def torch_state(path: Path) -> State:
                 f"{path}: asks for code to be executed while it is read; refused, nothing ran"
             ) from error
         raise CorruptFileError(f"{path}: not a PyTorch weights file ({error})") from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    # A damaged file fails in zipfile, in PyTorch or in its reader of pickles.
+    except Exception as error:
         raise CorruptFileError(f"{path}: not a PyTorch weights file ({error})") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CorruptFileError(f"{path}: holds no state dict of tensors")
-    return {key.removeprefix("module."): value.numpy() for key, value in state.items()}
+    try:
+        return {key.removeprefix("module."): value.numpy() for key, value in state.items()}
+    except (TypeError, AttributeError, RuntimeError) as error:
+        raise CorruptFileError(f"{path}: holds no state dict of tensors ({error})") from error
 
 
 def fitting(path: Path, build: Callable[..., Any], *arguments: Any) -> Any:

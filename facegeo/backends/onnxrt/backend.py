@@ -116,12 +116,13 @@ def _require_cuda_build(index: int) -> None:
         )
 
 
-_errors = onnxruntime.capi.onnxruntime_pybind11_state
-#: Of a file: no protobuf, an empty one, unknown operators, types that do not fit.
-_REFUSALS = (
-    _errors.InvalidProtobuf,
-    _errors.InvalidArgument,
-    _errors.InvalidGraph,
-    _errors.NotImplemented,
-    _errors.Fail,
+#: Of a file: no protobuf, an empty one, unknown operators, types that do not fit, constants that it
+#: says are in another file, names that are no texts.
+_REFUSALS: tuple[type[Exception], ...] = (
+    UnicodeDecodeError,
+    *(
+        kind
+        for kind in vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
 )
