@@ -48,6 +48,8 @@ def _reader(
                 f"variable {name!r} is sparse, which is not read; save full({name})"
             )
         numbers = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+        if form == _TEXT and 0 in shape:
+            return np.zeros(0, "U1")
         if form == _TEXT:
             codes = numbers.astype(np.uint8).reshape(shape, order="F")
             return np.array([bytes(row).decode("latin1") for row in codes], np.str_)

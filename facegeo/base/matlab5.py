@@ -182,7 +182,9 @@ class _Packed:
         missing = 8 + self._size - len(self._begin)
         tail = self._stream.unconsumed_tail
         rest = self._next(tail, missing) if missing > 0 else b""
-        if len(rest) < missing or self._next(self._stream.unconsumed_tail, 1):
+        # What follows is the end of the stream, which has no bytes of content.
+        more = missing < 0 or self._next(self._stream.unconsumed_tail, 1)
+        if more or len(rest) < missing:
             raise CorruptFileError(f"a packed variable that does not have its {self._size} bytes")
         if not self._stream.eof:
             raise CorruptFileError("a packed variable is cut short")
@@ -254,8 +256,10 @@ def _text(header: _Header) -> np.ndarray:
     if encoding in ("utf-16", "utf-32"):
         encoding += "-le" if header.rest.order == "<" else "-be"
     text = str(data, encoding, "replace")
-    if not text:
-        return np.zeros(0, "U1") if 0 in header.shape else np.zeros(header.shape[:-1], "U1")
+    if not text and 0 in header.shape:
+        return np.zeros(0, "U1")
+    if not text and header.shape == (1, 1):  # as some programs write an empty text
+        return np.zeros(1, "U1")
     characters = np.frombuffer(text.encode(_UTF32), "U1")
     rows = np.ascontiguousarray(_shaped(header, characters))
     return rows.view(f"U{header.shape[-1]}")[..., 0]

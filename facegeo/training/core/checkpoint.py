@@ -98,7 +98,7 @@ def save(
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Content that :func:`save` wrote."""
+    """Content that :func:`save` wrote; ``name`` is what errors call it."""
 
     progress: Progress
     config: dict[str, Any]
@@ -107,6 +107,7 @@ class Checkpoint:
     optimiser: dict[int, dict[str, Any]]
     scaler: dict[str, Any]
     extra: Tensors = field(default_factory=dict)
+    name: str = "checkpoint"
 
     def check_settings(self, settings: Any, may_change: Collection[str], folder: Path) -> None:
         """Refuse to go on with other settings, ``may_change`` aside.
@@ -140,7 +141,7 @@ class Checkpoint:
             optimiser.load_state_dict(content)
         # PyTorch refuses names and shapes that do not fit in as many ways as there are places.
         except Exception as error:
-            raise CorruptFileError(f"checkpoint: not of this network ({error})") from error
+            raise CorruptFileError(f"{self.name}: not of this network ({error})") from error
 
 
 def load(path: Path) -> Checkpoint:
@@ -171,6 +172,7 @@ def load(path: Path) -> Checkpoint:
         optimiser,
         scaler,
         _below(tensors, "extra/"),
+        str(path),
     )
 
 

@@ -43,13 +43,15 @@ def plain_settings(settings: Any) -> dict[str, Any]:
 
 def _build(kind: Any, content: Mapping[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(content) - set(hints))
+    unknown = sorted(set(content) - set(hints), key=str)
     if unknown:
         raise InvalidInputError(f"{where}{unknown[0]}: unknown setting; known: {sorted(hints)}")
     values = {name: _value(hints[name], value, f"{where}{name}") for name, value in content.items()}
     try:
         return kind(**values)
-    except TypeError as error:
+    except InvalidInputError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:  # a list's items are not what it needs
         raise InvalidInputError(f"{where or 'configuration'}: {error}") from error
 
 

@@ -40,10 +40,11 @@ def load_yaml(path: Path) -> Any:
         text = path.read_bytes().decode("utf-8-sig")
         if len(text) > _LONGEST:
             raise CorruptFileError(f"{len(text)} characters; settings have at most {_LONGEST}")
-        root = yaml.compose(text, yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
         if root is not None and _weight(root, 0, {}) > _LONGEST:
             raise CorruptFileError("it repeats itself without end")
-        content = yaml.safe_load(text)
+        content = None if root is None else loader.construct_document(root)
         check_plain(content)
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from error
