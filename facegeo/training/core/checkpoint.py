@@ -134,8 +134,8 @@ class Checkpoint:
         """Put weights, averages and the optimiser's state back. Raises CorruptFileError."""
         try:
             network.load_state_dict(self.network)
-            for name, value in self.ema.items():
-                ema.state[name].copy_(value)
+            for name, value in ema.state.items():
+                value.copy_(self.ema[name])
             content = optimiser.state_dict()
             content["state"] = self.optimiser
             optimiser.load_state_dict(content)
