@@ -144,7 +144,7 @@ def onnx(_: Path) -> Kind:
     from onnx import TensorProto, helper, numpy_helper
 
     from facegeo.backends import open_graph
-    from facegeo.errors import CorruptFileError
+    from facegeo.errors import CorruptFileError, InvalidInputError
     from facegeo.networks.onnx_state import read_onnx_state
 
     rng = np.random.default_rng(0)
@@ -162,13 +162,16 @@ def onnx(_: Path) -> Kind:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     model.metadata_props.add(key="equal_weights", value=json.dumps({"same": "bias"}))
 
+    image = np.zeros((2, 3, 8, 8), np.float32)
+
     def read(path: Path) -> None:
         content = path.read_bytes()
         try:
             read_onnx_state(content)
-            with open_graph(content):
-                pass
-        except CorruptFileError as error:  # whoever opened the file names it
+            with open_graph(content) as network:
+                network.run({"image": image})
+        # Whoever opened the file names it; an input of another name or shape is the file's fault.
+        except (CorruptFileError, InvalidInputError) as error:
             raise CorruptFileError(f"{path}: {error}") from error
 
     return Kind(".onnx", [model.SerializeToString()], read)

@@ -51,7 +51,10 @@ class OnnxRuntimeBackend(Backend):
     def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self._bound is not None:
             return self._bound.run(inputs)
-        values = self._session.run(self._outputs, dict(inputs))
+        try:
+            values = self._session.run(self._outputs, dict(inputs))
+        except _REFUSALS as error:  # the inputs are what the file asks for
+            raise CorruptFileError(f"network: loaded, but cannot run ({error})") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def _release(self) -> None:
