@@ -1,4 +1,4 @@
-"""What a file may ask for: bounds that no honest file of this field reaches."""
+"""Bounds of what a file may ask for; no honest file of this field reaches them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unpacked_limit(packed: int) -> int:
 
 
 def checked_size(shape: Sequence[int]) -> int:
-    """How many numbers an array of that shape has. Raises CorruptFileError if it can be none.
+    """Count the numbers in an array of that shape. Raises CorruptFileError if it can be none.
 
     Counted with Python's integers, which do not wrap around.
     """

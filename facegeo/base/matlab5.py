@@ -57,7 +57,7 @@ _MOST_ENTRIES: Final = 2**18
 
 
 class _Header(NamedTuple):
-    """What stands before a matrix's values; ``rest`` is what follows."""
+    """Header of a matrix; ``rest`` is what follows it."""
 
     kind: int
     is_complex: bool

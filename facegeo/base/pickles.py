@@ -100,7 +100,7 @@ class _Machine:
         self._stack = []
 
     def marked(self) -> list[Any]:
-        """What was put on the stack since the last mark."""
+        """Items that were put on the stack since the last mark."""
         items = self._stack
         self._stack = self._below.pop()
         return items
@@ -225,7 +225,7 @@ class _Machine:
         return self._bytes(text)
 
     def no_bytes(self) -> bytes:
-        """How old protocols write bytes where there are none."""
+        """No bytes, as old protocols write them."""
         return b""
 
     def no_call(self, *_: Any) -> Any:
@@ -283,7 +283,7 @@ class _Machine:
     # What comes out.
 
     def _weight(self, value: Any, depth: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-        """How many items there are, each counted as often as it is named, and how deep they lie."""
+        """Number of items, each counted as often as it is named, and how deep they lie."""
         if type(value) in _LEAVES or isinstance(value, np.generic | np.dtype):
             return 1, 0
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:

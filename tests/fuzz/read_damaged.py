@@ -43,7 +43,8 @@ def main() -> None:
     faulthandler.enable()
     faulthandler.register(signal.SIGPROF, chain=True)
     with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(json.dumps(_read(Path(folder), **vars(arguments))))
+        report = json.dumps(_read(Path(folder), **vars(arguments)))
+        sys.stdout.write(f"\n{report}\n")
 
 
 def _read(folder: Path, kind: str, first: int, count: int, note: Path) -> dict[str, object]:

@@ -99,13 +99,7 @@ def _session(onnx: bytes, cuda: int | None) -> onnxruntime.InferenceSession:
     providers: list[Any] = [_CPU] if cuda is None else [(_CUDA, {"device_id": cuda})]
     if cuda is not None:
         _require_cuda_build(cuda)
-    session = onnxruntime.InferenceSession(
-        onnx,
-        options,
-        providers=providers,
-        # On the CPU there is nothing to fall back to; it would only be said on standard output.
-        enable_fallback=cuda is not None,
-    )
+    session = onnxruntime.InferenceSession(onnx, options, providers=providers)
     # A provider that fails to load is dropped without an error; the list afterwards tells.
     if cuda is not None and session.get_providers()[0] != _CUDA:
         raise BackendUnavailableError(

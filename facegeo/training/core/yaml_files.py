@@ -55,7 +55,7 @@ def load_yaml(path: Path) -> Any:
 
 
 def _weight(node: Any, depth: int, known: dict[int, int]) -> int:
-    """How many values there are below a node, each counted as often as aliases name it.
+    """Number of values below a node, each counted as often as aliases name it.
 
     A few anchors within each other name more values than memory holds.
     """
