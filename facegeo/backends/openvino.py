@@ -215,7 +215,7 @@ def open_graph(onnx: bytes, device: str, precision: str) -> OpenVinoBackend:
     check_precision(precision, OpenVinoBackend.name, (*_PRECISIONS, AS_WRITTEN))
     try:
         return OpenVinoBackend(onnx, "cpu" if device == "auto" else device, precision)
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # it quotes the file's names
         raise CorruptFileError(f"not a usable network ({error})") from error
 
 

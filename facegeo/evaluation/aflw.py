@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from facegeo.base.arrays import describe
+from facegeo.base.npz import load_npy, load_npz
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import (
@@ -100,13 +102,9 @@ class AflwCrops:
     @classmethod
     def _from_archive(cls, folder: Path) -> AflwCrops:
         path = folder / "annotations.npz"
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                names = [str(name) for name in archive["names"]]
-                points, rois, yaw = (archive[k] for k in ("pts21", "roi_box", "yaw_deg"))
-        except (KeyError, ValueError, OSError) as error:
-            raise CorruptFileError(f"{path}: {error}") from error
-        images = TarImages(folder / "crops.tar", names)
+        keys = ("names", "pts21", "roi_box", "yaw_deg")
+        names, points, rois, yaw = load_npz(path, keys).values()
+        images = TarImages(folder / "crops.tar", [str(name) for name in names.ravel()])
         return cls._checked(path, images, points, rois, yaw)
 
     @classmethod
@@ -139,6 +137,8 @@ class AflwCrops:
         ):
             if array.shape != wanted:
                 raise CorruptFileError(f"{path}: {what} have shape {array.shape}, not {wanted}")
+            if array.dtype.kind not in "fiu":
+                raise CorruptFileError(f"{path}: {what} are {describe(array)}, not numbers")
         sizes = None
         if points68 is not None:
             if points68.shape not in ((count, 2, 68), (count, 3, 68)):
@@ -273,10 +273,7 @@ def _the_only(folder: Path, name: str) -> Path:
 
 
 def _array(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise CorruptFileError(f"{path}: not an array of numbers ({error})") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+    array = load_npy(path)
+    if array.dtype.kind not in "fiu":
         raise CorruptFileError(f"{path}: not an array of numbers")
     return array

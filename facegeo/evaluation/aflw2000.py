@@ -14,7 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from facegeo.base.arrays import describe
 from facegeo.base.matlab import load_matlab
+from facegeo.base.npz import load_npz
 from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
 from facegeo.evaluation import published
 from facegeo.evaluation.measures import YAW_BINS, by_yaw, normalised_mean_error, pose_errors
@@ -70,16 +72,14 @@ class Aflw2000:
                 f"{path}: no such file; the data folder holds annotations.npz, "
                 "crops.tar and images.tar"
             )
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {key: archive[key] for key in _ARRAYS}
-        except (KeyError, ValueError, OSError) as error:
-            raise CorruptFileError(f"{path}: {error}") from error
-        count = len(arrays["names"])
+        arrays = load_npz(path, tuple(_ARRAYS))
+        count = arrays["names"].size
         for key, shape in _ARRAYS.items():
             wanted = (count, *shape[1:])
             if arrays[key].shape != wanted:
                 raise CorruptFileError(f"{path}: {key} has shape {arrays[key].shape}, not {wanted}")
+            if key != "names" and arrays[key].dtype.kind not in "fiu":
+                raise CorruptFileError(f"{path}: {key} is {describe(arrays[key])}, not numbers")
         return cls(
             folder,
             tuple(map(str, arrays["names"])),

@@ -97,16 +97,25 @@ def read_wider(path: str | Path) -> list[tuple[str, np.ndarray]]:
 
     Raises
     ------
+    UnreadableFileError
+        If the file may not be read.
     CorruptFileError
         If a line is not what the layout asks for; the message has its number.
     """
     path = Path(path)
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(f"{path}: not a text file ({error})") from error
     images, at = [], 0
     while at < len(lines) and lines[at].strip():
         name = lines[at].strip()
         try:
             count = int(lines[at + 1])
+            if count < 0:
+                raise ValueError(f"{count} faces")
             rows = [[float(v) for v in line.split()] for line in lines[at + 2 : at + 2 + count]]
             table = np.array(rows, np.float64).reshape(count, _WIDER_COLUMNS)
         except (IndexError, ValueError) as error:

@@ -126,9 +126,25 @@ class Skipped:
 
 def _positions(path: Path) -> dict[str, tuple[int, int]]:
     try:
-        with tarfile.open(path, "r:") as archive:
-            return {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
+        file = path.open("rb")
     except OSError as error:
         raise UnreadableFileError(f"{path}: cannot be read ({error})") from error
-    except tarfile.TarError as error:
-        raise CorruptFileError(f"{path}: not an uncompressed tar archive ({error})") from error
+    with file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                return dict(_files(archive, path.stat().st_size))
+        # A damaged header fails in tarfile, or where a number or a name is made of it.
+        except Exception as error:
+            raise CorruptFileError(f"{path}: not an uncompressed tar archive ({error})") from error
+
+
+def _files(archive: tarfile.TarFile, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Name, position and size of each file in an archive of ``size`` bytes."""
+    end = 0
+    for member in archive:
+        # Where a size is negative the same header would be read again and again.
+        if member.size < 0 or member.offset < end or member.offset_data + member.size > size:
+            raise CorruptFileError(f"{member.name!r} has {member.size} bytes")
+        end = member.offset_data
+        if member.isfile():
+            yield member.name, (member.offset_data, member.size)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ import numpy as np
 
 from facegeo.base.arrays import array_of
 from facegeo.base.files import replacing
-from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.base.npz import load_npz
+from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.morphable.basis import Mirror
 
 FORMAT = "facegeo-morphable-model"
@@ -78,7 +77,7 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
         names file and key.
     """
     path = Path(path)
-    arrays = _read_arrays(path)
+    arrays = load_npz(path)
     _check_format(path, arrays)
     for key in ("name", "unit_mm", *_REQUIRED, *_BASES):
         if key not in arrays:
@@ -97,23 +96,6 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
     except InvalidInputError as error:
         raise CorruptFileError(f"{path}: {error}") from error
     return fields
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    key = ""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise CorruptFileError(f"{path}: expected a .npz archive, got a single array")
-            arrays = {}
-            for key in archive.files:
-                arrays[key] = archive[key]
-            return arrays
-    except OSError as error:
-        raise UnreadableFileError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        place = f"key '{key}' is damaged" if key else "not a .npz archive of arrays"
-        raise CorruptFileError(f"{path}: {place} ({error})") from error
 
 
 def _check_format(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from facegeo.base.json_files import parse_json
 from facegeo.base.optional import require_onnx
 from facegeo.errors import CorruptFileError
 
@@ -33,19 +34,27 @@ def read_onnx_state(onnx: bytes) -> State:
         If it is no ONNX file.
     """
     require_onnx("reading weights")
-    from google.protobuf.message import DecodeError
-    from onnx import ModelProto, load_from_string, numpy_helper
+    from onnx import load_from_string
 
     try:
-        model: ModelProto = load_from_string(onnx)
-        state = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    except (DecodeError, ValueError, TypeError) as error:
+        return _state(load_from_string(onnx))
+    # A damaged file fails in protobuf, in the package onnx or in NumPy.
+    except Exception as error:
         raise CorruptFileError(f"not an ONNX file with weights ({error})") from error
+
+
+def _state(model: Any) -> State:
+    from onnx import TensorProto, numpy_helper
+
+    constants = model.graph.initializer
+    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in constants):
+        raise CorruptFileError("its weights are in another file")
+    state = {tensor.name: numpy_helper.to_array(tensor) for tensor in constants}
     for node in model.graph.node:
         if node.op_type == "Cast" and node.input[0] in state:
             state[node.output[0]] = state[node.input[0]].astype(np.float32)
     texts = {entry.key: entry.value for entry in model.metadata_props}
-    equal = json.loads(texts.pop(_EQUAL, "{}"))
+    equal = parse_json(texts.pop(_EQUAL, "{}"), _EQUAL)
     state |= {name: state[same] for name, same in equal.items() if same in state}
     return state | {key: np.array(value) for key, value in texts.items()}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from facegeo.base.json_files import parse_json
 from facegeo.conventions import NUM_PARAMS
-from facegeo.errors import InvalidInputError
+from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE, CropConvention
 from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
 from facegeo.networks.face_rows import FaceRows
@@ -161,7 +161,7 @@ def load_state(
     try:
         # Copies: torch will not share memory that NumPy holds read-only.
         network.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise InvalidInputError(f"weights do not fit {name}: {error}") from error
 
 
@@ -174,10 +174,10 @@ def input_example(batch: int = 2, size: int = CROP_SIZE) -> torch.Tensor:
 
 def _empty_synergy(convention: CropConvention, state: Mapping[str, np.ndarray]) -> SynergyNet:
     try:
-        settings = json.loads(str(state[_CONFIG]))
+        settings = parse_json(str(state[_CONFIG]), _CONFIG)
         name = str(state[_MORPHABLE])
         config = SynergyConfig.from_mapping(settings)
-    except (KeyError, ValueError, TypeError) as error:
+    except (CorruptFileError, KeyError, ValueError, TypeError) as error:
         raise InvalidInputError(
             f"weights of {SYNERGY} must hold {_CONFIG!r} and {_MORPHABLE!r}: {error}"
         ) from error

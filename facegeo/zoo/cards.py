@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.base.arrays import describe
+from facegeo.base.json_files import load_json
+from facegeo.errors import CorruptFileError, FacegeoError, InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE
 
 _FORMAT = "facegeo-card"
 _VERSION = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+#: A file beside the card: neither the folder itself nor the one above.
+_FILE = re.compile(r"(?!\.+$)[^/\\\0]{1,200}")
+_TEXTS = ("name", "task", "architecture", "source", "licence", "crop_convention")
+#: In pixels; networks take about a hundred.
+_LARGEST_CROP = 4096
 
 TASKS = ("landmarks", "detection", "face-model")
 
@@ -87,9 +95,9 @@ def check_name(name: str) -> str:
 def read_card(path: Path) -> Card:
     """Read and check a card. Raises CorruptFileError that names file and key."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptFileError(f"{path}: not a readable model card ({error})") from error
+        content = load_json(path)
+    except FacegeoError as error:
+        raise CorruptFileError(f"not a readable model card: {error}") from error
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
         raise CorruptFileError(f"{path}: not a model card (key 'format')")
     version = content.pop("format_version", None)
@@ -107,13 +115,30 @@ def _card_from(content: dict[str, Any], path: Path) -> Card:
         card = Card(files=files, **content)
     except (KeyError, TypeError, AttributeError) as error:
         raise CorruptFileError(f"{path}: incomplete model card ({error})") from error
+    _check_texts(card, path)
     if card.task not in TASKS:
         raise CorruptFileError(f"{path}: key 'task' is {card.task!r}, expected one of {TASKS}")
-    if not isinstance(card.crop_size, int) or card.crop_size < 1:
+    if type(card.crop_size) is not int or not 1 <= card.crop_size <= _LARGEST_CROP:
         raise CorruptFileError(
             f"{path}: key 'crop_size' is {card.crop_size!r}, expected a side in pixels"
         )
+    if type(card.unit_mm) not in (int, float) or not 0 < card.unit_mm < math.inf:
+        raise CorruptFileError(f"{path}: key 'unit_mm' is {card.unit_mm!r}, expected millimetres")
     for entry in files.values():
-        if Path(entry.file).name != entry.file:
+        if Path(entry.file).name != entry.file or not _FILE.fullmatch(entry.file):
             raise CorruptFileError(f"{path}: key 'files' points outside its folder: {entry.file!r}")
     return card
+
+
+def _check_texts(card: Card, path: Path) -> None:
+    texts = {name: getattr(card, name) for name in _TEXTS}
+    for name in ("missing", "imported_from"):
+        mapping = getattr(card, name)
+        if not isinstance(mapping, dict):
+            raise CorruptFileError(f"{path}: key '{name}': expected names and texts")
+        texts |= {f"{name}/{key}": value for key, value in mapping.items()}
+    for role, entry in card.files.items():
+        texts |= {f"files/{role}/{key}": value for key, value in asdict(entry).items()}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise CorruptFileError(f"{path}: key '{name}': expected a text, got {describe(value)}")

@@ -49,3 +49,30 @@ def test_files_that_are_no_weights_are_named(tmp_path, name):
     path.write_bytes(b"nothing")
     with pytest.raises(CorruptFileError, match=name):
         read_weights(path, CONVENTION)
+
+
+def test_damaged_weights_are_named(tmp_path):
+    """Constants in another file are not looked for: a file may name any."""
+    onnx = pytest.importorskip("onnx")
+    weight = onnx.numpy_helper.from_array(np.ones(4, np.float32), "backbone.weight")
+    graph = onnx.helper.make_graph([], "none", [], [], [weight])
+    whole = onnx.helper.make_model(graph)
+    outside = onnx.helper.make_model(graph)
+    (tensor,) = outside.graph.initializer
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/hostname")
+    texts = onnx.helper.make_model(graph)
+    texts.metadata_props.add(key="equal_weights", value="[" * 9999)
+    large = onnx.helper.make_model(graph)
+    large.graph.initializer[0].dims[0] = 2**62
+    for model, message in (
+        (whole, "must hold"),
+        (outside, "in another file"),
+        (texts, "not a readable JSON"),
+        (large, "not an ONNX file"),
+    ):
+        path = tmp_path / "weights.onnx"
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(CorruptFileError, match=rf"weights\.onnx: not the weights.*{message}"):
+            read_weights(path, CONVENTION)

@@ -66,6 +66,22 @@ def test_names_that_are_no_folder_names_are_refused(cache, name):
         ({"files": {"network": {"file": "../../etc/passwd", "sha256": ""}}}, "outside"),
         ({"files": {"network": {"file": "x"}}}, "incomplete"),
         ({"unknown": 1}, "incomplete"),
+        ({"files": {"network": {"file": "..", "sha256": ""}}}, "outside"),
+        ({"files": {"network": {"file": "", "sha256": ""}}}, "outside"),
+        ({"files": {"network": {"file": "a\0b", "sha256": ""}}}, "outside"),
+        ({"files": {"network": {"file": 7, "sha256": ""}}}, "'files/network/file'.*text"),
+        ({"files": []}, "incomplete"),
+        ({"licence": None}, "'licence'.*text"),
+        ({"name": ["tiny"]}, "'name'.*text"),
+        ({"task": {}}, "'task'.*text"),
+        ({"missing": {"morphable": 1}}, "'missing/morphable'.*text"),
+        ({"imported_from": "x"}, "'imported_from'"),
+        ({"crop_size": True}, "crop_size"),
+        ({"crop_size": 10**9}, "crop_size"),
+        ({"crop_size": 10**40}, "64 bits"),
+        ({"unit_mm": float("nan")}, "unit_mm"),
+        ({"unit_mm": "1"}, "unit_mm"),
+        ({"unit_mm": -1}, "unit_mm"),
     ],
 )
 def test_damaged_cards_name_file_and_key(cache, change, message):
@@ -79,7 +95,8 @@ def test_damaged_cards_name_file_and_key(cache, change, message):
 
 def test_a_card_that_is_no_json_is_corrupt(cache):
     model = install(card(), {"network": b"onnx"})
-    (model.folder / "card.json").write_text("{")
-    with pytest.raises(CorruptFileError, match=r"card\.json"):
-        find("tiny")
-    assert list_models() == shipped_names()
+    for text in ("{", "[]", "[" * 100_000, "9" * 5000):
+        (model.folder / "card.json").write_text(text)
+        with pytest.raises(CorruptFileError, match=r"card\.json"):
+            find("tiny")
+        assert list_models() == shipped_names()

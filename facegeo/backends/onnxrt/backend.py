@@ -51,7 +51,10 @@ class OnnxRuntimeBackend(Backend):
     def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self._bound is not None:
             return self._bound.run(inputs)
-        values = self._session.run(self._outputs, dict(inputs))
+        try:
+            values = self._session.run(self._outputs, dict(inputs))
+        except _REFUSALS as error:  # the inputs are what the file asks for
+            raise CorruptFileError(f"network: loaded, but cannot run ({error})") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def _release(self) -> None:
@@ -116,12 +119,13 @@ def _require_cuda_build(index: int) -> None:
         )
 
 
-_errors = onnxruntime.capi.onnxruntime_pybind11_state
-#: Of a file: no protobuf, an empty one, unknown operators, types that do not fit.
-_REFUSALS = (
-    _errors.InvalidProtobuf,
-    _errors.InvalidArgument,
-    _errors.InvalidGraph,
-    _errors.NotImplemented,
-    _errors.Fail,
+#: Of a file: no protobuf, an empty one, unknown operators, types that do not fit, constants that it
+#: says are in another file, names that are no texts.
+_REFUSALS: tuple[type[Exception], ...] = (
+    UnicodeDecodeError,
+    *(
+        kind
+        for kind in vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
 )

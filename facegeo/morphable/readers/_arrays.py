@@ -10,6 +10,7 @@ import numpy as np
 
 from facegeo.base import pickles
 from facegeo.base.arrays import array_of, describe
+from facegeo.base.npz import load_npy
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
 
 #: Basel geometry is in micrometres.
@@ -35,14 +36,7 @@ def find_file(folder: Path, *names: str) -> Path:
 
 def read_npy(path: Path, shape: tuple[int | str, ...], kinds: str = "f") -> np.ndarray:
     """A ``.npy`` array of a shape and kind of dtype ("f" floating point, "iu" whole numbers)."""
-    try:
-        with path.open("rb") as file:
-            value = np.lib.format.read_array(file, allow_pickle=False)
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, MemoryError) as error:
-        raise CorruptFileError(f"{path}: not a plain .npy array ({error})") from error
-    return checked(str(path), value, shape, kinds)
+    return checked(str(path), load_npy(path), shape, kinds)
 
 
 def read_pickle(path: Path) -> Mapping[str, Any]:
@@ -68,7 +62,10 @@ def entry(
 
 def checked(place: str, value: Any, shape: tuple[int | str, ...], kinds: str = "f") -> np.ndarray:
     """``value`` as float32 or int64, or a :class:`CorruptFileError` that begins with ``place``."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # a pickle may hold lists whose rows differ in length
+        raise CorruptFileError(f"{place}: expected an array ({error})") from error
     if array.dtype.kind not in kinds:
         wanted = "whole numbers" if kinds == "iu" else "floating-point numbers"
         raise CorruptFileError(f"{place}: expected {wanted}, got {describe(array)}")

@@ -30,7 +30,7 @@ def read_obj(path: Path) -> ObjMesh:
     padded = [corner if len(corner) == 4 else [*corner, b"0/0"] for corner in corners]
     try:
         index = np.array([[c.split(b"/")[:2] for c in face] for face in padded]).astype(np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CorruptFileError(
             f"{path}: expected face corners as vertex/texture ({error})"
         ) from error

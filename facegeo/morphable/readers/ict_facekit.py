@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.base.json_files import load_json
+from facegeo.base.npz import load_npz
+from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.morphable.model import MorphableModel
 from facegeo.morphable.readers._arrays import checked, entry, find_file, triangulated
 from facegeo.morphable.readers._obj import read_obj, read_obj_vertices
@@ -42,7 +41,7 @@ def read_ict_facekit(path: Path) -> MorphableModel:
 
 
 def _read_npz(path: Path) -> MorphableModel:
-    arrays = _npz_arrays(path)
+    arrays = load_npz(path)
     neutral = entry(path, arrays, "neutral", ("V", 3))
     rows = len(neutral)
     identity = entry(path, arrays, "identity", (NUM_SHAPE, rows, 3))
@@ -161,23 +160,8 @@ def _names(path: Path, arrays: dict[str, Any], key: str, count: int) -> tuple[st
     return tuple(names.tolist())
 
 
-def _npz_arrays(path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise CorruptFileError(f"{path}: not a .npz archive of arrays ({error})") from error
-
-
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise CorruptFileError(f"{path}: not a JSON file ({error})") from error
+    config = load_json(path)
     for key in ("expressions", "idx_to_landmark_verts"):
         if not isinstance(config, dict) or not isinstance(config.get(key), list):
             raise CorruptFileError(f"{path}: key '{key}': expected a list")

@@ -26,6 +26,9 @@ REFINEMENTS: Final[dict[str, tuple[str, ...]]] = {
     "all": ("image", "shape", "expression"),
 }
 
+#: Of a layer of the adaptation; the backbones' features have 2048.
+_WIDEST: Final = 16384
+
 
 @dataclass(frozen=True)
 class SynergyConfig:
@@ -87,6 +90,11 @@ class SynergyConfig:
             raise InvalidInputError(
                 f"adaptation: expected a width for each of {attributes}, got {self.adaptation}"
             )
+        for width in self.adaptation or ():
+            if type(width) is not int or not 1 <= width <= _WIDEST:
+                raise InvalidInputError(
+                    f"adaptation: expected widths of 1 to {_WIDEST}, got {width}"
+                )
 
     def to_json(self) -> str:
         """As text, to be kept beside the weights."""

@@ -6,11 +6,10 @@ import io
 import zipfile
 from pathlib import Path
 
-import numpy as np
-
-from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.base.npz import read_npz
+from facegeo.errors import CorruptFileError, UnreadableFileError
 from facegeo.geometry.crop import CropConvention
-from facegeo.networks.onnx_state import State, read_onnx_state
+from facegeo.networks.onnx_state import read_onnx_state
 from facegeo.networks.regressor import SYNERGY, build_regressor
 from facegeo.networks.synergy.network import SynergyNet
 
@@ -40,17 +39,9 @@ def parse_weights(data: bytes, convention: CropConvention, name: str) -> Synergy
     """As :func:`read_weights` from a file's content; ``name`` is for messages."""
     is_npz = zipfile.is_zipfile(io.BytesIO(data))
     try:
-        state = _npz(data) if is_npz else read_onnx_state(data)
+        state = read_npz(io.BytesIO(data), name) if is_npz else read_onnx_state(data)
         network = build_regressor(SYNERGY, convention, state, whole=is_npz, trainable=True)
     except (OSError, ValueError, CorruptFileError) as error:
         raise CorruptFileError(f"{name}: not the weights of a SynergyNet ({error})") from error
     assert isinstance(network, SynergyNet)
     return network
-
-
-def _npz(data: bytes) -> State:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise InvalidInputError(f"damaged ({error})") from error

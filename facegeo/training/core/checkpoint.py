@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from facegeo.base import files
+from facegeo.base.json_files import parse_json
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.training.core.settings import build_settings, plain_settings
 
@@ -97,7 +98,7 @@ def save(
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Content that :func:`save` wrote."""
+    """Content that :func:`save` wrote; ``name`` is what errors call it."""
 
     progress: Progress
     config: dict[str, Any]
@@ -106,6 +107,7 @@ class Checkpoint:
     optimiser: dict[int, dict[str, Any]]
     scaler: dict[str, Any]
     extra: Tensors = field(default_factory=dict)
+    name: str = "checkpoint"
 
     def check_settings(self, settings: Any, may_change: Collection[str], folder: Path) -> None:
         """Refuse to go on with other settings, ``may_change`` aside.
@@ -129,32 +131,39 @@ class Checkpoint:
             )
 
     def restore(self, network: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer) -> None:
-        """Put weights, averages and the optimiser's state back."""
-        network.load_state_dict(self.network)
-        for name, value in self.ema.items():
-            ema.state[name].copy_(value)
-        content = optimiser.state_dict()
-        content["state"] = self.optimiser
-        optimiser.load_state_dict(content)
+        """Put weights, averages and the optimiser's state back. Raises CorruptFileError."""
+        try:
+            network.load_state_dict(self.network)
+            for name, value in ema.state.items():
+                value.copy_(self.ema[name])
+            content = optimiser.state_dict()
+            content["state"] = self.optimiser
+            optimiser.load_state_dict(content)
+        # PyTorch refuses names and shapes that do not fit in as many ways as there are places.
+        except Exception as error:
+            raise CorruptFileError(f"{self.name}: not of this network ({error})") from error
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises CorruptFileError."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        progress = Progress(**json.loads(meta["progress"]))
-        parts = [json.loads(meta[name]) for name in ("config", "optimiser", "scaler")]
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        progress = _progress(**_mapping(meta, "progress"))
+        parts = [_mapping(meta, name) for name in ("config", "optimiser", "scaler")]
+        config, numbers, scaler = parts
+        optimiser: dict[int, dict[str, Any]] = {}
+        for name, value in [*_below(tensors, "optimiser/").items(), *numbers.items()]:
+            index, key = name.split("/")
+            optimiser.setdefault(int(index), {})[key] = value
+    except FileNotFoundError as error:
+        raise CorruptFileError(f"{path}: no such file") from error
+    # A damaged file fails in the package safetensors, in PyTorch or where names are taken apart.
+    except Exception as error:
         raise CorruptFileError(f"{path}: not a checkpoint of a training run ({error})") from error
-    config, numbers, scaler = parts
-    optimiser: dict[int, dict[str, Any]] = {}
-    for name, value in [*_below(tensors, "optimiser/").items(), *numbers.items()]:
-        index, key = name.split("/")
-        optimiser.setdefault(int(index), {})[key] = value
     return Checkpoint(
         progress,
         config,
@@ -163,7 +172,22 @@ def load(path: Path) -> Checkpoint:
         optimiser,
         scaler,
         _below(tensors, "extra/"),
+        str(path),
     )
+
+
+def _mapping(meta: Mapping[str, str], name: str) -> dict[str, Any]:
+    content = parse_json(meta[name], name)
+    if not isinstance(content, dict):
+        raise CorruptFileError(f"{name}: expected names and values")
+    return content
+
+
+def _progress(epoch: Any, batch: Any, step: Any, sums: Any) -> Progress:
+    counts = (epoch, batch, step)
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise CorruptFileError(f"progress: expected counts, got {counts}")
+    return Progress(*counts, {str(name): float(value) for name, value in sums.items()})
 
 
 def _below(tensors: Tensors, prefix: str) -> Tensors:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facegeo.base import files
+from facegeo.base.json_files import load_json, parse_json
 from facegeo.base.versions import installed_version
+from facegeo.training.core.settings import read_settings
 from facegeo.training.core.yaml_files import require_yaml
 
 if TYPE_CHECKING:
@@ -84,19 +86,20 @@ class RunFolder:
 
 def read_config(run: Path) -> dict[str, Any]:
     """The configuration of a run, as it was written."""
-    return dict(require_yaml().safe_load((run / "config.yaml").read_text(encoding="utf-8")))
+    return read_settings(run / "config.yaml")
 
 
 def read_environment(run: Path) -> dict[str, Any]:
     """Versions and commit that a run was started with."""
-    return dict(json.loads((run / "environment.json").read_text(encoding="utf-8")))
+    content: dict[str, Any] = load_json(run / "environment.json")
+    return content
 
 
 def read_epochs(run: Path) -> list[dict[str, Any]]:
     """Measurements of a run after each epoch, first to last; nothing where it recorded none."""
     path = run / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines]
+    return [parse_json(line, str(path)) for line in lines]
 
 
 def portable(

@@ -9,23 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
-from facegeo.training.core.yaml_files import require_yaml
+from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.training.core.yaml_files import load_yaml
 
 _Settings = TypeVar("_Settings")
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
     """Names and values of a YAML file. Raises UnreadableFileError, CorruptFileError."""
-    yaml = require_yaml()
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CorruptFileError(f"{path}: not YAML ({error})") from error
-    if not isinstance(content, Mapping):
+    content = load_yaml(Path(path))
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         raise CorruptFileError(f"{path}: expected names and values")
     return dict(content)
 
@@ -50,13 +43,15 @@ def plain_settings(settings: Any) -> dict[str, Any]:
 
 def _build(kind: Any, content: Mapping[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(content) - set(hints))
+    unknown = sorted(set(content) - set(hints), key=str)
     if unknown:
         raise InvalidInputError(f"{where}{unknown[0]}: unknown setting; known: {sorted(hints)}")
     values = {name: _value(hints[name], value, f"{where}{name}") for name, value in content.items()}
     try:
         return kind(**values)
-    except TypeError as error:
+    except InvalidInputError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:  # a list's items are not what it needs
         raise InvalidInputError(f"{where or 'configuration'}: {error}") from error
 
 

@@ -17,8 +17,9 @@ from facegeo.base import pickles
 from facegeo.base.arrays import array_of
 from facegeo.base.files import replacing
 from facegeo.base.matlab import load_matlab
+from facegeo.base.npz import load_npz
 from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
-from facegeo.errors import CorruptFileError, FacegeoError, UnreadableFileError
+from facegeo.errors import CorruptFileError, FacegeoError, InvalidInputError, UnreadableFileError
 from facegeo.geometry.axes import flip_y
 from facegeo.geometry.crop import (
     CROP_SIZE,
@@ -112,17 +113,16 @@ def read_labelled(labels: str | Path, images: str | Path) -> LabelledFaces:
         If the label file is not there or not one.
     """
     labels = Path(labels)
+    keys = ("names", "params", "landmarks", "morphable_model", "offset_px")
     try:
-        with np.load(labels, allow_pickle=False) as archive:
-            names = [str(name) for name in archive["names"]]
-            params = array_of("params", archive["params"], (len(names), NUM_PARAMS))
-            shape = (len(names), NUM_LANDMARKS, 3)
-            landmarks = array_of("landmarks", archive["landmarks"], shape)
-            model = str(archive["morphable_model"])
-            dx, dy = array_of("offset_px", archive["offset_px"], (2,)).tolist()
-    except FileNotFoundError as error:
-        raise UnreadableFileError(f"{labels}: no such file") from error
-    except (KeyError, ValueError, OSError) as error:
+        arrays = load_npz(labels, keys)
+        names = [str(name) for name in arrays["names"].ravel()]
+        params = array_of("params", arrays["params"], (len(names), NUM_PARAMS))
+        shape = (len(names), NUM_LANDMARKS, 3)
+        landmarks = array_of("landmarks", arrays["landmarks"], shape)
+        model = str(arrays["morphable_model"])
+        dx, dy = array_of("offset_px", arrays["offset_px"], (2,)).tolist()
+    except (CorruptFileError, InvalidInputError) as error:
         raise CorruptFileError(f"{labels}: not a label file ({error})") from error
     faces = _without_bad(open_images(images, names), params, landmarks, model, str(labels))
     return replace(faces, offset_px=(dx, dy))
@@ -155,16 +155,22 @@ def read_300wlp_crops(
         lines = list_file.read_text(encoding="utf-8").split()
     except OSError as error:
         raise UnreadableFileError(f"{list_file}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(f"{list_file}: not a text file ({error})") from error
     whitened = pickles.load(params_file)
     statistics = pickles.load(Path(statistics_file))
-    if not isinstance(whitened, np.ndarray) or whitened.shape != (len(lines), NUM_PARAMS):
+    if (
+        not isinstance(whitened, np.ndarray)
+        or whitened.dtype.kind != "f"
+        or whitened.shape != (len(lines), NUM_PARAMS)
+    ):
         raise CorruptFileError(
-            f"{params_file}: expected an array of shape ({len(lines)}, {NUM_PARAMS}), a row for "
-            f"each line of {list_file.name}"
+            f"{params_file}: expected an array of shape ({len(lines)}, {NUM_PARAMS}) of "
+            f"floating-point numbers, a row for each line of {list_file.name}"
         )
     try:
         mean, std = (array_of(k, statistics[k], (NUM_PARAMS,)) for k in ("param_mean", "param_std"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise CorruptFileError(f"{statistics_file}: {error}") from error
     params = (whitened * std + mean).astype(np.float32)
     params = _between_conventions(params, find_convention("3ddfa"), find_convention("exact"))
@@ -220,7 +226,7 @@ def _read_300wlp_image(image: Path, basel: MorphableModel) -> tuple[np.ndarray, 
     """Landmarks (68, 3) in photo pixels and the rotation (3, 3)."""
     path = image.with_suffix(".mat")
     sizes = {"Shape_Para": basel.num_shape, "Exp_Para": basel.num_expression}
-    content = load_matlab(path)
+    content = load_matlab(path, keys=("Pose_Para", *sizes))
     try:
         pose = array_of("Pose_Para", content["Pose_Para"], (1, 7), np.float64)[0]
         shape, expression = (

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from facegeo.base.files import replacing
+from facegeo.base.npz import load_npz
 from facegeo.detect import DetectorOptions, open_detector
 from facegeo.errors import CorruptFileError
 from facegeo.evaluation.aflw import AflwCrops
@@ -49,12 +50,11 @@ def prepare(data: DetectorData, taught: Path) -> tuple[Faces, Backgrounds]:
     names, images = read_backgrounds(data.backgrounds)
     if not taught.is_file():
         _ask(data.teacher, annotated, crops, images, taught)
+    regions = [f"ignored/{k}" for k in range(len(images))]
     try:
-        with np.load(taught, allow_pickle=False) as archive:
-            boxes, alone = archive["boxes"], archive["alone"]
-            ignored = [archive[f"ignored/{k}"] for k in range(len(images))]
-    except (KeyError, ValueError, OSError) as error:
-        raise CorruptFileError(f"{taught}: {error}; remove it to ask the teacher again") from error
+        boxes, alone, *ignored = load_npz(taught, ["boxes", "alone", *regions]).values()
+    except CorruptFileError as error:
+        raise CorruptFileError(f"{error}; remove it to ask the teacher again") from error
     if len(boxes) != count:
         raise CorruptFileError(
             f"{taught}: expected boxes of {count} crops, got {len(boxes)}; remove it to ask the "

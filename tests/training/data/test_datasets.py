@@ -65,6 +65,28 @@ def test_a_tar_archive_is_read_in_place(tmp_path, model):
         TarImages(tmp_path / "crops.tar", ["nobody"]).read(0)
 
 
+def test_a_damaged_tar_archive_is_refused(tmp_path):
+    """With a negative size the same header would come again and again."""
+    path = tmp_path / "crops.tar"
+    (tmp_path / "a.png").write_bytes(bytes(600))
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(tmp_path / "a.png", "a.png")
+    whole = bytearray(path.read_bytes())
+
+    def with_size(field: bytes) -> bytes:
+        header = whole[:124] + field + whole[136:512]
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header[:512])
+        return bytes(header + whole[512:])
+
+    for field in (b"\xff" * 10 + b"\xfc\x00", b"77777777777\0", b"\x80" + b"\0" * 3 + b"\x7f" * 8):
+        path.write_bytes(with_size(field))
+        with pytest.raises(CorruptFileError, match=r"crops\.tar: not an uncompressed tar"):
+            TarImages(path)
+    path.write_bytes(with_size(b"00000001130\0"))
+    assert TarImages(path).names == ["a.png"]
+
+
 def test_label_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="no such file"):
         read_labelled(tmp_path / "labels.npz", tmp_path)

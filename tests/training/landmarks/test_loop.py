@@ -343,6 +343,11 @@ def test_yaml_is_checked(tmp_path):
         ({"epochs": "many"}, "epochs: expected int"),
         ({"precision": "fp8"}, "precision"),
         ({"sizes": [[0.5, 64]]}, "sizes"),
+        ({"sizes": [[0.5]]}, "unpack"),
+        ({"sizes": [["x", 64]]}, "float"),
+        ({"optimiser": {1: 2, "b": 3}}, "optimiser.1: unknown"),
+        ({"network": {"adaptation": [10**9, 40, 10]}}, "adaptation: expected widths"),
+        ({"network": {"adaptation": ["x", 40, 10]}}, "adaptation: expected widths"),
         ({"network": {"backbone": "mobilenet_v2", "refinement": "some"}}, "refinement"),
     ):
         with pytest.raises(InvalidInputError, match=message):
@@ -357,9 +362,18 @@ def test_yaml_is_checked(tmp_path):
 def test_a_damaged_checkpoint_is_named(tmp_path, faces):
     config = config_of(tmp_path, epochs=1)
     train(config, faces)
-    (tmp_path / "checkpoint.safetensors").write_bytes(b"broken")
-    with pytest.raises(CorruptFileError, match="checkpoint"):
-        train(config, faces)
+    path = tmp_path / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    for content in (
+        b"broken",
+        whole.replace(b"ema/", b"emo/"),
+        whole.replace(b'{\\"epoch\\":', b'{\\"epach\\":'),
+        whole.replace(b'\\"epoch\\": 1', b'\\"epoch\\": x'),
+    ):
+        assert content != whole
+        path.write_bytes(content)
+        with pytest.raises(CorruptFileError, match=r"checkpoint\.safetensors: not"):
+            train(config, faces)
 
 
 def test_the_command_trains_and_prints_the_weights(tmp_path, model, monkeypatch, capsys):
