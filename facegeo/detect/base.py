@@ -72,6 +72,10 @@ class Search:
                 whole_number(name, value, SIDE_MULTIPLE)
 
 
+#: Degrees beyond which faces are so rare that more is asked of one.
+TURNED = 60.0
+
+
 @dataclass(frozen=True)
 class PresenceFilter:
     """Rule for which boxes of the detector the landmark network may reject, by its presence output.
@@ -85,20 +89,37 @@ class PresenceFilter:
         Boxes that the detector gives at least this score are not asked about.
     least_presence : float
         Of the others, those of less presence are dropped; 0 drops none.
+    least_turned : float
+        Faces of any score that lie on their side or stand on their head, so that their region is
+        turned by more than :data:`TURNED`, are dropped where their presence is less.
     """
 
     sure_score: float = 0.8
     least_presence: float = 0.3
+    least_turned: float = 0.95
 
     def __post_init__(self) -> None:
-        for name in ("sure_score", "least_presence"):
+        for name in ("sure_score", "least_presence", "least_turned"):
             number_in(name, getattr(self, name), 0, 1)
 
-    def keeps(self, scores: np.ndarray, presence: np.ndarray) -> np.ndarray:
-        """Mask of boxes that stay, ``(N,)`` bool, by the scores of both networks, each ``(N,)``."""
+    def keeps(
+        self, scores: np.ndarray, presence: np.ndarray, rotations: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Mask of boxes that stay, ``(N,)`` bool.
+
+        Parameters
+        ----------
+        scores, presence : (N,) float
+            Of the detector, and of the landmark network.
+        rotations : (N,) float, optional
+            Degrees by which the regions that presence was told of are turned.
+        """
         # A comparison with NaN is false: neither a box of the caller's nor a network without
         # presence rejects anything.
         doubtful = (scores < self.sure_score) & (presence < self.least_presence)
+        if rotations is not None:
+            turned = (np.abs(rotations) > TURNED) & ~np.isnan(scores)
+            doubtful |= turned & (presence < self.least_turned)
         return np.asarray(~doubtful)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from facegeo.detect.base import Detections, PresenceFilter, suppress_overlaps
+from facegeo.detect.base import Detections
 
 #: Degrees, clockwise as the viewer sees it, by which a face is turned -> how the image is turned
 #: back. A detector of upright faces finds those that lean by up to about 60 degrees.
@@ -16,10 +16,6 @@ _TURNED_BACK = {
     180.0: cv2.ROTATE_180,
     -90.0: cv2.ROTATE_90_CLOCKWISE,
 }
-
-
-#: How much two boxes of different orientations may overlap.
-_MAX_OVERLAP = 0.35
 
 
 def find_turned(find: Callable[[np.ndarray], Detections], image: np.ndarray) -> Detections:
@@ -42,19 +38,6 @@ def find_turned(find: Callable[[np.ndarray], Detections], image: np.ndarray) -> 
         boxes = upright_boxes(found.boxes, degrees, (image.shape[0], image.shape[1]))
         parts.append(Detections(boxes, found.scores, found.rotations + np.float32(degrees)))
     return Detections.concatenate(parts)
-
-
-def find_in_any_rotation(find: Callable[[np.ndarray], Detections], image: np.ndarray) -> Detections:
-    """Faces of an image; where an upright search is sure of none, of all its orientations.
-
-    Parameters and result are those of :func:`find_turned`; of boxes that overlap the one of highest
-    score stays.
-    """
-    upright = find(image)
-    if (upright.scores >= PresenceFilter.sure_score).any():
-        return upright
-    found = Detections.concatenate([upright, find_turned(find, image)])
-    return found[suppress_overlaps(found.boxes, found.scores, _MAX_OVERLAP)]
 
 
 def upright_boxes(boxes: np.ndarray, degrees: float, image_hw: tuple[int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself: names of its axes, and metadata for programs without facegeo.
+"""Description that an ONNX file carries: names of its axes, and metadata for other programs.
 
 Weights and nodes stay as they are, so a described file computes bit for bit what it did.
 """

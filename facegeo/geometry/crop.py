@@ -28,6 +28,8 @@ BOX_CENTRE_DROP: Final = 0.14
 _EYES = [*LANDMARK_REGIONS["right_eye"], *LANDMARK_REGIONS["left_eye"]]
 _MOUTH = [*LANDMARK_REGIONS["outer_lips"], *LANDMARK_REGIONS["inner_lips"]]
 
+_LEAST_UP = 0.2
+
 #: Side of a region around landmarks, in longer sides of their box (3DDFA_V2's tracking rule).
 REGION_SIDE: Final = 2**0.5
 
@@ -291,11 +293,13 @@ def lean_of_faces(landmarks: np.ndarray) -> np.ndarray:
     Returns
     -------
     degrees : (N,) float64
-        In (-180, 180].
+        In (-180, 180]; 0 where eyes and mouth lie too near to each other to tell, by less than a
+        fifth of the face.
     """
     points = np.asarray(landmarks, np.float64)[..., :2]
     up = points[:, _EYES].mean(axis=1) - points[:, _MOUTH].mean(axis=1)
-    return np.degrees(np.arctan2(up[:, 0], -up[:, 1]))
+    told = np.linalg.norm(up, axis=1) > _LEAST_UP * np.ptp(points, axis=1).max(axis=1)
+    return np.where(told, np.degrees(np.arctan2(up[:, 0], -up[:, 1])), 0.0)
 
 
 def rotation_matrices(degrees: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where faces are cut from photos: square regions, each upright or turned with its face."""
+"""Square regions of photos from which faces are cut, each upright or turned with its face."""
 
 from __future__ import annotations
 

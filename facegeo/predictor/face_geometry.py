@@ -16,13 +16,13 @@ from facegeo.base.pickling import MadeAnew
 from facegeo.conventions import NUM_PARAMS
 from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
-from facegeo.detect.turned import find_in_any_rotation
 from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import split
 from facegeo.images import Color
-from facegeo.predictor.photos import FaceSearch, Known, Located, Looker, located
+from facegeo.predictor.looking import Looker
+from facegeo.predictor.photos import FaceSearch, Known, Located, located
 from facegeo.results import Face, FaceBatch, PhotoResult
 from facegeo.zoo.mesh_source import ModelMesh
 from facegeo.zoo.store import find
@@ -447,11 +447,10 @@ class FaceGeometry(MadeAnew, Closing):
         return self._detector.get()
 
     def locate(self, image: np.ndarray) -> Detections:
-        """Where a stream looks for faces in a ``(H, W, 3)`` uint8 BGR image."""
+        """Find where a stream looks for faces in a ``(H, W, 3)`` uint8 BGR image."""
         self._check_open()
-        if self._search.find is None:
-            return self._detector.find(image)
-        return find_in_any_rotation(self._search.find, image)
+        found = self._detector.find(image)
+        return found if self._search.find is None else self._search.confirmed(image, found)
 
     @property
     def max_faces(self) -> int | None:

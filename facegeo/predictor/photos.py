@@ -1,8 +1,4 @@
-"""The stages between photos and faces: locate, look, look again, choose.
-
-A face's region is placed by a detector's box first. Where the landmarks that are seen there ask for
-another region the network looks again, so what is measured does not depend on whose box it was.
-"""
+"""The stages between photos and faces: locate, look, choose."""
 
 from __future__ import annotations
 
@@ -19,17 +15,10 @@ from facegeo.detect import Detections, PresenceFilter
 from facegeo.detect.turned import find_turned
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import crop
-from facegeo.geometry.regions import SLACK, Regions
+from facegeo.geometry.regions import Regions
 from facegeo.images import Color, load_photo, path_given
+from facegeo.predictor.looking import Looker
 from facegeo.results import FaceBatch
-
-#: Most times that the network looks at a face: at its box's region, and at those that it asks for,
-#: until they are off by no more than this part of the side.
-_LOOKS, _FINE_SLACK = 3, 0.02
-
-#: Landmarks in a crop that is off lie nearer to where training crops have them than the face does:
-#: on Helen and AFW they show 0.8 to 0.9 of it.
-_SEEN = 0.8
 
 #: Two results are one face where their landmarks' boxes share more than this of the smaller one.
 _SAME_FACE = 0.6
@@ -39,8 +28,6 @@ _FITS = 0.4
 
 #: A face of less presence is looked for in other orientations too.
 _BELIEVED = 0.5
-
-Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], FaceBatch]
 
 
 @dataclass(frozen=True)
@@ -82,6 +69,7 @@ class Located:
     error: FacegeoError | None = None
 
 
+_NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 NO_REGIONS = Regions(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
 
@@ -93,7 +81,7 @@ def located(
     find: Callable[[np.ndarray], Detections],
     convention: crop.CropConvention,
 ) -> Located:
-    """Where the faces of one photo are looked at; an error of this photo is kept, not raised."""
+    """Find where one photo is looked at; an error of this photo is kept, not raised."""
     path = path_given(source)
     try:
         image = load_photo(source, color)
@@ -123,64 +111,6 @@ def _placed(
         regions = Regions.from_boxes(found.boxes, convention, found.rotations)
     crop.check_rois(regions.rois, (image.shape[0], image.shape[1]))
     return found, regions
-
-
-@dataclass(frozen=True, eq=False)
-class Looker:
-    """The network's eye: regions of photos to faces.
-
-    Attributes
-    ----------
-    measure : callable
-        Crops (N, S, S, 3), rois (N, 4), rotations (N,) -> FaceBatch.
-    crop_size : int
-    recrop : bool
-        Look again where a face's landmarks ask for another region.
-    """
-
-    measure: Measure
-    crop_size: int
-    recrop: bool
-
-    def __call__(self, photos: Sequence[Located]) -> FaceBatch:
-        """The faces of all photos, in the order of their boxes."""
-        regions = Regions.concatenate([NO_REGIONS, *(p.regions for p in photos)])
-        owners = np.repeat(np.arange(len(photos)), [len(p.regions) for p in photos])
-        batch = self._look(photos, owners, regions)
-        slack = np.full(len(regions), _SEEN * SLACK)
-        for _ in range(_LOOKS - 1 if self.recrop else 0):
-            wanted = Regions.from_landmarks(batch.landmarks)
-            rows = np.flatnonzero(
-                regions.differ(wanted, slack) & self._are_inside(photos, owners, wanted)
-            )
-            if len(rows) == 0:
-                break
-            again = self._look(photos, owners[rows], wanted[rows])
-            # Where another look believes less, it has left the face. NaN, no presence: the other.
-            better = ~((again.presence < 0.5) & (again.presence < batch.presence[rows]))
-            regions = regions.replaced(rows, wanted[rows])
-            batch = batch.replaced(rows[better], again[better])
-            slack[rows] = _FINE_SLACK
-        return batch
-
-    def _look(self, photos: Sequence[Located], owners: np.ndarray, regions: Regions) -> FaceBatch:
-        crops = np.zeros((len(regions), self.crop_size, self.crop_size, 3), np.uint8)
-        for owner in np.unique(owners):
-            rows = owners == owner
-            image = photos[owner].image
-            assert image is not None
-            crops[rows] = regions[rows].crops(image, self.crop_size)
-        return self.measure(crops, regions.rois, regions.rotations)
-
-    @staticmethod
-    def _are_inside(photos: Sequence[Located], owners: np.ndarray, regions: Regions) -> np.ndarray:
-        inside = np.zeros(len(regions), bool)
-        for owner in np.unique(owners):
-            image = photos[owner].image
-            assert image is not None
-            rows = owners == owner
-            inside[rows] = regions[rows].are_inside((image.shape[0], image.shape[1]))
-        return inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,16 +180,28 @@ class FaceSearch:
         rows = rows[np.lexsort((-seen.found.scores[rows], seen.owners[rows]))]
         return seen[self._most(photos, seen.owners[rows], rows)]
 
+    def confirmed(self, image: np.ndarray, found: Detections) -> Detections:
+        """Boxes of one image that are believed, with the rotations of the faces seen there."""
+        regions = Regions.from_boxes(found.boxes, self.convention, found.rotations)
+        inside = regions.are_inside((image.shape[0], image.shape[1]))
+        seen = self([Located(0, None, image, found[inside], regions[inside])])
+        return replace(seen.found, rotations=seen.batch.rotations)
+
     def _seen(self, photos: Sequence[Located], numbers: Sequence[int]) -> Seen:
         found = Detections.concatenate([Detections.none(), *(p.found for p in photos)])
-        owners = np.repeat(np.asarray(numbers, np.int64), [len(p.found) for p in photos])
-        return Seen(found, self.look(photos), owners)
+        regions = Regions.concatenate([NO_REGIONS, *(p.regions for p in photos)])
+        images = [_NO_IMAGE if p.image is None else p.image for p in photos]
+        owners = np.repeat(np.arange(len(photos)), [len(p.found) for p in photos])
+        batch = self.look(images, owners, regions)
+        return Seen(found, batch, np.asarray(numbers, np.int64)[owners])
 
     def _kept(self, photos: Sequence[Located], seen: Seen) -> np.ndarray:
         """True for faces that the presence does not reject and that are there once."""
         kept = np.ones(len(seen), bool)
         if self.presence_filter is not None:
-            kept &= self.presence_filter.keeps(seen.found.scores, seen.batch.presence)
+            # What only a turned search finds is rare, however it stands when it is looked at.
+            turns = np.where(seen.found.rotations, seen.found.rotations, seen.batch.rotations)
+            kept &= self.presence_filter.keeps(seen.found.scores, seen.batch.presence, turns)
         for k in np.unique(seen.owners):
             if not photos[k].by_caller:
                 rows = np.flatnonzero(kept & (seen.owners == k))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facegeo.detect import Detections
-from facegeo.detect.turned import find_in_any_rotation, find_turned
+from facegeo.detect.turned import find_turned
 
 SHAPE = (160, 240)
 #: Of the face, which is a white rectangle with a grey forehead: higher than wide.
@@ -50,18 +50,3 @@ def test_a_turned_face_is_found_where_it_is(turn, degrees):
     # Edges of boxes count from the middle of the first pixel: one more or less.
     expected = [x.min(), y.min(), x.max() + 1, y.max() + 1]
     assert np.abs(found.boxes[0] - expected).max() <= 1
-    again = find_in_any_rotation(upright_finder, image)
-    assert again.rotations.tolist() == [degrees]
-
-
-def test_where_an_upright_search_is_sure_no_other_is_made():
-    calls = []
-
-    def counted(image: np.ndarray) -> Detections:
-        calls.append(image.shape)
-        return upright_finder(image)
-
-    found = find_in_any_rotation(counted, picture(None))
-    assert found.rotations.tolist() == [0] and len(calls) == 1
-    assert len(find_in_any_rotation(counted, np.zeros((*SHAPE, 3), np.uint8))) == 0
-    assert len(calls) == 5

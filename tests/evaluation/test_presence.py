@@ -90,7 +90,7 @@ def test_areas_of_a_network_that_is_known(faces, backgrounds, source):
     found = Backgrounds.open(backgrounds)
     assert found.names == ("00.png", "05.png", "10.png") and found.of == 11
     report = evaluate(Predictor(), faces, found, source)
-    assert report["roc_area"] == {"backgrounds": 1.0, "shifted": 1.0}
+    assert report["roc_area"] == {"backgrounds": 1.0, "shifted": 1.0, "turned": 0.5}
     assert report["n"] == 8 and report["n_backgrounds"] == 15
     assert report["median"]["backgrounds"] == pytest.approx(10 / 255, abs=1e-3)
     # Half of the face, 30 pixels, leaves a part of the middle bright.
@@ -106,7 +106,7 @@ def test_a_network_that_sees_nothing_has_half_the_area(faces, backgrounds):
             return SimpleNamespace(presence=np.ones(len(crops), np.float32))
 
     report = evaluate(Constant(), faces, Backgrounds.open(backgrounds))
-    assert report["roc_area"] == {"backgrounds": 0.5, "shifted": 0.5}
+    assert report["roc_area"] == {"backgrounds": 0.5, "shifted": 0.5, "turned": 0.5}
 
 
 def test_the_curve_encloses_the_area():

@@ -17,6 +17,7 @@ from facegeo.detect import Detections, PresenceFilter
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation import presence_filter
 from facegeo.evaluation.detection import Sample
+from facegeo.geometry.crop import find_convention
 from models.release.package import write_shipped
 
 
@@ -55,7 +56,7 @@ class Predictor:
     """Presence is how bright the crop's middle is."""
 
     card = SimpleNamespace(name="known")
-    crop_size = 120
+    crop_size, crop_convention = 120, find_convention("3ddfa")
     network = SimpleNamespace(name="none", device="cpu", precision="fp32")
 
     def predict_crops(self, crops, rois):

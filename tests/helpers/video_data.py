@@ -18,6 +18,7 @@ from facegeo.results import FaceBatch
 TEMPLATE = np.random.default_rng(3).uniform(0, 1, (NUM_LANDMARKS, 3)).astype(np.float32)
 TEMPLATE[:2, :2] = [[0, 0], [1, 1]]
 TEMPLATE[36:48, :2], TEMPLATE[48:, :2] = (0.5, 0.3), (0.5, 0.8)  # eyes, mouth: it stands upright
+TEMPLATE[:, 2] -= TEMPLATE[[36, 45], 2].mean()  # depth is counted from the eyes
 
 
 def picture(index: int, width: int = 64, height: int = 48) -> np.ndarray:

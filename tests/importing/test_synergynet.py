@@ -19,6 +19,7 @@ from torch.nn import functional  # noqa: E402
 from facegeo import FaceGeometry  # noqa: E402
 from facegeo.cli import main  # noqa: E402
 from facegeo.errors import CorruptFileError, MissingBasisError, UnreadableFileError  # noqa: E402
+from facegeo.geometry.depth import from_eyes  # noqa: E402
 from facegeo.importing.synergynet import import_synergynet  # noqa: E402
 
 VERTICES = 53215
@@ -202,10 +203,13 @@ def test_it_computes_what_theirs_does_on_every_backend(
         batch = predictor.predict_crops(crops, np.repeat(ROI, len(crops), 0))
         # Theirs counts pixels from 1.
         assert np.abs(batch.params - params).max() < 1e-4 * np.abs(params).max()
-        assert np.abs(batch.coarse_landmarks - (coarse - 1)).max() < 2e-3
-        assert np.abs(batch.landmarks - (refined - 1)).max() < 2e-3
+        # Theirs has the network's depth, ours begins at the eyes.
+        own, depths = from_eyes(coarse - 1)
+        assert np.abs(batch.coarse_landmarks - own).max() < 2e-3
+        assert np.abs(batch.depths - depths).max() < 2e-3
+        assert np.abs(batch.landmarks - from_eyes(refined - 1)[0]).max() < 2e-3
         shift = batch.landmarks - batch.coarse_landmarks
-        assert np.abs(shift - (refined - coarse)).max() < 2e-3 * moved
+        assert np.abs((shift - (refined - coarse))[..., :2]).max() < 2e-3 * moved
     card = predictor.card
     assert card.crop_convention == "3ddfa" and "research only" in card.licence
     assert "best.pth.tar" in card.imported_from

@@ -234,7 +234,10 @@ def degraded(crop: np.ndarray, rng: Rng, config: AugmentConfig) -> np.ndarray:
 
 #: Degrees by which :func:`turned_face` turns. Up to about 90 a network still sees how the face
 #: leans, and is asked again about a crop that is turned so.
-_TURNED = (75.0, 180.0)
+_TURNED, _ON_ITS_HEAD = (75.0, 180.0), (140.0, 180.0)
+
+#: Where the eyes' middle lies in a well-placed crop, in sides of it.
+_EYES = (0.5, 0.37)
 
 
 def turned_face(
@@ -242,8 +245,9 @@ def turned_face(
 ) -> np.ndarray:
     """A crop whose face lies on its side or stands on its head.
 
-    Half of them are well placed but for that. The others are off by as much as where a network ends
-    that takes a chin for a forehead and looks again.
+    Half of them stand on their head with the eyes where a crop has them: a network takes the
+    forehead for the lower half of a face then, and looks again until it fits. Of the others one
+    half is well placed but for the turn, and the other is off by more.
 
     Parameters
     ----------
@@ -256,12 +260,16 @@ def turned_face(
     crop : (size, size, 3) uint8
     """
     lean = lean_of_faces(landmarks[None])[0]
-    # similarities() turns as angles grow from x to y, so clockwise as the viewer sees it.
-    angle = rng.uniform(*_TURNED, 1) * rng.choice([-1, 1]) - lean
-    off = 0.06 if rng.random() < 0.5 else 0.28
+    kind = rng.random()
+    off = 0.28 if 0.5 < kind < 0.75 else 0.06
     scale = np.exp(rng.uniform(-0.1 - off, 0.1 + off, 1))
     shift = rng.uniform(-off, off, (1, 2)) * CROP_SIZE
-    matrix = recentred(landmarks, angle, scale, shift)
+    # similarities() turns as angles grow from x to y, so clockwise as the viewer sees it.
+    turn = rng.uniform(*(_ON_ITS_HEAD if kind < 0.5 else _TURNED), 1) * rng.choice([-1, 1])
+    matrix = recentred(landmarks, turn - lean, scale, shift)
+    if kind < 0.5:
+        eyes = matrix[:, :2] @ landmarks[36:48, :2].mean(axis=0) + matrix[:, 2]
+        matrix[:, 2] += np.array(_EYES) * CROP_SIZE - eyes + shift[0]
     return moved_image(crop, matrix, size, _BORDERS[rng.integers(len(_BORDERS))])
 
 
