@@ -10,6 +10,7 @@ the model lies, and its figures into models/NAME.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 from collections.abc import Sequence
@@ -67,7 +68,11 @@ def ship(name: str, run: Path, dev: Path, backgrounds: Path) -> None:
     data = aflw2000.Aflw2000.open(dev)
     figures["presence_roc_area"] = presence(predictor, data, backgrounds)
     network = parse_weights(networks["network"], CONVENTION, name)
-    text = card_text(read_template(folder), figures, Stages.recorded(folder).configs, network)
+    stages = Stages.recorded(folder).configs
+    # Landmark-to-3DMM is not in the file; the card tells of it.
+    inverse = tuple(stages[-1]["network"]["inverse"])
+    network.config = dataclasses.replace(network.config, inverse=inverse)
+    text = card_text(read_template(folder), figures, stages, network)
     files.write_bytes(folder / METRICS, (json.dumps(figures, indent=2) + "\n").encode())
     files.write_bytes(folder / "card.md", text.encode())
 

@@ -139,7 +139,11 @@ def test_a_run_becomes_a_shipped_model(assets, few, backgrounds, tmp_path, capsy
     assert figures["int8"]["sha256"] == card.files["network-int8"].sha256
     assert 0 < figures["int8"]["parity"]["landmarks_px_mean"] < 9
     areas = figures["presence_roc_area"]
-    assert set(areas) == {"crops", "photos"} and set(areas["crops"]) == {"backgrounds", "shifted"}
+    assert set(areas) == {"crops", "photos"} and set(areas["crops"]) == {
+        "backgrounds",
+        "shifted",
+        "turned",
+    }
 
     capsys.readouterr()
     command = ["eval", "aflw2000-3d", "--data", str(few), "--model", name, "--json"]
