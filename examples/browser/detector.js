@@ -27,31 +27,31 @@ export class OneStageFaces {
     const rules = this.constants;
     const scale = Math.min(1, rules.max_side / Math.max(photo.width, photo.height));
     const longer = Math.max(...scaledSize(photo, scale));
-    if (longer <= rules.coarse_above) {
-      return suppressed(await this.#search(photo, scale), rules.max_overlap);
-    }
-    const coarse = rules.coarse_side / longer;
     const sideOf = ({ box: [x0, y0, x1, y1] }) => (x1 - x0 + y1 - y0) / 2;
-    const large = (await this.#search(photo, scale * coarse))
-      .filter((face) => sideOf(face) * scale > rules.smallest_large_face)
-      .map((face) => ({ ...face, large: true }));
-    const others = (await this.#search(photo, scale)).filter(
-      (face) => sideOf(face) * scale <= rules.largest_face,
-    );
-    const kept = suppressed([...large, ...others], rules.max_overlap);
+    const isLarge = (face) => sideOf(face) * scale >= rules.smallest_large_face;
+    let found = await this.#search(photo, scale);
+    if (longer > rules.coarse_above) {
+      const coarse = rules.coarse_side / longer;
+      const large = (await this.#search(photo, scale * coarse, scale === 1)).filter(isLarge);
+      found = [...large, ...found.filter((face) => sideOf(face) * scale <= rules.largest_face)];
+    }
+    const kept = suppressed(found, rules.max_overlap);
     const isPiece = (face) =>
-      !face.large &&
-      kept.some((other) => other.large && face.score <= other.score &&
+      kept.some((other) => isLarge(other) && face.score <= other.score &&
+        sideOf(face) * rules.piece_smaller < sideOf(other) &&
         shared(face.box, other.box) > rules.piece * area(face.box));
     return kept.filter((face) => !isPiece(face));
   }
 
   /** Boxes of the photo at a scale, in photo pixels, before suppression. */
-  async #search(photo, scale) {
+  async #search(photo, scale, bilinear = scale === 1) {
     const [width, height] = scaledSize(photo, scale);
     const bytes =
-      scale === 1
-        ? resizeRegion(photo, [0, 0, width, height], width, height, new Uint8Array(width * height * 3))
+      bilinear
+        ? resizeRegion(
+            photo, [0, 0, photo.width, photo.height], width, height,
+            new Uint8Array(width * height * 3),
+          )
         : shrunk(photo, width, height);
     const padded = this.#padded(bytes, width, height);
     const photos = new this.ort.Tensor("uint8", padded.bytes, [1, padded.height, padded.width, 3]);

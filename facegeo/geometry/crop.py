@@ -25,8 +25,8 @@ CROP_SIZE: Final = 120
 #: A crop's centre lies this much of a detector box's side below the box's (3DDFA_V2's rule).
 BOX_CENTRE_DROP: Final = 0.14
 
-_EYES = [*LANDMARK_REGIONS["right_eye"], *LANDMARK_REGIONS["left_eye"]]
-_MOUTH = [*LANDMARK_REGIONS["outer_lips"], *LANDMARK_REGIONS["inner_lips"]]
+_EYES = slice(LANDMARK_REGIONS["right_eye"].start, LANDMARK_REGIONS["left_eye"].stop)
+_MOUTH = slice(LANDMARK_REGIONS["outer_lips"].start, LANDMARK_REGIONS["inner_lips"].stop)
 
 _LEAST_UP = 0.2
 

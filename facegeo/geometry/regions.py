@@ -102,7 +102,11 @@ class Regions:
             Largest distance of a corner from the other's, and largest difference of the sides, as
             a part of the region's side.
         """
-        away = np.linalg.norm(self.corners - others.corners, axis=2).max(axis=1, initial=0)
+        if self.rotations.any() or others.rotations.any():
+            away = np.linalg.norm(self.corners - others.corners, axis=2).max(axis=1, initial=0)
+        else:  # the same, in a tenth of the time
+            moved = np.abs(self.rois - others.rois)
+            away = np.hypot(*np.maximum(moved[:, :2], moved[:, 2:]).T)
         away = np.maximum(away, np.abs(self.sides - others.sides))
         return np.asarray(away > slack * self.sides)
 

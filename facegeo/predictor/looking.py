@@ -94,9 +94,8 @@ class Looker:
         slack = np.full(len(regions), _SEEN * SLACK)
         for _ in range(_LOOKS - 1):
             wanted = Regions.from_landmarks(batch.landmarks)
-            rows = np.flatnonzero(
-                regions.differ(wanted, slack) & _are_inside(images, owners, wanted)
-            )
+            rows = np.flatnonzero(regions.differ(wanted, slack))
+            rows = rows[_are_inside(images, owners[rows], wanted[rows])]
             if len(rows) == 0:
                 break
             again = self._look(images, owners[rows], wanted[rows])
@@ -111,7 +110,7 @@ class Looker:
         self, images: Sequence[np.ndarray], owners: np.ndarray, regions: Regions
     ) -> FaceBatch:
         crops = np.zeros((len(regions), self.crop_size, self.crop_size, 3), np.uint8)
-        for owner in np.unique(owners):
+        for owner in set(owners.tolist()):
             rows = owners == owner
             crops[rows] = regions[rows].crops(images[owner], self.crop_size)
         return self.measure(crops, regions.rois, regions.rotations)
@@ -138,7 +137,7 @@ def _most_believed(batch: FaceBatch, rows: np.ndarray, others: FaceBatch) -> Fac
 
 def _are_inside(images: Sequence[np.ndarray], owners: np.ndarray, regions: Regions) -> np.ndarray:
     inside = np.zeros(len(regions), bool)
-    for owner in np.unique(owners):
+    for owner in set(owners.tolist()):
         rows = owners == owner
         height, width = images[owner].shape[:2]
         inside[rows] = regions[rows].are_inside((height, width))

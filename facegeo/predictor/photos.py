@@ -178,7 +178,8 @@ class FaceSearch:
         warn_of_misfits(photos, seen)
         rows = np.flatnonzero(kept)
         rows = rows[np.lexsort((-seen.found.scores[rows], seen.owners[rows]))]
-        return seen[self._most(photos, seen.owners[rows], rows)]
+        rows = self._most(photos, seen.owners[rows], rows)
+        return seen if np.array_equal(rows, np.arange(len(seen))) else seen[rows]
 
     def confirmed(self, image: np.ndarray, found: Detections) -> Detections:
         """Boxes of one image that are believed, with the rotations of the faces seen there."""
@@ -202,7 +203,7 @@ class FaceSearch:
             # What only a turned search finds is rare, however it stands when it is looked at.
             turns = np.where(seen.found.rotations, seen.found.rotations, seen.batch.rotations)
             kept &= self.presence_filter.keeps(seen.found.scores, seen.batch.presence, turns)
-        for k in np.unique(seen.owners):
+        for k in np.flatnonzero(np.bincount(seen.owners, minlength=1) > 1):
             if not photos[k].by_caller:
                 rows = np.flatnonzero(kept & (seen.owners == k))
                 kept[rows] = distinct(seen[rows])

@@ -123,7 +123,7 @@ class FaceSmoother:
         )
         # The eyes and the place have gains of their own: depth would not stay where it begins.
         (points,), _ = from_eyes(landmarks.astype(np.float32)[None])
-        affine[2, 3] -= depths_of_eyes(_coarse(face, points, *shapes, affine)[None])[0]
+        affine[2, 3] -= _depth(face, points, *shapes, affine)
         place = pose_from_photo(
             affine[None], face.roi[None], convention, rotations=np.array([face.roi_rotation])
         )
@@ -164,6 +164,21 @@ class FaceSmoother:
             anchor=anchor,
         )
         return affine, pose
+
+
+def _depth(
+    face: Face,
+    landmarks: np.ndarray,
+    shape: np.ndarray,
+    expression: np.ndarray,
+    affine: np.ndarray,
+) -> np.float32:
+    """How deep the eyes of the smoothed mesh lie, which is to be 0."""
+    try:
+        basis = face.mesh_source.morphable.landmark_basis
+    except MissingBasisError:
+        return np.float32(depths_of_eyes(landmarks[None])[0])
+    return np.float32(basis.depths(shape, expression, affine[None])[0])
 
 
 def _coarse(
