@@ -30,6 +30,10 @@ _MOUTH = slice(LANDMARK_REGIONS["outer_lips"].start, LANDMARK_REGIONS["inner_lip
 
 _LEAST_UP = 0.2
 
+#: Weights of the 68 points whose sum is the way from the mouth's middle to the eyes'.
+_UP = np.zeros(NUM_LANDMARKS)
+_UP[_EYES], _UP[_MOUTH] = 1 / 12, -1 / 20
+
 #: Side of a region around landmarks, in longer sides of their box (3DDFA_V2's tracking rule).
 REGION_SIDE: Final = 2**0.5
 
@@ -297,9 +301,11 @@ def lean_of_faces(landmarks: np.ndarray) -> np.ndarray:
         fifth of the face.
     """
     points = np.asarray(landmarks, np.float64)[..., :2]
-    up = points[:, _EYES].mean(axis=1) - points[:, _MOUTH].mean(axis=1)
-    told = np.linalg.norm(up, axis=1) > _LEAST_UP * np.ptp(points, axis=1).max(axis=1)
-    return np.where(told, np.degrees(np.arctan2(up[:, 0], -up[:, 1])), 0.0)
+    up = _UP @ points
+    lean = np.degrees(np.arctan2(up[:, 0], -up[:, 1]))
+    sizes = np.maximum.reduce(points, axis=1) - np.minimum.reduce(points, axis=1)
+    lean[np.hypot(up[:, 0], up[:, 1]) <= _LEAST_UP * sizes.max(axis=1)] = 0.0
+    return np.asarray(lean)
 
 
 def rotation_matrices(degrees: np.ndarray) -> np.ndarray:

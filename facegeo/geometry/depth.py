@@ -29,4 +29,5 @@ def from_eyes(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def depths_of_eyes(landmarks: np.ndarray) -> np.ndarray:
     """Depth, ``(N,)`` float32, of the middle of the outer eye corners in ``(N, 68, 3)``."""
-    return np.asarray(landmarks[:, list(DEPTH_ORIGIN), 2].mean(axis=1))
+    right, left = DEPTH_ORIGIN
+    return np.asarray((landmarks[:, right, 2] + landmarks[:, left, 2]) / 2)

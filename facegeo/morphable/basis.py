@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -85,8 +86,16 @@ class LandmarkBasis:
         -------
         depths : (N,) float32
         """
+        mean, shape_basis, expression_basis = self._eyes
+        middle = mean + shape @ shape_basis + expression @ expression_basis
+        return np.asarray((affine[:, 2, :3] * middle).sum(axis=1) + affine[:, 2, 3])
+
+    @cached_property
+    def _eyes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean (3,) and bases (Ns, 3), (Ne, 3) of the middle of the outer eye corners."""
         rows = list(DEPTH_ORIGIN)
-        middle = self.mean[rows].mean(axis=0)
-        middle = middle + shape @ self.shape_basis[:, rows].mean(axis=1)
-        middle = middle + expression @ self.expression_basis[:, rows].mean(axis=1)
-        return np.asarray(np.einsum("nj,nj->n", affine[:, 2, :3], middle) + affine[:, 2, 3])
+        return (
+            self.mean[rows].mean(axis=0),
+            self.shape_basis[:, rows].mean(axis=1),
+            self.expression_basis[:, rows].mean(axis=1),
+        )

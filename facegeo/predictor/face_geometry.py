@@ -18,7 +18,7 @@ from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter
 from facegeo.detect.chosen import ChosenDetector
 from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 from facegeo.geometry import crop
-from facegeo.geometry.depth import from_eyes
+from facegeo.geometry.depth import depths_of_eyes
 from facegeo.geometry.params import split
 from facegeo.images import Color
 from facegeo.predictor.looking import Looker
@@ -293,7 +293,7 @@ class FaceGeometry(MadeAnew, Closing):
             raise InvalidInputError(f"crops: expected {wanted}, got {arrays.describe(crops)}")
         rois = arrays.array_of("rois", rois, (len(crops), 4))
         turned = np.zeros(len(crops), np.float32)
-        if rotations is not None:
+        if rotations is not None and np.any(rotations):
             turned = arrays.array_of("rotations", rotations, (len(crops),))
         step = self._batch_size
         parts = [slice(k, k + step) for k in range(0, max(len(crops), 1), step)]
@@ -305,9 +305,13 @@ class FaceGeometry(MadeAnew, Closing):
         """One call of the network, points in photo pixels, depth from the eyes."""
         values = self.network.run({"crops": crops})
         convention = self.crop_convention
+        turns = rotations if rotations.any() else None
 
         def placed(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return from_eyes(crop.crop_to_photo(points, rois, convention, rotations=rotations))
+            moved = crop.crop_to_photo(points, rois, convention, rotations=turns)
+            depths = depths_of_eyes(moved)
+            moved[..., 2] -= depths[:, None]
+            return moved, depths
 
         refined, depths = placed(values["landmarks"])
         coarse = refined

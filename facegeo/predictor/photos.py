@@ -204,7 +204,7 @@ class FaceSearch:
             turns = np.where(seen.found.rotations, seen.found.rotations, seen.batch.rotations)
             kept &= self.presence_filter.keeps(seen.found.scores, seen.batch.presence, turns)
         for k in np.flatnonzero(np.bincount(seen.owners, minlength=1) > 1):
-            if not photos[k].by_caller:
+            if not photos[int(k)].by_caller:
                 rows = np.flatnonzero(kept & (seen.owners == k))
                 kept[rows] = distinct(seen[rows])
         return kept

@@ -123,17 +123,18 @@ class FaceSmoother:
         )
         # The eyes and the place have gains of their own: depth would not stay where it begins.
         (points,), _ = from_eyes(landmarks.astype(np.float32)[None])
-        affine[2, 3] -= _depth(face, points, *shapes, affine)
-        place = pose_from_photo(
-            affine[None], face.roi[None], convention, rotations=np.array([face.roi_rotation])
-        )
+        depth = _depth(face, points, *shapes, affine)
+        affine[2, 3] -= depth
+        pose.translation[2] -= depth
+        turned = np.array([face.roi_rotation]) if face.roi_rotation else None
+        place = pose_from_photo(affine[None], face.roi[None], convention, rotations=turned)
         return replace(
             face,
             landmarks=points,
             coarse_landmarks=_coarse(face, points, *shapes, affine),
             params=parameters.join(place, *shapes)[0].astype(np.float32),
             affine=affine,
-            pose=replace(pose, translation=affine[:, 3].astype(np.float64)),
+            pose=pose,
         )
 
     def _placed(self, face: Face, passed: float, size: float) -> tuple[np.ndarray, Pose]:

@@ -302,9 +302,7 @@ class Tracker:
             # In doubt it stays where it was last believed: there it is looked for.
             replace(track, doubt=track.doubt + 1, placed=False, found=None)
             if doubtful[i]
-            else replace(
-                _moved(track, seen[i], own.rois[i], now_s), rotation=float(own.rotations[i])
-            )
+            else _moved(track, seen[i], own.rois[i], float(own.rotations[i]), now_s)
             for i, track in enumerate(tracks)
         ]
 
@@ -356,6 +354,10 @@ def _followed(batch: FaceBatch) -> Regions:
     One that is turned stays so, by the same angle, while the face leans in it by little.
     """
     lean = crop.lean_of_faces(batch.landmarks)
+    if not batch.rotations.any() and not (np.abs(lean) > LEAST_LEAN).any():  # as most often
+        rois = crop.rois_from_landmarks(batch.landmarks)
+        steady = box_maths.steady(rois, batch.rois, ROI_SLACK).astype(np.float32)
+        return Regions(steady, batch.rotations)
     off = np.abs((lean - batch.rotations + 180) % 360 - 180)
     turned = batch.rotations != 0
     leans = np.abs(lean) > np.where(turned, LEAST_LEAN - LEAN_SLACK, LEAST_LEAN)
@@ -396,13 +398,15 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     return pairs
 
 
-def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _Track:
+def _moved(
+    track: _Track, seen: np.ndarray, roi: np.ndarray, rotation: float, now_s: float
+) -> _Track:
     """A track that is believed to be where the network sees it."""
-    centre = box_maths.centres(seen[None])[0]
+    centre = (seen[:2] + seen[2:]) / 2
     # The detector's box has another centre than the landmarks': no speed can be told from it.
     velocity, step, anchor = np.zeros(2), np.zeros(2), (now_s, centre)
     if not track.placed:
-        step = centre - box_maths.centres(track.box[None])[0]
+        step = centre - (track.box[:2] + track.box[2:]) / 2
         then_s, there = track.anchor or (track.seen_s, centre - step)
         velocity = track.velocity
         if now_s - then_s >= SHORTEST_S:
@@ -413,6 +417,7 @@ def _moved(track: _Track, seen: np.ndarray, roi: np.ndarray, now_s: float) -> _T
         track,
         box=seen,
         roi=roi,
+        rotation=rotation,
         velocity=velocity,
         step=step,
         anchor=anchor,
@@ -467,12 +472,18 @@ def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.n
 
 
 def _is_inside(roi: np.ndarray, image: np.ndarray) -> bool:
-    """True if a region can be cut out of a photo."""
-    try:
-        crop.check_rois(roi[None], (image.shape[0], image.shape[1]))
-    except InvalidInputError:
-        return False
-    return bool(np.isfinite(roi).all())
+    """True if a region can be cut out of a photo, as facegeo.geometry.crop.check_rois has it."""
+    x0, y0, x1, y1 = roi.tolist()
+    height, width = image.shape[:2]
+    side = max(x1 - x0, y1 - y0)
+    return (
+        all(map(math.isfinite, (x0, y0, x1, y1)))
+        and min(x1 - x0, y1 - y0) >= 1
+        and x1 > 0 < y1
+        and x0 < width
+        and y0 < height
+        and side <= crop.LARGEST_ROI * max(height, width)
+    )
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
