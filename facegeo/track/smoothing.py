@@ -174,7 +174,7 @@ def _depth(
     expression: np.ndarray,
     affine: np.ndarray,
 ) -> np.float32:
-    """How deep the eyes of the smoothed mesh lie, which is to be 0."""
+    """Depth of the eyes of the smoothed mesh, which is to be 0."""
     try:
         basis = face.mesh_source.morphable.landmark_basis
     except MissingBasisError:
