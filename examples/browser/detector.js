@@ -26,33 +26,31 @@ export class OneStageFaces {
   async detect(photo) {
     const rules = this.constants;
     const scale = Math.min(1, rules.max_side / Math.max(photo.width, photo.height));
-    const longer = Math.max(...scaledSize(photo, scale));
+    const whole = scale === 1 ? photo : smaller(photo, scale);
+    const longer = Math.max(whole.width, whole.height);
     const sideOf = ({ box: [x0, y0, x1, y1] }) => (x1 - x0 + y1 - y0) / 2;
-    const isLarge = (face) => sideOf(face) * scale >= rules.smallest_large_face;
-    let found = await this.#search(photo, scale);
+    const isLarge = (face) => sideOf(face) >= rules.smallest_large_face;
+    let found = await this.#search(whole, 1);
     if (longer > rules.coarse_above) {
-      const coarse = rules.coarse_side / longer;
-      const large = (await this.#search(photo, scale * coarse, scale === 1)).filter(isLarge);
-      found = [...large, ...found.filter((face) => sideOf(face) * scale <= rules.largest_face)];
+      const large = (await this.#search(whole, rules.coarse_side / longer)).filter(isLarge);
+      found = [...large, ...found.filter((face) => sideOf(face) <= rules.largest_face)];
     }
     const kept = suppressed(found, rules.max_overlap);
     const isPiece = (face) =>
       kept.some((other) => isLarge(other) && face.score <= other.score &&
         sideOf(face) * rules.piece_smaller < sideOf(other) &&
         shared(face.box, other.box) > rules.piece * area(face.box));
-    return kept.filter((face) => !isPiece(face));
+    return kept
+      .filter((face) => !isPiece(face))
+      .map(({ score, box }) => ({ score, box: box.map((side) => side / scale) }));
   }
 
-  /** Boxes of the photo at a scale, in photo pixels, before suppression. */
-  async #search(photo, scale, bilinear = scale === 1) {
+  /** Boxes of the photo, resized bilinearly to a scale, in photo pixels, before suppression. */
+  async #search(photo, scale) {
     const [width, height] = scaledSize(photo, scale);
-    const bytes =
-      bilinear
-        ? resizeRegion(
-            photo, [0, 0, photo.width, photo.height], width, height,
-            new Uint8Array(width * height * 3),
-          )
-        : shrunk(photo, width, height);
+    const bytes = resizeRegion(
+      photo, [0, 0, photo.width, photo.height], width, height, new Uint8Array(width * height * 3),
+    );
     const padded = this.#padded(bytes, width, height);
     const photos = new this.ort.Tensor("uint8", padded.bytes, [1, padded.height, padded.width, 3]);
     const { scores, distances } = await this.session.run({ photos });
@@ -98,6 +96,17 @@ export class OneStageFaces {
     }
     return found.sort((a, b) => b.score - a.score).slice(0, max_candidates);
   }
+}
+
+/** An RGBA photo made smaller. */
+function smaller(photo, scale) {
+  const [width, height] = scaledSize(photo, scale);
+  const bytes = shrunk(photo, width, height);
+  const data = new Uint8Array(4 * width * height).fill(255);
+  for (let i = 0, o = 0; o < data.length; i += 3, o += 4) {
+    [data[o], data[o + 1], data[o + 2]] = [bytes[i + 2], bytes[i + 1], bytes[i]];
+  }
+  return { width, height, data };
 }
 
 function scaledSize(photo, scale) {
