@@ -32,7 +32,6 @@ from facegeo.images import decode_photo, encode_photo
 from facegeo.images.collections import ImageCollection
 from facegeo.synthetic.negatives import held_back_backgrounds
 from facegeo.track import TrackerOptions
-from facegeo.track.boxes import landmark_boxes
 from facegeo.track.tracker import DETECT_EVERY
 from facegeo.video.sources import open_source
 
@@ -112,7 +111,7 @@ class Scene:
         for index in range(count):
             left, right = (self.pictures[row] for row in self._rows(index))
             frame = np.concatenate([left, right[:, ::-1]], axis=1)
-            boxes = landmark_boxes(self.truth(index))
+            boxes = crop.landmark_boxes(self.truth(index))
             for cover in covers:
                 if cover.first <= index < cover.first + cover.frames:
                     lay(frame, boxes[cover.side], cover.kind, self.patch, index)
@@ -195,7 +194,7 @@ def follow(
     stream = predictor.stream(scene.frames(count, covers), fps=FPS, tracking=options)
     for frame in stream:
         truth = scene.truth(frame.index)
-        boxes = landmark_boxes(truth)
+        boxes = crop.landmark_boxes(truth)
         if at_true_place:
             rois = crop.rois_from_landmarks(truth)
             true_place[frame.index] = predictor.predict_crops(
@@ -257,7 +256,7 @@ def measure_regions(
     for number, (image, points) in enumerate(zip(faces.photos(), faces.original, strict=True)):
         roi = crop.rois_from_landmarks(points[None])
         roi = crop.rois_from_landmarks(_measured(predictor, image, roi).landmarks)
-        box = landmark_boxes(points[None])[0]
+        box = crop.landmark_boxes(points[None])[0]
         rng = np.random.default_rng(number)
         patch = _patch(patches, rng)
         kinds = {"face": image}

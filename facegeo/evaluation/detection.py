@@ -41,7 +41,7 @@ class Sample:
 
     Attributes
     ----------
-    image : (H, W, 3) uint8
+    photo : (H, W, 3) uint8
         BGR.
     boxes : (N, 4) float32
         ``xyxy``.

@@ -63,18 +63,16 @@ class Regions:
         return cls(rois, np.asarray(rotations, np.float32))
 
     @classmethod
-    def from_landmarks(cls, landmarks: np.ndarray, least_lean: float = LEAST_LEAN) -> Regions:
-        """By :func:`facegeo.geometry.crop.rois_from_landmarks`, turned where a face leans more.
+    def from_landmarks(cls, landmarks: np.ndarray) -> Regions:
+        """By :func:`facegeo.geometry.crop.rois_from_landmarks`, turned where a face leans.
 
         Parameters
         ----------
         landmarks : (N, 68, 2 or 3) float
             Photo pixels.
-        least_lean : float
-            Degrees.
         """
         lean = crop.lean_of_faces(landmarks)
-        rotations = np.where(np.abs(lean) > least_lean, lean, 0).astype(np.float32)
+        rotations = np.where(np.abs(lean) > LEAST_LEAN, lean, 0).astype(np.float32)
         return cls(crop.rois_from_landmarks(landmarks, rotations), rotations)
 
     @property
@@ -112,11 +110,8 @@ class Regions:
 
     def are_inside(self, image_hw: tuple[int, int]) -> np.ndarray:
         """True where a region can be cut out of a photo of this height and width, ``(N,)`` bool."""
-        return np.asarray(
-            np.isfinite(self.rois).all(axis=1)
-            & np.isfinite(self.rotations)
-            & ~crop.faults_of_rois(self.rois, image_hw).any(axis=0)
-        )
+        inside = [crop.wish_of_roi(roi, image_hw) is None for roi in self.rois]
+        return np.array(inside, bool) & np.isfinite(self.rotations)
 
     def crops(self, image: np.ndarray, size: int) -> np.ndarray:
         """By :func:`facegeo.geometry.crop.crop_faces`: ``(N, size, size, 3)`` uint8."""

@@ -18,7 +18,7 @@ from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter
 from facegeo.detect.chosen import ChosenDetector
 from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 from facegeo.geometry import crop
-from facegeo.geometry.depth import depths_of_eyes
+from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import split
 from facegeo.images import Color
 from facegeo.predictor.looking import Looker
@@ -308,10 +308,7 @@ class FaceGeometry(MadeAnew, Closing):
         turns = rotations if rotations.any() else None
 
         def placed(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            moved = crop.crop_to_photo(points, rois, convention, rotations=turns)
-            depths = depths_of_eyes(moved)
-            moved[..., 2] -= depths[:, None]
-            return moved, depths
+            return from_eyes(crop.crop_to_photo(points, rois, convention, rotations=turns))
 
         refined, depths = placed(values["landmarks"])
         coarse = refined

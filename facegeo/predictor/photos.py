@@ -102,7 +102,7 @@ def _placed(
     if known.landmarks is not None:
         points = crop.landmarks_xy(known.landmarks)
         regions = Regions.from_landmarks(points)
-        found = _of_caller(np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1))
+        found = _of_caller(crop.landmark_boxes(points))
     else:
         if known.boxes is not None:
             found = _of_caller(arrays.boxes_xyxy(known.boxes))
@@ -265,8 +265,8 @@ def distinct(seen: Seen) -> np.ndarray:
     """
     keep = np.ones(len(seen), bool)
     if len(seen) > 1:
-        points = seen.batch.landmarks[..., :2]
-        low, high = points.min(axis=1), points.max(axis=1)
+        boxes = crop.landmark_boxes(seen.batch.landmarks)
+        low, high = boxes[:, :2], boxes[:, 2:]
         shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
         area = (high - low).prod(axis=1)
         same = np.clip(shared, 0, None).prod(axis=2) > _SAME_FACE * np.minimum(area[:, None], area)

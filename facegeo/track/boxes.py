@@ -6,12 +6,6 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 
-def landmark_boxes(landmarks: np.ndarray) -> np.ndarray:
-    """Boxes around landmarks (N, K, 2 or 3): (N, 4) float32."""
-    points = landmarks[..., :2]
-    return np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1).astype(np.float32)
-
-
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union.
 

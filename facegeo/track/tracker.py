@@ -206,7 +206,8 @@ class Tracker:
             tracks = self._detected(tracks, image, now_s)
             self._since_detection = 0
         self._since_detection += 1
-        followed = [t for t in tracks if not t.lost and _is_inside(t.roi, image)]
+        size = (image.shape[0], image.shape[1])
+        followed = [t for t in tracks if not t.lost and crop.wish_of_roi(t.roi, size) is None]
         gone = [replace(t, lost=True) for t in tracks if t.number and t not in followed]
         batch = self._measured(image, followed)
         self._tells_presence = self._tells_presence or not np.isnan(batch.presence).all()
@@ -285,8 +286,8 @@ class Tracker:
         """Tracks moved to where the network sees them, with doubt counted."""
         if not tracks:
             return []
-        seen = box_maths.landmark_boxes(batch.landmarks)
-        own = _followed(batch)
+        seen = crop.landmark_boxes(batch.landmarks)
+        own = _followed(batch, seen)
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
         if self._tells_presence:
             # Else only the clock tells that a face has moved on and the network saw none.
@@ -348,15 +349,15 @@ class Tracker:
         self._size = size
 
 
-def _followed(batch: FaceBatch) -> Regions:
+def _followed(batch: FaceBatch, seen: np.ndarray) -> Regions:
     """Regions for the next frame: those of the landmarks, moved and turned only where they must.
 
+    ``seen`` are the boxes around the landmarks.
     One that is turned stays so, by the same angle, while the face leans in it by little.
     """
     lean = crop.lean_of_faces(batch.landmarks)
     if not batch.rotations.any() and not (np.abs(lean) > LEAST_LEAN).any():  # as most often
-        rois = crop.rois_from_landmarks(batch.landmarks)
-        steady = box_maths.steady(rois, batch.rois, ROI_SLACK).astype(np.float32)
+        steady = box_maths.steady(crop.rois_around(seen), batch.rois, ROI_SLACK)
         return Regions(steady, batch.rotations)
     off = np.abs((lean - batch.rotations + 180) % 360 - 180)
     turned = batch.rotations != 0
@@ -364,7 +365,7 @@ def _followed(batch: FaceBatch) -> Regions:
     rotations = np.where(turned & (off <= LEAN_SLACK), batch.rotations, lean)
     rotations = np.where(leans, rotations, 0).astype(np.float32)
     rois = crop.rois_from_landmarks(batch.landmarks, rotations)
-    steady = box_maths.steady(rois, batch.rois, ROI_SLACK).astype(np.float32)
+    steady = box_maths.steady(rois, batch.rois, ROI_SLACK)
     same = (rotations == batch.rotations)[:, None]
     return Regions(np.where(same, steady, rois), rotations)
 
@@ -469,21 +470,6 @@ def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.n
         rank = [(tracks[k].number == 0, tracks[k].doubt, away[n], k) for n, k in enumerate(pair)]
         second[max(rank)[3]] = True
     return second
-
-
-def _is_inside(roi: np.ndarray, image: np.ndarray) -> bool:
-    """True if a region can be cut out of a photo, as facegeo.geometry.crop.check_rois has it."""
-    x0, y0, x1, y1 = roi.tolist()
-    height, width = image.shape[:2]
-    side = max(x1 - x0, y1 - y0)
-    return (
-        all(map(math.isfinite, (x0, y0, x1, y1)))
-        and min(x1 - x0, y1 - y0) >= 1
-        and x1 > 0 < y1
-        and x0 < width
-        and y0 < height
-        and side <= crop.LARGEST_ROI * max(height, width)
-    )
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:

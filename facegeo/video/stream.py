@@ -12,10 +12,10 @@ import numpy as np
 
 from facegeo.base.closing import Closing
 from facegeo.errors import InvalidInputError
+from facegeo.geometry import crop
 from facegeo.images import Color
 from facegeo.results import Face
 from facegeo.track import FaceSmoother, Smoothing, Tracker, TrackerOptions
-from facegeo.track.boxes import landmark_boxes
 from facegeo.track.tracker import Tracked
 from facegeo.video.reader import FrameReader
 from facegeo.video.sources import open_source
@@ -158,7 +158,7 @@ class FaceStream(Closing, Iterator[StreamFrame]):
 
     def _faces(self, image: np.ndarray, now_s: float) -> list[Face]:
         tracked = self._tracker.update(image, now_s)
-        boxes = landmark_boxes(tracked.batch.landmarks)
+        boxes = crop.landmark_boxes(tracked.batch.landmarks)
         faces = tracked.batch.faces(boxes, tracked.scores, self._predictor.mesh_source)
         faces = [
             replace(face, track_id=number) for number, face in zip(tracked.ids, faces, strict=True)

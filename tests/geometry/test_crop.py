@@ -96,6 +96,14 @@ def test_regions_of_landmarks_are_squares_about_their_box():
     assert roi[2] - roi[0] == roi[3] - roi[1] == round(side)
 
 
+def test_boxes_around_landmarks_give_the_regions_of_the_landmarks():
+    points = np.random.default_rng(5).uniform(0, 300, (9, 68, 3)).astype(np.float32)
+    boxes = crop.landmark_boxes(points)
+    np.testing.assert_array_equal(boxes[:, :2], points[..., :2].min(axis=1))
+    np.testing.assert_array_equal(boxes[:, 2:], points[..., :2].max(axis=1))
+    assert np.array_equal(crop.rois_around(boxes), crop.rois_from_landmarks(points))
+
+
 def test_crops_are_black_outside_the_photo_and_equal_a_plain_resize_inside():
     photo = np.random.default_rng(2).integers(0, 256, (200, 300, 3), np.uint8)
     inside, outside = crop.crop_faces(photo, np.array([[20, 10, 180, 170], [-100, -100, 100, 100]]))
@@ -111,6 +119,7 @@ def test_crops_are_black_outside_the_photo_and_equal_a_plain_resize_inside():
         ([10, -200, 110, -100], "overlaps the photo"),
         ([10, 10, 10.4, 10.4], "at least one pixel"),
         ([-9000, -9000, 9000, 9000], "photos wide"),
+        ([10, np.nan, 50, 50], "finite"),
     ],
 )
 def test_useless_regions_are_refused(roi, message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeo.track.boxes import assign, grow, landmark_boxes, overlaps, steady
+from facegeo.track.boxes import assign, grow, overlaps, steady
 
 BOX = np.array([[0, 0, 10, 10]], float)
 
@@ -44,7 +44,5 @@ def test_regions_stay_until_they_must_move():
     np.testing.assert_array_equal(steady(new, old, 0.02), [[0, 0, 100, 100], [3, 3, 103, 103]])
 
 
-def test_boxes_around_landmarks_and_grown_ones():
-    points = np.array([[[1, 2, 9], [5, 4, 9]]], np.float32)
-    np.testing.assert_array_equal(landmark_boxes(points), [[1, 2, 5, 4]])
+def test_grown_boxes():
     np.testing.assert_allclose(grow(BOX, 2), [[-5, -5, 15, 15]])
