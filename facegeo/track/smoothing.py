@@ -20,7 +20,7 @@ from facegeo.errors import InvalidInputError, MissingBasisError
 from facegeo.geometry import params as parameters
 from facegeo.geometry.axes import flip_rows
 from facegeo.geometry.crop import CropConvention, pose_from_photo
-from facegeo.geometry.depth import depths_of_eyes, from_eyes
+from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.pose import euler_from_rotation, nearest_rotation
 from facegeo.results import Face, MeshSource, Pose
 from facegeo.track.filters import OneEuro, OneEuroSettings, RunningMean
@@ -123,7 +123,7 @@ class FaceSmoother:
         )
         # The eyes and the place have gains of their own: depth would not stay where it begins.
         (points,), _ = from_eyes(landmarks.astype(np.float32)[None])
-        depth = _depth(face, points, *shapes, affine)
+        coarse, depth = _coarse(face, points, *shapes, affine)
         affine[2, 3] -= depth
         pose.translation[2] -= depth
         turned = np.array([face.roi_rotation]) if face.roi_rotation else None
@@ -131,7 +131,7 @@ class FaceSmoother:
         return replace(
             face,
             landmarks=points,
-            coarse_landmarks=_coarse(face, points, *shapes, affine),
+            coarse_landmarks=coarse,
             params=parameters.join(place, *shapes)[0].astype(np.float32),
             affine=affine,
             pose=pose,
@@ -167,33 +167,21 @@ class FaceSmoother:
         return affine, pose
 
 
-def _depth(
-    face: Face,
-    landmarks: np.ndarray,
-    shape: np.ndarray,
-    expression: np.ndarray,
-    affine: np.ndarray,
-) -> np.float32:
-    """Depth of the eyes of the smoothed mesh, which is to be 0."""
-    try:
-        basis = face.mesh_source.morphable.landmark_basis
-    except MissingBasisError:
-        return np.float32(depths_of_eyes(landmarks[None])[0])
-    return np.float32(basis.depths(shape, expression, affine[None])[0])
-
-
 def _coarse(
     face: Face,
     landmarks: np.ndarray,
     shape: np.ndarray,
     expression: np.ndarray,
     affine: np.ndarray,
-) -> np.ndarray:
-    """Rows of the smoothed mesh; the smoothed landmarks where the model has no dense bases."""
+) -> tuple[np.ndarray, float]:
+    """Rows of the smoothed mesh by their depth from the eyes, and the depth of these.
+
+    The smoothed landmarks where the model has no dense bases.
+    """
     source: MeshSource = face.mesh_source
     try:
         model = source.morphable
     except MissingBasisError:
-        return landmarks
-    points: np.ndarray = model.landmarks(shape, expression, affine[None])[0]
-    return points
+        return landmarks, 0.0
+    (points,), (depth,) = from_eyes(model.landmarks(shape, expression, affine[None]))
+    return points, float(depth)
