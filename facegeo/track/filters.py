@@ -92,6 +92,7 @@ class OneEuro:
         self._groups = np.array(groups)
         self._difference, self._move = difference, move
         self._judged = judged
+        self._rows_counted: tuple[int, np.ndarray] | None = None
         self._value: np.ndarray | None = None
         self._raw: np.ndarray | None = None
         self._speed: np.ndarray | None = None
@@ -135,7 +136,7 @@ class OneEuro:
             + settings.fast_gain * np.maximum(fast, 0)
         )
         gains = np.maximum(low_pass_gain(cutoff, passed_s), least_gain)
-        rows = np.repeat(gains, np.diff([*self._groups, len(away)]))
+        rows = np.repeat(gains, self._counts(len(away)))
         self._value = self._move(self._value, away * rows.reshape(-1, *[1] * (away.ndim - 1)))
         self._raw = np.array(raw, np.float64)
         return self._value, float(gains.max())
@@ -143,8 +144,14 @@ class OneEuro:
     def _size(self, vectors: np.ndarray) -> np.ndarray:
         """Root mean square of each group, by the columns that are judged."""
         squares = np.square(vectors.reshape(len(vectors), -1)[:, self._judged])
-        counts = np.diff([*self._groups, len(vectors)]) * squares.shape[1]
+        counts = self._counts(len(vectors)) * squares.shape[1]
         return np.sqrt(np.add.reduceat(squares.sum(axis=1), self._groups) / counts)
+
+    def _counts(self, rows: int) -> np.ndarray:
+        """Rows of each group."""
+        if self._rows_counted is None or self._rows_counted[0] != rows:
+            self._rows_counted = rows, np.diff([*self._groups, rows])
+        return self._rows_counted[1]
 
 
 def low_pass_gain(cutoff_hz: np.ndarray | float, passed_s: float) -> np.ndarray:

@@ -289,11 +289,12 @@ class Tracker:
         seen = crop.landmark_boxes(batch.landmarks)
         own = _followed(batch, seen)
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
-        if self._tells_presence:
-            # Else only the clock tells that a face has moved on and the network saw none.
-            doubtful &= _jumped(seen, _stacked([track.stepped for track in tracks]))
-        doubtful &= ~_is_confirmed(seen, tracks)
-        doubtful &= np.array([not track.placed for track in tracks])
+        if doubtful.any():
+            if self._tells_presence:
+                # Else only the clock tells that a face has moved on and the network saw none.
+                doubtful &= _jumped(seen, _stacked([track.stepped for track in tracks]))
+            doubtful &= ~_is_confirmed(seen, tracks)
+            doubtful &= np.array([not track.placed for track in tracks])
         # A comparison with NaN is false: no presence, no doubt.
         doubtful |= batch.presence < self.options.least_presence
         if not self._tells_presence:
