@@ -2,6 +2,9 @@
 
 All three take turns in one process on the same random model, each warm and into buffers that exist
 already. The copy is the least that any code which writes N meshes can cost.
+
+There are two models: one of the size of Basel's, and one like a whole head, whose expressions move
+a part of it each.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +23,23 @@ from facegeo.ops.reference import build_meshes
 
 DEFAULT_BATCHES = (1, 8, 64, 256, 1024)
 
+
+class ModelSize(NamedTuple):
+    """Size of a random model; ``local`` of its modes, the last, move few vertices each."""
+
+    vertices: int
+    coefficients: int
+    local: int = 0
+
+
+BASEL = ModelSize(53215, 50)
+HEAD = ModelSize(41504, 112, 52)
+
+#: Share of the vertices that two local modes move together, in runs of so many: a third of the
+#: kernel's blocks of two modes hold anything then, as in the head's own order of vertices.
+_LOCAL_SHARE = 0.28
+_LOCAL_RUN = 45
+
 _WIDTH_PX = 100.0  # width of the mean face
 _MODE_RMS_PX = 0.5  # root mean square displacement of a vertex at one standard deviation
 _ERROR_FACES = 16  # faces that are compared with float64 at a time
@@ -28,8 +48,11 @@ _ERROR_FACES = 16  # faces that are compared with float64 at a time
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``facegeo-bench mesh``, with the defaults of :func:`run_mesh_benchmark`."""
     parser.add_argument("--batches", type=int, nargs="+", default=list(DEFAULT_BATCHES))
-    parser.add_argument("--vertices", type=int, default=53215)
-    parser.add_argument("--coefficients", type=int, default=50)
+    parser.add_argument("--vertices", type=int, default=BASEL.vertices)
+    parser.add_argument("--coefficients", type=int, default=BASEL.coefficients)
+    parser.add_argument(
+        "--local", type=int, default=BASEL.local, help="coefficients that move few vertices each"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument(
@@ -42,25 +65,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Run with parsed options."""
-    return run_mesh_benchmark(
-        args.batches,
-        vertices=args.vertices,
-        coefficients=args.coefficients,
-        seed=args.seed,
-        threads=args.threads,
-        implementation=args.implementation,
-    )
+    """Run with parsed options; without a size of its own it runs the head after Basel's."""
+    size = ModelSize(args.vertices, args.coefficients, args.local)
+    sizes = [BASEL, HEAD] if size == BASEL else [size]
+    return [
+        row
+        for size in sizes
+        for row in run_mesh_benchmark(
+            args.batches,
+            **size._asdict(),
+            seed=args.seed,
+            threads=args.threads,
+            implementation=args.implementation,
+        )
+    ]
 
 
 def random_model(
-    rng: np.random.Generator, vertices: int, coefficients: int
+    rng: np.random.Generator, vertices: int, coefficients: int, local: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A mean 100 px wide, (V, 3), and modes of 0.5 px rms each, (M, V, 3), both float32."""
+    """A mean 100 px wide, (V, 3), and modes of 0.5 px rms each, (M, V, 3), both float32.
+
+    The last ``local`` modes move runs of neighbouring vertices, the same by twos.
+    """
     mean = rng.uniform(-_WIDTH_PX / 2, _WIDTH_PX / 2, (vertices, 3)).astype(np.float32)
     bases = rng.standard_normal((coefficients, vertices, 3), dtype=np.float32)
+    for first in range(coefficients - local, coefficients, 2):
+        runs = rng.random(-(-vertices // _LOCAL_RUN)) < _LOCAL_SHARE
+        bases[first : first + 2, ~np.repeat(runs, _LOCAL_RUN)[:vertices]] = 0
     rms = np.sqrt(np.square(bases).sum(axis=2).mean(axis=1))
-    bases *= (_MODE_RMS_PX / rms)[:, None, None]
+    bases *= (_MODE_RMS_PX / np.maximum(rms, np.finfo(np.float32).tiny))[:, None, None]
     return mean, bases
 
 
@@ -110,8 +144,9 @@ def _largest_error(
 def run_mesh_benchmark(
     batches: Sequence[int] = DEFAULT_BATCHES,
     *,
-    vertices: int = 53215,
-    coefficients: int = 50,
+    vertices: int = BASEL.vertices,
+    coefficients: int = BASEL.coefficients,
+    local: int = 0,
     seed: int = 0,
     threads: int | None = None,
     implementation: Any = "auto",
@@ -122,22 +157,23 @@ def run_mesh_benchmark(
     ----------
     batches : sequence of int
         Numbers of faces a call.
-    vertices, coefficients : int
-        Size of the random model.
+    vertices, coefficients, local : int
+        Size of the random model, as :func:`random_model` takes it.
     threads, implementation
         As in :class:`facegeo.ops.mesh.MeshKernel`.
 
     Returns
     -------
     list of dict
-        For each batch: ``batch``; ``engine``; ``faces_per_s``; ``ms_per_face``;
+        For each batch: the model's ``vertices``, ``coefficients`` and ``local``; ``batch``;
+        ``engine``; ``faces_per_s``; ``ms_per_face``;
         ``speedup_over_numpy``, time of float32 NumPy divided by ours; ``time_over_copy``, our time
         divided by that of ``np.copyto`` of the output; ``max_error_px``, the largest difference to
         float64 of any coordinate; ``first_call_s``, which includes compilation or the reading of
         its cache. Times are medians.
     """
     rng = np.random.default_rng(seed)
-    mean, bases = random_model(rng, vertices, coefficients)
+    mean, bases = random_model(rng, vertices, coefficients, local)
     announce("compiling the kernel")
     kernel = MeshKernel(mean, bases, threads=threads, implementation=implementation)
     start = time.perf_counter()
@@ -159,6 +195,9 @@ def run_mesh_benchmark(
         error = _largest_error(mean, bases, weights, pose, out)  # ours was the last to write
         rows.append(
             {
+                "vertices": vertices,
+                "coefficients": coefficients,
+                "local": local,
                 "batch": batch,
                 "engine": kernel.implementation,
                 "faces_per_s": batch / seconds["ours"],

@@ -40,6 +40,9 @@ class MeshKernel:
     of a mesh. A face's result does not depend, to the last bit, on the faces around it in the batch
     nor on the number of threads. Calls from several threads at once are safe.
 
+    Modes may be local, as expressions are: where two of them leave a tile of 4 to 16 neighbouring
+    vertices as it is, Numba's loops skip it, which changes no bit. NumPy multiplies everything.
+
     What is computed where follows the arguments. CUDA tensors are read where they lie, by
     :class:`facegeo.ops.cuda.CudaMeshKernel`, whose accuracy is its own; it is made for a GPU when
     the first tensor of that GPU comes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from facegeo.ops.blocks import BlockPlan, plan_blocks
 from facegeo.ops.threads import run_parallel, split_range
 from facegeo.ops.tile import BLOCK, FULL, INTEGER, LANES, build_tiles, pack_faces
 
@@ -11,6 +12,8 @@ from facegeo.ops.tile import BLOCK, FULL, INTEGER, LANES, build_tiles, pack_face
 #: ones while the others, which take as long to wake, are not there yet.
 _PIECE = 2_000_000
 _PIECES_PER_THREAD = 8
+
+MODES_OF_STEP = 2 if INTEGER else 1
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:
@@ -26,38 +29,46 @@ class NumbaMeshKernel:
     """Bases packed for the tiles of this processor; see :class:`facegeo.ops.mesh.MeshKernel`."""
 
     def __init__(self, mean: np.ndarray, bases: np.ndarray, threads: int) -> None:
-        num_modes, num_vertices = bases.shape[:2]
         self._threads = threads
-        self._tiles = -(-num_vertices // LANES)
-        self._steps = -(-num_modes // 2) if INTEGER else num_modes
-        self._largest = np.abs(bases).max(axis=(1, 2), initial=0.0).astype(np.float64)
+        self._tiles = -(-len(mean) // LANES)
+        # Not np.abs(bases): a temporary of all modes takes thirty times as long.
+        extremes = [(basis.max(initial=0.0), -basis.min(initial=0.0)) for basis in bases]
+        self._largest = np.array([max(pair) for pair in extremes], np.float64)
         self._mean = self._packed_mean(mean)
-        self._basis = self._packed_basis(bases)
+        self._basis, self._plan = self._packed_basis(bases)
+        self._multiplications = 3 * LANES * self._basis.shape[0] * MODES_OF_STEP
 
     def _packed_mean(self, mean: np.ndarray) -> np.ndarray:
         padded = np.zeros((self._tiles * LANES, 3), np.float32)
         padded[: len(mean)] = mean
         return _aligned(padded.reshape(self._tiles, LANES, 3).transpose(0, 2, 1))
 
-    def _packed_basis(self, bases: np.ndarray) -> np.ndarray:
-        """``(tiles, steps, 3, LANES * modes of a step)`` int16."""
-        modes_of_step = 2 if INTEGER else 1
-        stored = np.zeros((self._steps * modes_of_step, self._tiles * LANES, 3), np.int16)
+    def _packed_basis(self, bases: np.ndarray) -> tuple[np.ndarray, BlockPlan]:
+        """``(blocks, 3, LANES * modes of a step)`` int16: the blocks that are not all zero."""
+        stored = np.zeros((len(bases) + 1, self._tiles, 3, LANES), np.int16)  # and padding
+        padded = np.zeros((self._tiles * LANES, 3))
+        tiled = padded.reshape(self._tiles, LANES, 3).transpose(0, 2, 1)
         for mode, basis in enumerate(bases):  # one at a time: no float copy of all of them
             if self._largest[mode] > 0:
-                stored[mode, : basis.shape[0]] = np.rint(basis * (FULL / self._largest[mode]))
-        shape = (self._steps, modes_of_step, self._tiles, LANES, 3)
-        packed = stored.reshape(shape).transpose(2, 0, 4, 3, 1)
-        return _aligned(packed.reshape(self._tiles, self._steps, 3, LANES * modes_of_step))
+                np.multiply(basis, FULL / self._largest[mode], out=padded[: len(basis)])
+                stored[mode] = np.rint(tiled, out=tiled)
+        plan = plan_blocks(np.asarray(stored[:-1].any(axis=(2, 3))), MODES_OF_STEP)
+        packed = np.empty((len(plan.steps), 3, LANES, MODES_OF_STEP), np.int16)
+        tiles = np.repeat(np.arange(self._tiles), np.diff(plan.starts))
+        modes = plan.order.reshape(-1, MODES_OF_STEP)
+        for place in range(MODES_OF_STEP):
+            packed[..., place] = stored[modes[plan.steps, place], tiles]
+        return _aligned(packed.reshape(len(packed), 3, LANES * MODES_OF_STEP)), plan
 
     def __call__(self, coefficients: np.ndarray, pose: np.ndarray, out: np.ndarray) -> None:
         if len(coefficients) == 0:
             return
-        packed, packed_pose = pack_faces(coefficients, self._largest, pose)
-        work = out.size * (coefficients.shape[1] + 12)
+        packed, packed_pose = pack_faces(coefficients, self._largest, self._plan.order, pose)
+        work = len(out) * self._multiplications + 12 * out.size
         pieces = max(1, min(work // _PIECE, _PIECES_PER_THREAD * self._threads))
+        model = self._basis, self._plan.starts, self._plan.steps, self._mean
         calls = [
-            (self._basis, self._mean, packed, packed_pose, out, *part)
+            (*model, packed, packed_pose, out, *part)
             for part in split_range(self._tiles, pieces, BLOCK)
         ]
         run_parallel(build_tiles, calls, self._threads)

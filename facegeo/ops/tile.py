@@ -134,7 +134,9 @@ class _Emitter:
         return parts
 
 
-def _emit_sums(emit: _Emitter, basis: Any, coefficients: Any, steps: Any, faces: int) -> list[Any]:
+def _emit_sums(
+    emit: _Emitter, basis: Any, steps: Any, count: Any, coefficients: Any, faces: int
+) -> list[Any]:
     """Variables that hold the sums of the modes, three for each face."""
     builder = emit.builder
     zero = ir.Constant(_SUMS, None)
@@ -142,7 +144,7 @@ def _emit_sums(emit: _Emitter, basis: Any, coefficients: Any, steps: Any, faces:
     sums = [cgutils.alloca_once_value(builder, zero) for _ in range(3 * faces)]
     for variable in sums:
         builder.store(zero, variable)
-    with cgutils.for_range(builder, steps) as loop:
+    with cgutils.for_range(builder, count) as loop:
         row = emit.address(basis, builder.mul(loop.index, _I64(3 * _STORED_BYTES)))
         stored = [
             emit.load(emit.address(row, axis * _STORED_BYTES), _STORED, _STORED_BYTES)
@@ -150,7 +152,9 @@ def _emit_sums(emit: _Emitter, basis: Any, coefficients: Any, steps: Any, faces:
         ]
         if not INTEGER:
             stored = [builder.sitofp(vector, _FLOATS) for vector in stored]
-        column = emit.address(coefficients, builder.mul(loop.index, _I64(4 * faces)))
+        place = emit.address(steps, builder.mul(loop.index, _I64(4)))
+        step = builder.sext(emit.load(place, _I32), _I64)
+        column = emit.address(coefficients, builder.mul(step, _I64(4 * faces)))
         for face in range(faces):
             scalar = emit.load(emit.address(column, 4 * face), _I32 if INTEGER else _F32)
             for axis in range(3):
@@ -185,27 +189,28 @@ def _emit_face(emit: _Emitter, sums: list[Any], mean: list[Any], pose: Any, out:
 
 
 @intrinsic(prefer_literal=True)
-def compute_tile(typing_context, faces, basis, coefficients, mean, pose, out, stride, steps):  # type: ignore[no-untyped-def]
+def compute_tile(typing_context, faces, basis, steps, count, coefficients, mean, pose, out, stride):  # type: ignore[no-untyped-def]
     """Write :data:`LANES` vertices of ``faces`` faces (a literal); pointers are plain addresses.
 
     Parameters
     ----------
-    basis : address of (steps, 3, LANES[, 2]) int16, aligned to a vector
+    basis : address of (count, 3, LANES[, 2]) int16, aligned to a vector
+    steps : address of (count,) int32, the step of each block of the basis
+    count : blocks of the tile; a step is a pair of modes (integer sums) or a mode
     coefficients : address of (steps, faces), pairs of int16 or float32
     mean : address of (3, LANES) float32
     pose : address of (faces, POSE_STRIDE) float32
     out : address of the first vertex of the first face
     stride : bytes from a face to the next in ``out``
-    steps : pairs of modes (integer sums) or modes
     """
-    count = faces.literal_value
+    group = faces.literal_value
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        _, basis, coefficients, mean, pose, out, stride, steps = arguments
+        _, basis, steps, count, coefficients, mean, pose, out, stride = arguments
         emit = _Emitter(builder)
-        sums = _emit_sums(emit, basis, coefficients, steps, count)
+        sums = _emit_sums(emit, basis, steps, count, coefficients, group)
         means = [emit.load(emit.address(mean, 4 * LANES * axis), _FLOATS) for axis in range(3)]
-        for face in range(count):
+        for face in range(group):
             _emit_face(
                 emit,
                 sums[3 * face : 3 * face + 3],
@@ -215,11 +220,11 @@ def compute_tile(typing_context, faces, basis, coefficients, mean, pose, out, st
             )
         return context.get_dummy_value()
 
-    return types.void(faces, *[types.intp] * 7), generate
+    return types.void(faces, *[types.intp] * 8), generate
 
 
 @compiled()
-def pack_faces(coefficients, largest, pose):  # type: ignore[no-untyped-def]
+def pack_faces(coefficients, largest, order, pose):  # type: ignore[no-untyped-def]
     """Coefficients and poses in the order in which the tiles read them.
 
     Parameters
@@ -227,6 +232,8 @@ def pack_faces(coefficients, largest, pose):  # type: ignore[no-untyped-def]
     coefficients : (N, M) float32
     largest : (M,) float64
         What stands for 32767 in each basis.
+    order : (steps * modes of a step,) int64
+        Mode at each place of the steps, -1 for none.
     pose : (N, 3, 4) float32
 
     Returns
@@ -237,7 +244,7 @@ def pack_faces(coefficients, largest, pose):  # type: ignore[no-untyped-def]
     packed_pose : (N, POSE_STRIDE) float32
     """
     num_faces, num_modes = coefficients.shape
-    steps = (num_modes + 1) // 2 if INTEGER else num_modes
+    steps = len(order) // 2 if INTEGER else len(order)
     grouped = num_faces // FACES * FACES
     packed = np.zeros(2 * num_faces * steps, np.int16)
     floats = packed.view(np.float32)
@@ -252,9 +259,12 @@ def pack_faces(coefficients, largest, pose):  # type: ignore[no-untyped-def]
         # The finest unit with which neither a coefficient leaves 16 bits nor a sum 32; each
         # coefficient may be rounded up by half a unit.
         unit = max(total / (_SUM_LIMIT - num_modes), highest / FULL)
-        for mode in range(num_modes):
+        for index in range(len(order)):
+            mode = order[index]
+            if mode < 0:
+                continue
             weight = coefficients[face, mode] * largest[mode]
-            step, half = (mode // 2, mode % 2) if INTEGER else (mode, 0)
+            step, half = (index // 2, index % 2) if INTEGER else (index, 0)
             place = face * steps + step
             if face < grouped:
                 place = (face // FACES * steps + step) * FACES + face % FACES
@@ -270,11 +280,11 @@ def pack_faces(coefficients, largest, pose):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def build_tiles(basis, mean, coefficients, pose, out, first, last):  # type: ignore[no-untyped-def]
+def build_tiles(basis, starts, steps, mean, coefficients, pose, out, first, last):  # type: ignore[no-untyped-def]
     """Tiles ``first`` to ``last`` of all faces; ``out`` is (N, V, 3), the rest is packed."""
     num_faces, num_vertices = out.shape[:2]
-    steps = basis.shape[1]
-    tile_bytes = basis.strides[0]
+    face_numbers = len(coefficients) // num_faces  # 16-bit numbers of a face's coefficients
+    block_bytes = basis.strides[0]
     face_bytes = 12 * num_vertices
     whole = num_vertices // LANES  # tiles that need no cutting
     grouped = num_faces // FACES * FACES
@@ -285,18 +295,21 @@ def build_tiles(basis, mean, coefficients, pose, out, first, last):  # type: ign
         face = 0
         while face < num_faces:
             group = FACES if face < grouped else 1
-            row = coefficients.ctypes.data + 4 * face * steps
+            row = coefficients.ctypes.data + 2 * face * face_numbers
             placed = pose.ctypes.data + 4 * POSE_STRIDE * face
             for tile in range(start, stop):
-                b = basis.ctypes.data + tile * tile_bytes
+                block = starts[tile]
+                count = starts[tile + 1] - block
+                b = basis.ctypes.data + block * block_bytes
+                s = steps.ctypes.data + 4 * block
                 m = mean.ctypes.data + 12 * LANES * tile
                 to, stride = out.ctypes.data + face * face_bytes + 12 * LANES * tile, face_bytes
                 if tile >= whole:
                     to, stride = to_scratch, 12 * LANES
                 if group == FACES:
-                    compute_tile(FACES, b, row, m, placed, to, stride, steps)
+                    compute_tile(FACES, b, s, count, row, m, placed, to, stride)
                 else:
-                    compute_tile(1, b, row, m, placed, to, stride, steps)
+                    compute_tile(1, b, s, count, row, m, placed, to, stride)
                 if tile >= whole:
                     for member in range(group):
                         for vertex in range(whole * LANES, num_vertices):
