@@ -1,6 +1,6 @@
 """Axes, pixels, angle signs and point order: the one text on conventions, and its index tables.
 
-Letters for array axes: N faces, K = 68 landmarks, V vertices, F triangles, P = 62 parameters,
+Letters for array axes: N faces, K = 68 landmarks, V vertices, F triangles, P parameters,
 S = 120 crop side, H x W photo height and width. Points are rows: ``(N, K, 3)``, ``(N, V, 3)``.
 
 Photo pixels
@@ -21,8 +21,9 @@ Model frame
     axes (x right, y up, z to the viewer).
 
 Parameters
-    The 62 numbers of a network are 12 pose (a 3x4 matrix in row order: scaled rotation |
-    translation, model units to crop pixels with y up), 40 shape, 10 expression.
+    The numbers of a network are 12 pose (a 3x4 matrix in row order: scaled rotation | translation,
+    model units to crop pixels with y up), then the shape and the expression coefficients of its
+    face model: P = 12 + Ns + Ne, which is 62 with 40 and 10 as in 3DDFA and SynergyNet.
 
 Angles
     In degrees at the surface. ``R = Rx(pitch) Ry(yaw) Rz(roll)`` with the elementary matrices of
@@ -50,6 +51,9 @@ NUM_LANDMARKS = 68
 #: Landmarks whose middle has depth 0: the outer corners of the eyes.
 DEPTH_ORIGIN = (36, 45)
 NUM_POSE = 12
+
+#: Modes of the parameters that 3DDFA and SynergyNet speak, and the networks that ship. Other face
+#: models have other numbers: a model's, a network's or a card's own say which.
 NUM_SHAPE = 40
 NUM_EXPRESSION = 10
 NUM_PARAMS = NUM_POSE + NUM_SHAPE + NUM_EXPRESSION

@@ -18,6 +18,7 @@ import numpy as np
 
 from facegeo.base.arrays import describe
 from facegeo.base.reprs import ShortRepr
+from facegeo.conventions import NUM_SHAPE
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import params as parameters
 from facegeo.geometry import pose as pose_maths
@@ -47,7 +48,7 @@ class MeshSource(Protocol):
         """The 3DMM. Raises MissingBasisError that names the missing file."""
 
     def mesh(self, params: np.ndarray, affine: np.ndarray) -> Mesh:
-        """The mesh of one face: ``(62,)`` parameters and ``(3, 4)`` model-to-photo matrix."""
+        """The mesh of one face: ``(P,)`` parameters and ``(3, 4)`` model-to-photo matrix."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,8 +160,9 @@ class Face(ShortRepr):
         Photo pixels; the network's refined points where it has refinement, else the coarse ones.
     coarse_landmarks : (68, 3) float32
         Photo pixels; rows of the mesh.
-    params : (62,) float32
-        12 pose (model to crop), 40 shape, 10 expression.
+    params : (P,) float32
+        12 pose (model to crop), then shape and expression coefficients: 40 and 10, or as many as
+        the face model has modes.
     affine : (3, 4) float32
         Model units to photo pixels, exactly as the mesh is placed.
     pose : Pose
@@ -170,6 +172,8 @@ class Face(ShortRepr):
         after unpickling ModelNotFoundError where the model is not installed.
     track_id : int or None
         In video: the person's number, the same in every frame; None on photos.
+    num_shape : int
+        How many of the parameters are shape coefficients.
     """
 
     box: np.ndarray
@@ -184,6 +188,17 @@ class Face(ShortRepr):
     mesh_source: MeshSource = field(repr=False)
     track_id: int | None = None
     roi_rotation: float = 0.0
+    num_shape: int = NUM_SHAPE
+
+    @property
+    def shape(self) -> np.ndarray:
+        """(Ns,) float32 identity coefficients."""
+        return parameters.split(self.params[None], self.num_shape).shape[0]
+
+    @property
+    def expression(self) -> np.ndarray:
+        """(Ne,) float32 expression coefficients."""
+        return parameters.split(self.params[None], self.num_shape).expression[0]
 
     @cached_property
     def mesh(self) -> Mesh:
@@ -220,7 +235,7 @@ class FaceBatch(ShortRepr):
 
     Attributes
     ----------
-    params : (N, 62) float32
+    params : (N, P) float32
     landmarks, coarse_landmarks : (N, 68, 3) float32
         Photo pixels.
     presence : (N,) float32
@@ -234,6 +249,8 @@ class FaceBatch(ShortRepr):
     depths : (N,) float32
         Photo pixels: how deep the crop's own frame has the middle of the outer eye corners, from
         which the depth of all points is counted; zeros by default.
+    num_shape : int
+        How many of the parameters are shape coefficients.
     """
 
     params: np.ndarray
@@ -244,6 +261,7 @@ class FaceBatch(ShortRepr):
     convention: CropConvention
     rotations: np.ndarray = field(default_factory=lambda: _UNSET)
     depths: np.ndarray = field(default_factory=lambda: _UNSET)
+    num_shape: int = NUM_SHAPE
 
     def __post_init__(self) -> None:
         for name in ("rotations", "depths"):
@@ -278,9 +296,9 @@ class FaceBatch(ShortRepr):
         Raises
         ------
         InvalidInputError
-            If there is no batch, or their conventions differ.
+            If there is no batch, or their conventions or numbers of modes differ.
         """
-        conventions = {batch.convention for batch in batches}
+        conventions = {(batch.convention, batch.num_shape) for batch in batches}
         if len(conventions) != 1:
             raise InvalidInputError(
                 f"batches: expected some of one crop convention, got {len(batches)} batches "
@@ -291,7 +309,8 @@ class FaceBatch(ShortRepr):
         columns = {
             name: np.concatenate([getattr(batch, name) for batch in batches]) for name in _columns()
         }
-        return cls(**columns, convention=conventions.pop())
+        convention, num_shape = conventions.pop()
+        return cls(**columns, convention=convention, num_shape=num_shape)
 
     @cached_property
     def affine(self) -> np.ndarray:
@@ -317,13 +336,13 @@ class FaceBatch(ShortRepr):
 
     @property
     def shape(self) -> np.ndarray:
-        """(N, 40) float32 identity coefficients."""
-        return parameters.split(self.params).shape
+        """(N, Ns) float32 identity coefficients."""
+        return parameters.split(self.params, self.num_shape).shape
 
     @property
     def expression(self) -> np.ndarray:
-        """(N, 10) float32 expression coefficients."""
-        return parameters.split(self.params).expression
+        """(N, Ne) float32 expression coefficients."""
+        return parameters.split(self.params, self.num_shape).expression
 
     def faces(self, boxes: np.ndarray, scores: np.ndarray, mesh_source: MeshSource) -> list[Face]:
         """The rows as :class:`Face` objects; boxes are (N, 4), scores (N,)."""
@@ -352,6 +371,7 @@ class FaceBatch(ShortRepr):
                 ),
                 mesh_source=mesh_source,
                 roi_rotation=float(self.rotations[i]),
+                num_shape=self.num_shape,
             )
             for i in range(len(self))
         ]
@@ -385,7 +405,8 @@ class PhotoResult(ShortRepr):
 
 def _columns() -> list[str]:
     """The arrays of a FaceBatch that have a row for each face."""
-    return [column.name for column in fields(FaceBatch) if column.name != "convention"]
+    shared = ("convention", "num_shape")
+    return [column.name for column in fields(FaceBatch) if column.name not in shared]
 
 
 def _index(rows: Sequence[int] | Sequence[bool] | np.ndarray) -> np.ndarray:

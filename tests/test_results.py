@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from facegeo.errors import BatchError, InvalidInputError
 from facegeo.geometry.crop import find_convention
 from facegeo.results import FaceBatch, Mesh, PhotoResult
 
-COLUMNS = [column.name for column in fields(FaceBatch) if column.name != "convention"]
+SHARED = ("convention", "num_shape")
+COLUMNS = [column.name for column in fields(FaceBatch) if column.name not in SHARED]
 
 
 def batch(count: int = 5) -> FaceBatch:
@@ -42,7 +44,8 @@ def test_rows_of_every_column(rows):
     whole = batch()
     index = np.arange(5)[np.array(rows, int) if isinstance(rows, list) else rows]
     some = whole[rows]
-    assert len(some) == len(index) and some.convention is whole.convention
+    assert len(some) == len(index)
+    assert all(getattr(some, name) is getattr(whole, name) for name in SHARED)
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(some, name), getattr(whole, name)[index])
     # What is worked out of the columns is of these rows, not a copy of what was there before.
@@ -124,3 +127,19 @@ def test_errors_of_batches_leave_a_worker_process():
     copied = pickle.loads(pickle.dumps(error))
     assert str(copied) == str(error) and copied.results == [[], None]
     assert isinstance(copied.failures[1], InvalidInputError)
+
+
+def test_parameters_have_the_modes_of_their_face_model():
+    numbers = np.arange(2 * 124, dtype=np.float32).reshape(2, 124)
+    numbers[:, :12] = np.eye(3, 4).reshape(-1)
+    points, rois = np.zeros((2, 68, 3), np.float32), np.array([[0, 0, 9, 9]] * 2, np.float32)
+    columns = (numbers, points, points, np.zeros(2), rois)
+    faces = FaceBatch(*columns, find_convention("exact"), num_shape=60)
+    assert faces.shape.shape == (2, 60) and faces.expression.shape == (2, 52)
+    np.testing.assert_array_equal(faces.shape[0], numbers[0, 12:72])
+    np.testing.assert_array_equal(FaceBatch.concatenate([faces, faces])[2:].shape, faces.shape)
+    face = faces.faces(np.zeros((2, 4)), np.zeros(2), SimpleNamespace(unit_mm=1.0))[1]
+    np.testing.assert_array_equal(face.shape, numbers[1, 12:72])
+    np.testing.assert_array_equal(face.expression, numbers[1, 72:])
+    with pytest.raises(InvalidInputError, match="2 batches of 2 conventions"):
+        FaceBatch.concatenate([faces, FaceBatch(*columns, find_convention("exact"))])

@@ -13,11 +13,16 @@ from facegeo.errors import FacegeoError, OutputError
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends without an error.
 
     The folder is made if it is missing. On any failure the temporary file goes and a file that was
     at ``path`` is unchanged.
+
+    Parameters
+    ----------
+    durable : bool
+        Wait until the disk has it. A cache that knows damaged files need not.
 
     Raises
     ------
@@ -30,7 +35,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.open("xb").close()
         yield temporary
-        _publish(temporary, path)
+        if durable:
+            _publish(temporary, path)
+        else:
+            temporary.replace(path)
     except FacegeoError:
         raise
     except OSError as error:

@@ -2,34 +2,39 @@
 
 Keys: ``format``, ``format_version``, ``name``, ``unit_mm``, ``mean``, ``shape_basis``,
 ``expression_basis``, ``triangles``, ``landmark_rows``; optional ``uv``, ``uv_triangles``,
-``shape_names``, ``expression_names``, ``shape_std``, ``expression_std``, ``region/<name>`` and
-``mirror/<field>``. A basis is stored as float32, as float16, or as int16 fixed point with one
-float32 scale a mode in ``<basis>_scale``: offset = stored * scale / 32767.
+``shape_names``, ``expression_names``, ``shape_std``, ``expression_std``, ``expression_range``,
+``region/<name>``, ``part/<name>``, ``mirror/<field>`` and ``texture/<field>``. A basis is stored as
+float32, as float16, or as int16 fixed point with one float32 scale a mode in ``<basis>_scale``:
+offset = stored * scale / 32767.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from facegeo.base.arrays import array_of
-from facegeo.base.files import replacing
-from facegeo.base.npz import load_npz
-from facegeo.errors import CorruptFileError, InvalidInputError
-from facegeo.morphable.basis import Mirror
+from facegeo.base.files import replacing, sha256
+from facegeo.base.npz import read_npz
+from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
+from facegeo.morphable.basis import Mirror, VertexTexture
 
 FORMAT = "facegeo-morphable-model"
 FORMAT_VERSION = 1
+
+#: Of files that hold a cage, see :mod:`facegeo.morphable.cage`.
+CAGE_VERSION = 2
 STORAGES = ("float32", "float16", "int16")
 
 _INT16_RANGE = 32767
 _REQUIRED = ("mean", "triangles", "landmark_rows")
-_OPTIONAL = ("uv", "uv_triangles", "shape_std", "expression_std")
+_OPTIONAL = ("uv", "uv_triangles", "shape_std", "expression_std", "expression_range")
 _NAMES = ("shape_names", "expression_names")
 _BASES = ("shape_basis", "expression_basis")
 _MIRROR = tuple(field.name for field in dataclasses.fields(Mirror))
@@ -59,27 +64,68 @@ def write_fields(path: str | os.PathLike[str], model: Mapping[str, Any], storage
     arrays |= {key: model[key] for key in _OPTIONAL if model[key] is not None}
     arrays |= {key: np.array(model[key]) for key in _NAMES if model[key]}
     arrays |= {f"region/{name}": mask for name, mask in model["regions"].items()}
+    arrays |= {f"part/{name}": mask for name, mask in model["parts"].items()}
+    if model["texture"] is not None:
+        texture = model["texture"]
+        arrays |= {"texture/mean": texture.mean, "texture/std": texture.std}
+        arrays |= encoded_basis("texture/basis", texture.basis, storage)
     if model["mirror"] is not None:
         arrays |= {f"mirror/{key}": getattr(model["mirror"], key) for key in _MIRROR}
     with replacing(Path(path)) as scratch, scratch.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
-def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a model's fields, decoded but not yet checked against each other.
+class ModelFile(NamedTuple):
+    """Content of a model's file, of a format version that is known.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the whole file.
+    """
+
+    path: Path
+    version: int
+    arrays: dict[str, np.ndarray]
+    sha256: str
+
+
+def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
+    """Read a model's file, of any version.
 
     Raises
     ------
     UnreadableFileError
         If the file does not exist or may not be read.
     CorruptFileError
-        If it is no model file, of another version, or an array is missing or damaged; the message
-        names file and key.
+        If it is no model file, of another version, or an array is damaged; the message names file
+        and key.
     """
     path = Path(path)
-    arrays = load_npz(path)
-    _check_format(path, arrays)
-    for key in ("name", "unit_mm", *_REQUIRED, *_BASES):
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnreadableFileError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UnreadableFileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    arrays = read_npz(io.BytesIO(data), str(path))
+    version = _checked_version(path, arrays)
+    for key in ("name", "unit_mm"):
+        if key not in arrays:
+            raise CorruptFileError(f"{path}: key '{key}' is missing")
+    return ModelFile(path, version, arrays, sha256(data))
+
+
+def fields_of(file: ModelFile) -> dict[str, Any]:
+    """The fields of a model of version 1, decoded but not yet checked against each other.
+
+    Raises
+    ------
+    CorruptFileError
+        If an array is missing or damaged; the message names file and key.
+    """
+    path, arrays = file.path, file.arrays
+    for key in (*_REQUIRED, *_BASES):
         if key not in arrays:
             raise CorruptFileError(f"{path}: key '{key}' is missing")
     try:
@@ -87,7 +133,9 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
             "name": str(arrays["name"]),
             "unit_mm": arrays["unit_mm"],
             "regions": _with_prefix(arrays, "region/"),
+            "parts": _with_prefix(arrays, "part/"),
             "mirror": _read_mirror(arrays),
+            "texture": _read_texture(arrays),
         }
         fields |= {key: arrays[key] for key in _REQUIRED}
         fields |= {key: _decoded_basis(key, arrays) for key in _BASES}
@@ -98,18 +146,19 @@ def read_fields(path: str | os.PathLike[str]) -> dict[str, Any]:
     return fields
 
 
-def _check_format(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def _checked_version(path: Path, arrays: dict[str, np.ndarray]) -> int:
     found = str(arrays.get("format", ""))
     if found != FORMAT:
         raise CorruptFileError(f"{path}: key 'format': expected {FORMAT!r}, got {found!r}")
     version = arrays.get("format_version")
     if version is None or version.shape != () or version.dtype.kind not in "iu":
         raise CorruptFileError(f"{path}: key 'format_version' is missing or not a whole number")
-    if int(version) != FORMAT_VERSION:
+    if int(version) not in (FORMAT_VERSION, CAGE_VERSION):
         raise CorruptFileError(
-            f"{path}: key 'format_version': this facegeo reads {FORMAT_VERSION}, the file has "
-            f"{int(version)}; update facegeo or make the file again"
+            f"{path}: key 'format_version': this facegeo reads {FORMAT_VERSION} and "
+            f"{CAGE_VERSION}, the file has {int(version)}; update facegeo or make the file again"
         )
+    return int(version)
 
 
 def encoded_basis(key: str, basis: np.ndarray, storage: str) -> dict[str, np.ndarray]:
@@ -154,6 +203,16 @@ def _read_mirror(arrays: dict[str, np.ndarray]) -> Mirror | None:
         if key not in found:
             raise InvalidInputError(f"key 'mirror/{key}' is missing")
     return Mirror(**{key: found[key] for key in _MIRROR})
+
+
+def _read_texture(arrays: dict[str, np.ndarray]) -> VertexTexture | None:
+    keys = ("texture/mean", "texture/basis", "texture/std")
+    present = [key in arrays for key in keys]
+    if not any(present):
+        return None
+    if not all(present):
+        raise InvalidInputError(f"key '{keys[present.index(False)]}' is missing")
+    return VertexTexture(arrays[keys[0]], _decoded_basis(keys[1], arrays), arrays[keys[2]])
 
 
 def _with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

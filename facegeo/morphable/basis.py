@@ -1,9 +1,10 @@
-"""Parts of a morphable model: its landmark rows with their bases, and how it mirrors."""
+"""Parts of a morphable model: landmark rows with their bases, colours, and how it mirrors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from facegeo.base.arrays import array_of
 from facegeo.conventions import DEPTH_ORIGIN
 from facegeo.errors import InvalidInputError
 from facegeo.morphable.validation import frozen, permutation
+
+#: The layout of points that every model has: iBUG's 68.
+IBUG68: Final = "ibug68"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +52,65 @@ class Mirror:
                 raise InvalidInputError(f"mirror/{sign}: expected +1 or -1")
         return Mirror(**fields)
 
+    def truncated(self, num_shape: int, num_expression: int) -> Mirror | None:
+        """The mirror of the first modes; None where they do not mirror into each other."""
+        shape_index = self.shape_index[:num_shape]
+        expression_index = self.expression_index[:num_expression]
+        if (shape_index >= num_shape).any() or (expression_index >= num_expression).any():
+            return None
+        return Mirror(
+            vertices=self.vertices,
+            shape_index=shape_index,
+            shape_sign=self.shape_sign[:num_shape],
+            expression_index=expression_index,
+            expression_sign=self.expression_sign[:num_expression],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class VertexTexture:
+    """A colour for every vertex, linear in coefficients of its own.
+
+    Attributes
+    ----------
+    mean : (V, 3) float32
+        RGB, 0 to 255.
+    basis : (Nt, V, 3) float32
+        Change for a coefficient of one; Nt may be 0.
+    std : (Nt,) float32
+        Standard deviation of each coefficient in the population.
+    """
+
+    mean: np.ndarray
+    basis: np.ndarray
+    std: np.ndarray
+
+    def checked(self, num_vertices: int) -> VertexTexture:
+        """This texture in canonical dtypes, or :class:`InvalidInputError`."""
+        basis = array_of("texture/basis", self.basis, ("Nt", num_vertices, 3))
+        return VertexTexture(
+            mean=frozen(array_of("texture/mean", self.mean, (num_vertices, 3))),
+            basis=frozen(basis),
+            std=frozen(array_of("texture/std", self.std, (len(basis),))),
+        )
+
+    def colors(self, coefficients: np.ndarray) -> np.ndarray:
+        """Colours of N faces, ``(N, V, 3)`` float32 RGB in 0..255, of ``(N, Nt)`` coefficients.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are more or fewer coefficients than modes, or one is not finite.
+        """
+        coefficients = array_of("coefficients", coefficients, ("N", len(self.basis)))
+        # x[n, v, c] = mean[v, c] + sum_t a[n, t] basis[t, v, c]
+        colours = self.mean + np.tensordot(coefficients, self.basis, 1)
+        return np.clip(colours, 0, 255, out=colours)
+
 
 @dataclass(frozen=True, eq=False)
 class LandmarkBasis:
-    """A morphable model cut to its 68 landmarks, in landmark order.
+    """A morphable model cut to its 68 landmarks, in landmark order; or to K points of a layout.
 
     Attributes
     ----------
@@ -63,6 +122,8 @@ class LandmarkBasis:
     expression_std : (Ne,) float32
     unit_mm : float
         Millimetres in one model unit.
+    expression_range : (float, float) or None
+        What an expression's coefficient may be; fits keep to it.
     """
 
     mean: np.ndarray
@@ -71,6 +132,7 @@ class LandmarkBasis:
     shape_std: np.ndarray
     expression_std: np.ndarray
     unit_mm: float
+    expression_range: tuple[float, float] | None = None
 
     def depths(self, shape: np.ndarray, expression: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Depth of the middle of the outer eye corners.

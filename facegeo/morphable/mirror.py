@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegeo.conventions import LANDMARK_MIRROR, NUM_PARAMS, NUM_POSE, NUM_SHAPE
+from facegeo.conventions import LANDMARK_MIRROR, NUM_POSE
 from facegeo.geometry.crop import CROP_SIZE, CropConvention, pose_from_crop, pose_to_crop
 from facegeo.morphable.basis import Mirror
 
@@ -33,8 +33,8 @@ def mirror_pose(pose: np.ndarray, convention: CropConvention) -> np.ndarray:
 
 
 def mirror_params(params: np.ndarray, mirror: Mirror, convention: CropConvention) -> np.ndarray:
-    """Parameters ``(N, 62)`` of the horizontally flipped crop."""
-    end = NUM_POSE + NUM_SHAPE
+    """Parameters ``(N, P)`` of the horizontally flipped crop."""
+    end = NUM_POSE + len(mirror.shape_index)
     mirrored = np.empty_like(params)
     pose = mirror_pose(params[:, :NUM_POSE].reshape(-1, 3, 4), convention)
     mirrored[:, :NUM_POSE] = pose.reshape(-1, NUM_POSE)
@@ -49,10 +49,11 @@ def mirror_matrix(mirror: Mirror, convention: CropConvention) -> tuple[np.ndarra
 
     Returns
     -------
-    matrix : (62, 62) float64
-    offset : (62,) float64
+    matrix : (P, P) float64
+    offset : (P,) float64
         ``mirrored = params @ matrix.T + offset``.
     """
-    offset = mirror_params(np.zeros((1, NUM_PARAMS)), mirror, convention)
-    moved = mirror_params(np.eye(NUM_PARAMS), mirror, convention)
+    size = NUM_POSE + len(mirror.shape_index) + len(mirror.expression_index)
+    offset = mirror_params(np.zeros((1, size)), mirror, convention)
+    moved = mirror_params(np.eye(size), mirror, convention)
     return (moved - offset).T, offset[0]

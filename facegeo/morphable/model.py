@@ -13,19 +13,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facegeo.base.arrays import array_of
-from facegeo.conventions import NUM_LANDMARKS
+from facegeo.base.files import sha256
 from facegeo.errors import CorruptFileError, InvalidInputError
-from facegeo.morphable.archive import read_fields, write_fields
-from facegeo.morphable.basis import LandmarkBasis, Mirror
+from facegeo.morphable.archive import CAGE_VERSION, fields_of, read_model_file, write_fields
+from facegeo.morphable.basis import IBUG68, LandmarkBasis, Mirror, VertexTexture
 from facegeo.morphable.validation import checked_fields, frozen
 
 if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
+    from facegeo.morphable.cage import Cage
+    from facegeo.morphable.expansion import Detail
     from facegeo.morphable.fitting import FitResult, SharedShapeFit
     from facegeo.ops.mesh import MeshKernel
 
@@ -57,10 +60,16 @@ class MorphableModel:
     expression_names, shape_names : tuple of str
         One a mode, or empty.
     regions : mapping of str to (V,) bool
+    parts : mapping of str to (F,) bool
+        Triangles of pieces that can be left out: eyes, teeth, tongue; empty where there are none.
     mirror : Mirror or None
     shape_std, expression_std : (Ns,), (Ne,) float32 or None
         Standard deviation of each coefficient; None where the bases are scaled such that it is 1.
         Fitting needs it, vertices do not.
+    expression_range : (float, float) or None
+        What expression coefficients may be, (0, 1) for blendshapes; fits keep to it. None: all.
+    texture : VertexTexture or None
+        Colours of the vertices.
 
     Raises
     ------
@@ -83,6 +92,9 @@ class MorphableModel:
     mirror: Mirror | None = None
     shape_std: np.ndarray | None = None
     expression_std: np.ndarray | None = None
+    expression_range: tuple[float, float] | None = None
+    texture: VertexTexture | None = None
+    parts: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for field, value in checked_fields(vars(self)).items():
@@ -146,7 +158,9 @@ class MorphableModel:
         points = self._kernel(np.concatenate([shape, expression], axis=1), placed, out)
         # The kernel's storage and order of sums are its own affair; the landmarks have one
         # definition, so that points and mesh of a face can never disagree.
-        points[:, self.landmark_rows] = self._landmarks(shape, expression, pose)
+        points[:, self.landmark_rows] = self._landmarks(
+            shape, expression, pose, self.landmark_basis
+        )
         return points
 
     def landmarks(
@@ -154,13 +168,34 @@ class MorphableModel:
         shape: np.ndarray,
         expression: np.ndarray,
         pose: np.ndarray | None = None,
+        *,
+        layout: str = IBUG68,
     ) -> np.ndarray:
         """The 68 landmarks of N faces, ``(N, 68, 3)`` float32; arguments as :meth:`vertices`.
 
         They equal ``vertices(...)[:, landmark_rows]`` bit for bit; the same face gives the same
         bits in any batch.
+
+        Parameters
+        ----------
+        layout : str
+            Other points, ``(N, K, 3)``: one of :attr:`layouts`.
         """
-        return self._landmarks(*self._checked_coefficients(shape, expression, pose))
+        coefficients = self._checked_coefficients(shape, expression, pose)
+        return self._landmarks(*coefficients, self.basis_of(layout))
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """Names of the points that the model knows: ``ibug68``, the landmarks, and more."""
+        return (IBUG68,)
+
+    def basis_of(self, layout: str) -> LandmarkBasis:
+        """Mean and bases at the points of a layout. Raises InvalidInputError if it has none."""
+        if layout not in self.layouts:
+            raise InvalidInputError(
+                f"layout: expected one of {', '.join(self.layouts)}, got {layout!r}"
+            )
+        return self.landmark_basis
 
     @cached_property
     def landmark_basis(self) -> LandmarkBasis:
@@ -180,6 +215,7 @@ class MorphableModel:
             shape_std=frozen(std["shape"]),
             expression_std=frozen(std["expression"]),
             unit_mm=self.unit_mm,
+            expression_range=self.expression_range,
         )
 
     def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
@@ -187,12 +223,7 @@ class MorphableModel:
 
         The mirror is kept where the remaining modes mirror into each other.
         """
-        for name, wanted, have in (
-            ("num_shape", num_shape, self.num_shape),
-            ("num_expression", num_expression, self.num_expression),
-        ):
-            if not 0 <= wanted <= have:
-                raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
+        self._check_modes(num_shape, num_expression)
         return dataclasses.replace(
             self,
             shape_basis=self.shape_basis[:num_shape],
@@ -203,7 +234,7 @@ class MorphableModel:
             expression_std=(
                 None if self.expression_std is None else self.expression_std[:num_expression]
             ),
-            mirror=_truncated_mirror(self.mirror, num_shape, num_expression),
+            mirror=self.mirror and self.mirror.truncated(num_shape, num_expression),
         )
 
     def fit(self, landmarks_3d: np.ndarray, **options: Any) -> FitResult:
@@ -274,8 +305,13 @@ class MorphableModel:
         return _read_generic()
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> MorphableModel:
-        """Read a ``.npz`` file that :meth:`save` wrote.
+    def load(cls, path: str | os.PathLike[str], *, detail: Detail = "full") -> MorphableModel:
+        """Read a ``.npz`` file that :meth:`save` wrote, or one that holds a cage.
+
+        Parameters
+        ----------
+        detail : "full" or "low"
+            Of a cage: the whole mesh, or one of a tenth as many vertices.
 
         Raises
         ------
@@ -284,24 +320,37 @@ class MorphableModel:
         CorruptFileError
             If it is no model file, of another version, or an array is missing or wrong; the message
             names file and key.
+        InvalidInputError
+            If the model has no such detail.
         """
+        file = read_model_file(path)
+        if file.version != CAGE_VERSION and detail != "full":
+            raise InvalidInputError(
+                f"detail: expected 'full', the one that {os.fspath(path)} has, got {detail!r}"
+            )
         try:
-            return cls(**read_fields(path))
+            if file.version != CAGE_VERSION:
+                return cls(**fields_of(file))
+            from facegeo.morphable.cage import parse_cage
+
+            cage = parse_cage(file.arrays)
         except InvalidInputError as error:
             raise CorruptFileError(f"{os.fspath(path)}: {error}") from error
-
-    @cached_property
-    def _landmark_modes(self) -> np.ndarray:
-        """Shape and expression modes at the landmarks, (Ns + Ne, 204)."""
-        basis = self.landmark_basis
-        modes = np.concatenate([basis.shape_basis, basis.expression_basis])
-        return modes.reshape(len(modes), 3 * NUM_LANDMARKS)
+        return CageModel(cage, detail, file.sha256)
 
     @cached_property
     def _kernel(self) -> MeshKernel:
         from facegeo.ops.mesh import MeshKernel
 
         return MeshKernel(self.mean, np.concatenate([self.shape_basis, self.expression_basis]))
+
+    def _check_modes(self, num_shape: int, num_expression: int) -> None:
+        for name, wanted, have in (
+            ("num_shape", num_shape, self.num_shape),
+            ("num_expression", num_expression, self.num_expression),
+        ):
+            if not 0 <= wanted <= have:
+                raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
 
     def _checked_coefficients(
         self, shape: Any, expression: Any, pose: Any
@@ -313,19 +362,119 @@ class MorphableModel:
         return shape, expression, pose
 
     def _landmarks(
-        self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None
+        self,
+        shape: np.ndarray,
+        expression: np.ndarray,
+        pose: np.ndarray | None,
+        basis: LandmarkBasis,
     ) -> np.ndarray:
-        basis = self.landmark_basis
         coefficients = np.concatenate([shape, expression], axis=1)
         points = np.tile(basis.mean.reshape(1, -1), (len(shape), 1))
         scaled = np.empty_like(points)
         # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
         # many faces there are, as it does in a matrix product.
-        for mode, coefficient in zip(self._landmark_modes, coefficients.T, strict=True):
-            np.multiply(coefficient[:, None], mode, out=scaled)
+        modes = chain(basis.shape_basis, basis.expression_basis)
+        for mode, coefficient in zip(modes, coefficients.T, strict=True):
+            np.multiply(coefficient[:, None], mode.reshape(-1), out=scaled)
             points += scaled
-        points = points.reshape(len(shape), NUM_LANDMARKS, 3)
+        points = points.reshape(len(shape), len(basis.mean), 3)
         return points if pose is None else _transformed(points, pose)
+
+
+class _OfMesh:
+    """Field of the full mesh, made with all others when one is first asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: CageModel | None, owner: type) -> Any:
+        if model is None:
+            return self
+        from facegeo.morphable.expansion import mesh_fields
+
+        vars(model).update(mesh_fields(model.cage, model.detail, model.key))
+        return vars(model)[self._name]
+
+
+class CageModel(MorphableModel):
+    """A model that its file keeps as a cage, of ``detail`` full or low.
+
+    The mesh is made when a field of it is first asked for, once, and mapped from the cache folder
+    from then on; landmarks never need it.
+
+    Attributes
+    ----------
+    cage : Cage
+    detail : "full" or "low"
+        Low has the cage's vertices, smoothed, which are the first of the full mesh; those next to
+        landmarks are put where the landmarks lie.
+    key : str
+        What tells the cage from others: the checksum of its file.
+    """
+
+    cage: Cage
+    detail: Detail
+    key: str
+
+    mean = _OfMesh()  # type: ignore[assignment]
+    shape_basis = _OfMesh()  # type: ignore[assignment]
+    expression_basis = _OfMesh()  # type: ignore[assignment]
+    triangles = _OfMesh()  # type: ignore[assignment]
+    landmark_rows = _OfMesh()  # type: ignore[assignment]
+    uv = _OfMesh()  # type: ignore[assignment]
+    uv_triangles = _OfMesh()  # type: ignore[assignment]
+    regions = _OfMesh()  # type: ignore[assignment]
+    parts = _OfMesh()  # type: ignore[assignment]
+    mirror = _OfMesh()  # type: ignore[assignment]
+
+    def __init__(self, cage: Cage, detail: Detail, key: str) -> None:
+        if detail not in ("full", "low"):
+            raise InvalidInputError(f"detail: expected 'full' or 'low', got {detail!r}")
+        names = ("name", "unit_mm", "shape_names", "expression_names")
+        limits = ("shape_std", "expression_std", "expression_range")
+        vars(self).update({name: getattr(cage, name) for name in names + limits})
+        vars(self).update(cage=cage, detail=detail, texture=None, key=key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CageModel, (self.cage, self.detail, self.key)
+
+    def __repr__(self) -> str:
+        return (
+            f"CageModel({self.name!r}, detail {self.detail!r} of a cage of "
+            f"{len(self.cage.mean)} vertices, {self.num_shape} shape + "
+            f"{self.num_expression} expression modes, unit {self.unit_mm:g} mm)"
+        )
+
+    @property
+    def num_shape(self) -> int:
+        return len(self.cage.shape_basis)
+
+    @property
+    def num_expression(self) -> int:
+        return len(self.cage.expression_basis)
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """Names of the points that the model knows: ``ibug68``, the landmarks, and more."""
+        return tuple(self.cage.layouts)
+
+    @cached_property
+    def landmark_basis(self) -> LandmarkBasis:
+        """Mean and bases at the 68 landmarks, without the mesh."""
+        return self.cage.basis_of(IBUG68)
+
+    def basis_of(self, layout: str) -> LandmarkBasis:
+        """Mean and bases at the points of a layout. Raises InvalidInputError if it has none."""
+        super().basis_of(layout)
+        return self.landmark_basis if layout == IBUG68 else self.cage.basis_of(layout)
+
+    def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
+        """The model with its first modes only."""
+        self._check_modes(num_shape, num_expression)
+        cage = self.cage.truncated(num_shape, num_expression)
+        return CageModel(
+            cage, self.detail, sha256(f"{self.key} {num_shape} {num_expression}".encode())
+        )
 
 
 def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
@@ -336,22 +485,6 @@ def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
     moved += points[..., 2:3] * columns[..., 2]
     moved += columns[..., 3]
     return moved
-
-
-def _truncated_mirror(mirror: Mirror | None, num_shape: int, num_expression: int) -> Mirror | None:
-    if mirror is None:
-        return None
-    shape_index = mirror.shape_index[:num_shape]
-    expression_index = mirror.expression_index[:num_expression]
-    if (shape_index >= num_shape).any() or (expression_index >= num_expression).any():
-        return None
-    return Mirror(
-        vertices=mirror.vertices,
-        shape_index=shape_index,
-        shape_sign=mirror.shape_sign[:num_shape],
-        expression_index=expression_index,
-        expression_sign=mirror.expression_sign[:num_expression],
-    )
 
 
 @functools.cache

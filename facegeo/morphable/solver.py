@@ -5,6 +5,7 @@ What :mod:`.fitting` iterates; everything here is float64, in the camera frame (
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 _COORDINATES = 3 * NUM_LANDMARKS
 #: Parameters of a pose step: rotation vector, log scale, translation.
 _POSE = 7
+#: Most rounds of holding coefficients and letting go; two or three are usual.
+_PIVOTS = 10
+#: By how much a coefficient may be beyond its limit before it is held, in standard deviations.
+_SLACK = 1e-9
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Problem:
     noise_mm: float
     unit_mm: float  # millimetres in one unit of the model's file
     num_shape: int
+    limits: tuple[np.ndarray, np.ndarray] | None = None  # (M,) each: of the coefficients
 
     def points(self, state: State) -> np.ndarray:
         """The landmarks in the model frame, (N, 68, 3), millimetres."""
@@ -68,7 +74,17 @@ def landmark_problem(basis: LandmarkBasis, noise_mm: float) -> Problem:
         noise_mm=float(noise_mm),
         unit_mm=basis.unit_mm,
         num_shape=len(basis.shape_std),
+        limits=_limits(basis),
     )
+
+
+def _limits(basis: LandmarkBasis) -> tuple[np.ndarray, np.ndarray] | None:
+    """Least and largest coefficients, in standard deviations; shape has none."""
+    if basis.expression_range is None:
+        return None
+    free = np.full(len(basis.shape_std), np.inf)
+    low, high = (limit / basis.expression_std.astype(float) for limit in basis.expression_range)
+    return np.concatenate([-free, low]), np.concatenate([free, high])
 
 
 def similarity_transform(
@@ -122,18 +138,32 @@ def step_faces(
     keep_rotation: bool,
 ) -> None:
     """One Gauss-Newton step of every face; ``gain`` is (s / s0)^2, see :func:`_blocks`."""
-    hessian, gradient = _blocks(problem, state, target, weights, gain)
     free = slice(3 if keep_rotation else 0, None)
-    step = np.zeros_like(gradient)
-    step[:, free] = np.linalg.solve(hessian[:, free, free], gradient[:, free, None])[..., 0]
-    _advance(state, step)
+
+    def solve(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        step = np.zeros_like(gradient)
+        step[:, free] = np.linalg.solve(hessian[:, free, free], gradient[:, free, None])[..., 0]
+        return step
+
+    blocks = _blocks(problem, state, target, weights, gain)
+    _advance(problem, state, _step_within(problem, state, *blocks, solve))
 
 
 def step_shared(
     problem: Problem, state: State, target: np.ndarray, weights: np.ndarray, gain: np.ndarray
 ) -> None:
     """One step with one shape: per-frame unknowns eliminated by their Schur complement."""
-    hessian, gradient = _blocks(problem, state, target, weights, gain)
+
+    def solve(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return _shared_step(problem, state, hessian, gradient, gain)
+
+    blocks = _blocks(problem, state, target, weights, gain)
+    _advance(problem, state, _step_within(problem, state, *blocks, solve))
+
+
+def _shared_step(
+    problem: Problem, state: State, hessian: np.ndarray, gradient: np.ndarray, gain: np.ndarray
+) -> np.ndarray:
     first, last = _POSE, _POSE + problem.num_shape
     own = np.r_[0:first, last : hessian.shape[1]]
     shared = np.arange(first, last)
@@ -149,7 +179,59 @@ def step_shared(
     step = np.zeros_like(gradient)
     step[:, shared] = np.linalg.solve(reduced, pull)
     step[:, own] = solved[..., -1] - (solved[..., :-1] @ step[:, shared, None])[..., 0]
-    _advance(state, step)
+    return step
+
+
+def _step_within(
+    problem: Problem,
+    state: State,
+    hessian: np.ndarray,
+    gradient: np.ndarray,
+    solve: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """The best step of a quadratic that keeps the coefficients within their limits.
+
+    Block principal pivoting (Portugal et al. 1994): coefficients that would leave their limits are
+    held there, those that are held and would rather come back are let go, until neither occurs.
+    """
+    if problem.limits is None:
+        return solve(hessian, gradient)
+    low, high = (limit - state.coefficients for limit in problem.limits)
+    # -1 is held at its lower limit, 1 at its upper one; it begins as the last step ended.
+    held = (high <= 0).astype(int) - (low >= 0)
+    for _ in range(_PIVOTS):
+        step = _step_of_the_free(hessian, gradient, held, low, high, solve)
+        wanted = step[:, _POSE:]
+        pull = (gradient - (hessian @ step[..., None])[..., 0])[:, _POSE:]
+        back = held * pull < 0
+        leaving = (wanted > high + _SLACK).astype(int) - (wanted < low - _SLACK)
+        leaving[held != 0] = 0
+        if not (back | (leaving != 0)).any():
+            break
+        held = np.where(back, 0, held + leaving)
+    return step
+
+
+def _step_of_the_free(
+    hessian: np.ndarray,
+    gradient: np.ndarray,
+    held: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    solve: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """The step in which the coefficients that are held go to their limits."""
+    if not held.any():
+        return solve(hessian, gradient)
+    stopped = np.pad(held != 0, ((0, 0), (_POSE, 0)))
+    fixed = np.zeros_like(gradient)
+    fixed[:, _POSE:] = np.select([held < 0, held > 0], [low, high], 0.0)
+    # Of a held one the row says "step = fixed", and its column goes to the right side.
+    rest = gradient - (hessian @ fixed[..., None])[..., 0]
+    apart = hessian * ~stopped[:, :, None] * ~stopped[:, None, :]
+    diagonal = np.arange(gradient.shape[1])
+    apart[:, diagonal, diagonal] += stopped
+    return solve(apart, np.where(stopped, fixed, rest))
 
 
 def _blocks(
@@ -199,13 +281,15 @@ def _pose_jacobian(points: np.ndarray) -> np.ndarray:
     return jacobian
 
 
-def _advance(state: State, step: np.ndarray) -> None:
+def _advance(problem: Problem, state: State, step: np.ndarray) -> None:
     moved = (state.rotation @ step[:, 4:7, None])[..., 0]
     state.translation = state.translation + state.scale[:, None] * moved
     state.rotation = state.rotation @ _rotation_from_vector(step[:, :3])
     # Bounded, so that a wild first step cannot send a face to nothing or to infinity.
     state.scale = state.scale * np.exp(np.clip(step[:, 3], -0.5, 0.5))
     state.coefficients = state.coefficients + step[:, _POSE:]
+    if problem.limits is not None:
+        state.coefficients = np.clip(state.coefficients, *problem.limits)
 
 
 def _rotation_from_vector(vector: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     fit."""
     if not isinstance(given["name"], str) or not given["name"]:
         raise InvalidInputError(f"name: expected a text, got {describe(given['name'])}")
-    unit_mm = _positive("unit_mm", given["unit_mm"])
+    unit_mm = positive("unit_mm", given["unit_mm"])
     mean = array_of("mean", given["mean"], ("V", 3))
     num_vertices = len(mean)
     shape_basis = array_of("shape_basis", given["shape_basis"], ("Ns", num_vertices, 3))
@@ -38,18 +38,34 @@ def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         "landmark_rows": frozen(rows),
         "uv": uv,
         "uv_triangles": uv_triangles,
-        "shape_names": _checked_names("shape_names", given["shape_names"], num_shape),
-        "expression_names": _checked_names(
+        "shape_names": checked_names("shape_names", given["shape_names"], num_shape),
+        "expression_names": checked_names(
             "expression_names", given["expression_names"], num_expression
         ),
-        "regions": _checked_regions(given["regions"], num_vertices),
+        "regions": _checked_masks("region", given["regions"], num_vertices),
+        "parts": _checked_masks("part", given["parts"], len(triangles)),
         "mirror": mirror and mirror.checked(num_vertices, num_shape, num_expression),
-        "shape_std": _checked_std("shape_std", given["shape_std"], num_shape),
-        "expression_std": _checked_std("expression_std", given["expression_std"], num_expression),
+        "shape_std": checked_std("shape_std", given["shape_std"], num_shape),
+        "expression_std": checked_std("expression_std", given["expression_std"], num_expression),
+        "expression_range": checked_range(given["expression_range"]),
+        "texture": given["texture"] and given["texture"].checked(num_vertices),
     }
 
 
-def _positive(field: str, value: Any) -> float:
+def checked_range(value: Any) -> tuple[float, float] | None:
+    """The limits of expression coefficients, or :class:`InvalidInputError`."""
+    if value is None:
+        return None
+    low, high = array_of("expression_range", value, (2,), np.float64).tolist()
+    if not low <= 0 < high:
+        raise InvalidInputError(
+            f"expression_range: expected limits about 0, the neutral face, got {low:g} to {high:g}"
+        )
+    return low, high
+
+
+def positive(field: str, value: Any) -> float:
+    """A finite number above 0 as a float, or :class:`InvalidInputError`."""
     number = np.asarray(value)
     if number.shape != () or number.dtype.kind not in "fiu" or not 0 < number < np.inf:
         raise InvalidInputError(f"{field}: expected a positive number, got {describe(value)}")
@@ -76,26 +92,28 @@ def _checked_uv(
     return frozen(uv), frozen(corners)
 
 
-def _checked_names(field: str, names: Any, count: int) -> tuple[str, ...]:
+def checked_names(field: str, names: Any, count: int) -> tuple[str, ...]:
+    """``count`` texts or none, or :class:`InvalidInputError`."""
     names = tuple(str(name) for name in names)
     if names and len(names) != count:
         raise InvalidInputError(f"{field}: expected {count} names or none, got {len(names)}")
     return names
 
 
-def _checked_regions(regions: Mapping[str, Any], num_vertices: int) -> Mapping[str, np.ndarray]:
+def _checked_masks(field: str, masks: Mapping[str, Any], count: int) -> Mapping[str, np.ndarray]:
     checked = {}
-    for name, mask in regions.items():
+    for name, mask in masks.items():
         mask = np.asarray(mask)
-        if mask.dtype != bool or mask.shape != (num_vertices,):
+        if mask.dtype != bool or mask.shape != (count,):
             raise InvalidInputError(
-                f"region/{name}: expected booleans of shape ({num_vertices},), got {describe(mask)}"
+                f"{field}/{name}: expected booleans of shape ({count},), got {describe(mask)}"
             )
         checked[name] = frozen(mask)
     return checked
 
 
-def _checked_std(field: str, value: Any, count: int) -> np.ndarray | None:
+def checked_std(field: str, value: Any, count: int) -> np.ndarray | None:
+    """Standard deviations, (count,) float32, or :class:`InvalidInputError`."""
     if value is None:
         return None
     std = array_of(field, value, (count,))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from facegeo.conventions import NUM_EXPRESSION, NUM_LANDMARKS, NUM_PARAMS, NUM_POSE, NUM_SHAPE
+from facegeo.conventions import NUM_EXPRESSION, NUM_LANDMARKS, NUM_POSE, NUM_SHAPE
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import CropConvention, crop_from_pose_frame
 
@@ -26,6 +26,8 @@ class FaceRows(nn.Module):
     ----------
     convention : CropConvention
         Where the pose's frame lies in the crop.
+    num_shape, num_expression : int
+        Modes of the face model.
     """
 
     param_mean: torch.Tensor
@@ -37,30 +39,37 @@ class FaceRows(nn.Module):
     #: Names of what ``forward`` returns, in order; also the names of the exported outputs.
     output_names: tuple[str, ...] = ("params", "landmarks")
 
-    def __init__(self, convention: CropConvention) -> None:
+    def __init__(
+        self,
+        convention: CropConvention,
+        num_shape: int = NUM_SHAPE,
+        num_expression: int = NUM_EXPRESSION,
+    ) -> None:
         super().__init__()
         self.convention = convention
-        coefficients = NUM_SHAPE + NUM_EXPRESSION
-        self.register_buffer("param_mean", torch.zeros(NUM_PARAMS))
-        self.register_buffer("param_std", torch.ones(NUM_PARAMS))
+        self.num_shape, self.num_expression = num_shape, num_expression
+        coefficients = num_shape + num_expression
+        self.num_params = NUM_POSE + coefficients
+        self.register_buffer("param_mean", torch.zeros(self.num_params))
+        self.register_buffer("param_std", torch.ones(self.num_params))
         self.register_buffer("landmark_mean", torch.zeros(3 * NUM_LANDMARKS))
         self.register_buffer("landmark_basis", torch.zeros(coefficients, 3 * NUM_LANDMARKS))
         to_crop = torch.from_numpy(crop_from_pose_frame(convention)).float()
         self.register_buffer("to_crop", to_crop, persistent=False)
 
     def set_face_model(self, model: MorphableModel, mean: np.ndarray, std: np.ndarray) -> None:
-        """Take a model's landmark rows, and the mean and spread of its parameters (62,).
+        """Take a model's landmark rows, and the mean and spread of its parameters (P,).
 
         Raises
         ------
         InvalidInputError
-            If the model does not have 40 shape and 10 expression modes.
+            If the model has other numbers of modes than the network.
         """
         sizes = (model.num_shape, model.num_expression)
-        if sizes != (NUM_SHAPE, NUM_EXPRESSION):
+        if sizes != (self.num_shape, self.num_expression):
             raise InvalidInputError(
-                f"morphable model: expected {NUM_SHAPE} shape and {NUM_EXPRESSION} expression "
-                f"modes, got {sizes[0]} and {sizes[1]}"
+                f"morphable model: expected {self.num_shape} shape and {self.num_expression} "
+                f"expression modes, got {sizes[0]} and {sizes[1]}"
             )
         rows = model.landmark_basis
         basis = np.concatenate([rows.shape_basis, rows.expression_basis])
@@ -77,7 +86,7 @@ class FaceRows(nn.Module):
         return (crops.permute(0, 3, 1, 2).to(self.param_mean.dtype) - 127.5) / 128
 
     def landmarks(self, params: torch.Tensor) -> torch.Tensor:
-        """The coarse landmarks, ``(N, 62)`` to ``(N, 68, 3)`` crop pixels.
+        """The coarse landmarks, ``(N, P)`` to ``(N, 68, 3)`` crop pixels.
 
         In float32 under autocast too: model units are neither held nor resolved in half precision.
         """

@@ -37,7 +37,7 @@ _CONFIG, _MORPHABLE = STATE_TEXTS
 
 
 class ParameterRegressor(FaceRows):
-    """A backbone with a head, de-normalising of its 62 outputs, and the landmark rows.
+    """A backbone with a head, de-normalising of its outputs, and the landmark rows.
 
     Parameters
     ----------

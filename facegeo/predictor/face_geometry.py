@@ -13,15 +13,14 @@ from facegeo.backends.base import check_takes_crops
 from facegeo.base import arrays
 from facegeo.base.closing import Closing
 from facegeo.base.pickling import MadeAnew
-from facegeo.conventions import NUM_PARAMS
 from facegeo.detect import Detections, Detector, DetectorOptions, PresenceFilter, Search
 from facegeo.detect.chosen import ChosenDetector
 from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputError
 from facegeo.geometry import crop
-from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import split
 from facegeo.images import Color
 from facegeo.predictor.looking import Looker
+from facegeo.predictor.outputs import NetworkOutputs
 from facegeo.predictor.photos import FaceSearch, Known, Located, located
 from facegeo.results import Face, FaceBatch, PhotoResult
 from facegeo.zoo.mesh_source import ModelMesh
@@ -149,6 +148,7 @@ class FaceGeometry(MadeAnew, Closing):
         self.crop_convention = crop.find_convention(self.card.crop_convention)
         self.crop_size = self.card.crop_size
         self.mesh_source = ModelMesh(installed)
+        self._outputs = NetworkOutputs(installed, self.mesh_source, network)
         self._batch_size = batch_size or (64 if network.device == "cpu" else 256)
         self._options = DetectorOptions(score_threshold, max_faces, min_face_size, search)
         self._detector = ChosenDetector(detector, self._options, device)
@@ -298,32 +298,10 @@ class FaceGeometry(MadeAnew, Closing):
         step = self._batch_size
         parts = [slice(k, k + step) for k in range(0, max(len(crops), 1), step)]
         return FaceBatch.concatenate(
-            [self._measured(crops[part], rois[part], turned[part]) for part in parts]
-        )
-
-    def _measured(self, crops: np.ndarray, rois: np.ndarray, rotations: np.ndarray) -> FaceBatch:
-        """One call of the network, points in photo pixels, depth from the eyes."""
-        values = self.network.run({"crops": crops})
-        convention = self.crop_convention
-        turns = rotations if rotations.any() else None
-
-        def placed(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return from_eyes(crop.crop_to_photo(points, rois, convention, rotations=turns))
-
-        refined, depths = placed(values["landmarks"])
-        coarse = refined
-        if "coarse_landmarks" in values:
-            coarse, depths = placed(values["coarse_landmarks"])
-        presence = values.get("presence", np.full(len(crops), np.nan, np.float32))
-        return FaceBatch(
-            values["params"],
-            refined,
-            coarse,
-            presence,
-            rois,
-            convention,
-            rotations,
-            depths,
+            [
+                self._outputs(self.network.run({"crops": crops[part]}), rois[part], turned[part])
+                for part in parts
+            ]
         )
 
     def reconstruct(
@@ -338,7 +316,7 @@ class FaceGeometry(MadeAnew, Closing):
 
         Parameters
         ----------
-        params : (N, 62) float
+        params : (N, P) float
             De-normalised parameters, as in :class:`FaceBatch`.
         rois : (N, 4) float, optional
             ``xyxy`` of the crops; without them the vertices are in crop pixels.
@@ -357,7 +335,7 @@ class FaceGeometry(MadeAnew, Closing):
         MissingBasisError
             If the model has no dense bases; the message names the missing file.
         """
-        params = arrays.array_of("params", params, ("N", NUM_PARAMS))
+        params = arrays.array_of("params", params, ("N", self.card.num_params))
         pose, convention = split(params).pose, self.crop_convention
         if rois is None:
             affine = crop.pose_to_crop(pose, convention)

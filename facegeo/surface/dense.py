@@ -146,6 +146,7 @@ def dense_faces(faces: Sequence[Face], model: MorphableModel | None = None) -> D
 
 
 def _by_parameters(faces: Sequence[Face]) -> DenseFaces:
-    _, shape, expression = parameters.split(np.stack([face.params for face in faces]))
+    params = np.stack([face.params for face in faces])
+    _, shape, expression = parameters.split(params, faces[0].num_shape)
     affine = np.stack([face.affine for face in faces])
     return DenseFaces(faces[0].mesh_source.morphable, shape, expression, affine, fitted=False)

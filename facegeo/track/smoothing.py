@@ -112,7 +112,7 @@ class FaceSmoother:
         size = float(np.ptp(face.landmarks[:, :2], axis=0).max())
         landmarks, gain = self._landmarks(face.landmarks, passed, size)
         affine, pose = self._placed(face, passed, size)
-        _, shape, expression = (part[0] for part in parameters.split(face.params[None]))
+        shape, expression = face.shape, face.expression
         mean_shape = self._shape(shape)
         if self._expression is None:
             self._expression = expression.astype(np.float64)

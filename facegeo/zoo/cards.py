@@ -12,6 +12,7 @@ from typing import Any
 
 from facegeo.base.arrays import describe
 from facegeo.base.json_files import load_json
+from facegeo.conventions import NUM_EXPRESSION, NUM_POSE, NUM_SHAPE
 from facegeo.errors import CorruptFileError, FacegeoError, InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE
 
@@ -52,7 +53,8 @@ class Card:
         Where the weights come from and what their owners allow.
     files : mapping of str to FileEntry
         Role -> file: ``network`` (ONNX, float32; PyTorch's weights too), ``network-int8`` ... (the
-        same in another precision), ``morphable`` (3DMM).
+        same in another precision), ``morphable`` (3DMM), ``bridge`` (from the parameters of the
+        network to those of the 3DMM, see :mod:`facegeo.morphable.bridge`).
     crop_convention : str
         Name of a convention in :mod:`facegeo.geometry.crop`; empty for detectors.
     crop_size : int
@@ -60,6 +62,9 @@ class Card:
         120 whatever this is.
     unit_mm : float
         Millimetres in one unit of the morphable model that the parameters are of.
+    num_shape, num_expression : int
+        Modes of that model. Where the files hold a ``bridge``, the network itself speaks another
+        model's parameters, and these are what comes out of the bridge.
     missing : mapping of str to str
         Role -> which upstream file would have provided it.
     imported_from : mapping of str to str
@@ -75,8 +80,15 @@ class Card:
     crop_convention: str = ""
     crop_size: int = CROP_SIZE
     unit_mm: float = 1.0
+    num_shape: int = NUM_SHAPE
+    num_expression: int = NUM_EXPRESSION
     missing: Mapping[str, str] = field(default_factory=dict)
     imported_from: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def num_params(self) -> int:
+        """Numbers of a face: pose, shape, expression."""
+        return NUM_POSE + self.num_shape + self.num_expression
 
     def to_json(self) -> str:
         """The card as a JSON file."""
@@ -124,6 +136,10 @@ def _card_from(content: dict[str, Any], path: Path) -> Card:
         )
     if type(card.unit_mm) not in (int, float) or not 0 < card.unit_mm < math.inf:
         raise CorruptFileError(f"{path}: key 'unit_mm' is {card.unit_mm!r}, expected millimetres")
+    for key in ("num_shape", "num_expression"):
+        count = getattr(card, key)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise CorruptFileError(f"{path}: key {key!r} is {count!r}, expected a number of modes")
     for entry in files.values():
         if Path(entry.file).name != entry.file or not _FILE.fullmatch(entry.file):
             raise CorruptFileError(f"{path}: key 'files' points outside its folder: {entry.file!r}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from facegeo.base import files
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.readers import detect_layout, read_upstream_model
 from facegeo.zoo.cards import Card, check_name
+from facegeo.zoo.shipped import ASSETS
 from facegeo.zoo.store import InstalledModel, find, install
+
+if TYPE_CHECKING:
+    from facegeo.morphable.expansion import Detail
 
 #: The model in the wheel.
 GENERIC: Final = "facegeo-generic"
@@ -69,8 +73,13 @@ def import_face_model(
     return install(card, {"morphable": model_bytes(model)})
 
 
-def load_face_model(name: str | Path) -> MorphableModel:
+def load_face_model(name: str | Path, *, detail: Detail = "full") -> MorphableModel:
     """A face model by name or by path of its ``.npz`` file.
+
+    Parameters
+    ----------
+    detail : "full" or "low"
+        As :meth:`MorphableModel.load` takes it.
 
     Raises
     ------
@@ -78,14 +87,18 @@ def load_face_model(name: str | Path) -> MorphableModel:
         If it is neither a file nor installed.
     CorruptFileError
         If its file is damaged.
+    InvalidInputError
+        If the model has no such detail.
     """
     if str(name) in (GENERIC, "default"):
-        return MorphableModel.generic()
+        name = ASSETS / f"{GENERIC}.npz"
+        if detail == "full":
+            return MorphableModel.generic()
     if Path(name).is_file():
-        return MorphableModel.load(name)
+        return MorphableModel.load(name, detail=detail)
     model = find(str(name), task="face-model")
     model.read("morphable")  # compares the checksum
-    return MorphableModel.load(model.path("morphable"))
+    return MorphableModel.load(model.path("morphable"), detail=detail)
 
 
 def model_bytes(model: MorphableModel) -> bytes:

@@ -53,17 +53,17 @@ class ModelMesh:
     def vertices(
         self, params: np.ndarray, affine: np.ndarray, *, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """(N, 62) parameters placed by (N, 3, 4) matrices: (N, V, 3) float32, into ``out``."""
-        _, shape, expression = split(params)
+        """(N, P) parameters placed by (N, 3, 4) matrices: (N, V, 3) float32, into ``out``."""
+        _, shape, expression = split(params, self.morphable.num_shape)
         return self.morphable.vertices(shape, expression, affine, out=out)
 
     def depths(self, params: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Depth, (N,) float32, of the eye corners' middle in meshes so placed."""
-        _, shape, expression = split(params)
+        _, shape, expression = split(params, self.morphable.num_shape)
         return self.morphable.landmark_basis.depths(shape, expression, affine)
 
     def mesh(self, params: np.ndarray, affine: np.ndarray) -> Mesh:
-        """The mesh of one face: (62,) parameters and (3, 4) matrix."""
+        """The mesh of one face: (P,) parameters and (3, 4) matrix."""
         vertices = self.vertices(params[None], affine[None])[0]
         return Mesh(vertices, self.morphable.triangles)
 

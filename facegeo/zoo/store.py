@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _NETWORK = "network"
 
 #: Ending of the file of each role.
-_SUFFIX = {_NETWORK: ".onnx", "morphable": ".npz"}
+_SUFFIX = {_NETWORK: ".onnx", "morphable": ".npz", "bridge": ".npz"}
 
 
 @dataclass(frozen=True)

@@ -80,27 +80,47 @@ def pickles(_: Path) -> Kind:
 
 
 def npz(folder: Path) -> Kind:
-    """Face models, and annotations as they are saved by whoever made them."""
+    """Face models, cages and bridges, and annotations as they are saved by whoever made them."""
+    from helpers.cage_data import write_cage
     from helpers.morphable_data import ellipsoid
 
     from facegeo.base.npz import load_npz
     from facegeo.morphable import MorphableModel
+    from facegeo.morphable.bridge import ParameterBridge
 
     path = folder / "model.npz"
     contents = []
     for storage in ("float32", "int16"):
         ellipsoid().save(path, storage=storage)
         contents.append(path.read_bytes())
+    contents.append(write_cage(path).read_bytes())
+    bridge = ParameterBridge("a", "b", 4, 5, np.ones((7, 20)), (0, 1))
+    contents.append(bridge.to_bytes())
     labels = {"names": np.array(["a.jpg", "b.jpg"]), "params": np.ones((2, 62), np.float32)}
     labels |= {"alone": np.array([True, False]), "model": np.array("generic")}
     np.savez(path, **labels)
     contents.append(path.read_bytes())
 
     def read(path: Path) -> None:
-        if "params" not in load_npz(path):
-            MorphableModel.load(path)
+        arrays = load_npz(path)
+        if "matrix" in arrays:
+            ParameterBridge.parse(path.read_bytes(), str(path))
+        elif "params" not in arrays:
+            MorphableModel.load(path).landmark_basis  # noqa: B018 - of a cage it is made here
 
     return Kind(".npz", contents, read)
+
+
+def mapped(folder: Path) -> Kind:
+    """Arrays of every dtype in a file of the cache."""
+    from facegeo.base.mapped import read_mapped, write_mapped
+
+    arrays = {
+        dtype: np.arange(30).reshape(5, 6).astype(dtype)
+        for dtype in ("float32", "int32", "int64", "uint8", "bool")
+    }
+    write_mapped(folder / "arrays", arrays)
+    return Kind(".bin", [(folder / "arrays").read_bytes()], read_mapped)
 
 
 def npy(_: Path) -> Kind:
@@ -300,6 +320,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "mat": mat,
     "pickle": pickles,
     "npz": npz,
+    "mapped": mapped,
     "npy": npy,
     "obj": obj,
     "tar": archives,

@@ -208,7 +208,7 @@ def test_unknown_storage(model: MorphableModel, tmp_path: Path) -> None:
         ({"mean": np.full((362, 3), np.nan, np.float32)}, "mean: expected finite numbers"),
         ({"format": np.array("else")}, "key 'format': expected 'facegeo-morphable-model'"),
         ({"format": None}, "key 'format'"),
-        ({"format_version": np.array(2)}, "key 'format_version': this facegeo reads 1"),
+        ({"format_version": np.array(3)}, "key 'format_version': this facegeo reads 1"),
         ({"format_version": None}, "key 'format_version' is missing"),
         ({"mirror/vertices": np.zeros(362, int)}, "mirror/vertices: expected every index"),
         ({"mirror/shape_sign": None}, "key 'mirror/shape_sign' is missing"),

@@ -212,6 +212,32 @@ def test_basel2009(tmp_path: Path, expression_file: str) -> None:
     cut = model.truncated(40, 10)
     np.testing.assert_array_equal(cut.shape_basis, model.shape_basis[:40])
     np.testing.assert_array_equal(cut.expression_std, np.arange(1, 11))
+    assert model.texture is None
+
+
+def test_basel2009_has_a_texture(tmp_path: Path) -> None:
+    files = basel2009_files()
+    full = 3 * 53490
+    files["01_MorphableModel.mat"] |= {
+        "texMU": (np.arange(full, dtype=np.float32) % 256)[:, None],
+        "texPC": cheap_basis(full, 199),
+        "texEV": np.arange(2, 201, dtype=np.float32)[:, None],
+    }
+    for name, content in files.items():
+        scipy.io.savemat(tmp_path / name, content)
+    texture = read_upstream_model(tmp_path).texture
+    trim = files["model_info.mat"]["trimIndex"].ravel().astype(int) - 1
+    np.testing.assert_array_equal(
+        texture.mean, files["01_MorphableModel.mat"]["texMU"].reshape(-1, 3)[trim]
+    )
+    np.testing.assert_array_equal(
+        texture.basis[198], as_modes(cheap_basis(full, 199)[:, 198:])[0][trim]
+    )
+    np.testing.assert_array_equal(texture.std, np.arange(2, 201))
+    del files["01_MorphableModel.mat"]["texEV"]
+    scipy.io.savemat(tmp_path / "01_MorphableModel.mat", files["01_MorphableModel.mat"])
+    with pytest.raises(CorruptFileError, match="texEV"):
+        read_upstream_model(tmp_path)
 
 
 def test_face3d(tmp_path: Path) -> None:

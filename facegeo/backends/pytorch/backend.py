@@ -10,7 +10,7 @@ import numpy as np
 
 from facegeo.backends.base import Backend, TensorSpec, check_precision
 from facegeo.base.devices import check_process, cuda_index
-from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
+from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import (
     BackendUnavailableError,
     CorruptFileError,
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 #: On the CPU -> what runs there.
 _PRECISIONS: Final = {True: ("fp32",), False: ("fp32", "fp16", "bf16")}
 
-#: Of one item, by name: what the outputs of a FaceRows may be.
+#: Of one item, by name: what the outputs of a FaceRows may be beside its parameters.
 _OUTPUTS: Final[dict[str, tuple[int, ...]]] = {
-    "params": (NUM_PARAMS,),
     "landmarks": (NUM_LANDMARKS, 3),
     "coarse_landmarks": (NUM_LANDMARKS, 3),
     "presence": (),
@@ -62,9 +61,8 @@ class PyTorchBackend(Backend):
     ) -> None:
         crops = TensorSpec(np.dtype(np.uint8), (None, crop_size, crop_size, 3))
         number = np.dtype(np.float32)
-        outputs = {
-            name: TensorSpec(number, (None, *_OUTPUTS[name])) for name in network.output_names
-        }
+        shapes = _OUTPUTS | {"params": (network.num_params,)}
+        outputs = {name: TensorSpec(number, (None, *shapes[name])) for name in network.output_names}
         super().__init__(device, precision, {"crops": crops}, outputs)
         self._call: Callable[[np.ndarray], list[np.ndarray]] | None
         if device == "cpu":

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from facegeo.base.matlab import load_matlab
+from facegeo.morphable.basis import VertexTexture
 from facegeo.morphable.model import MorphableModel
 from facegeo.morphable.readers._arrays import (
     BASEL_TRIANGLES,
@@ -22,18 +23,20 @@ from facegeo.morphable.readers._arrays import (
     points_from_flat,
 )
 
-NUM_SHAPE, NUM_EXPRESSION = 199, 29
+NUM_SHAPE, NUM_EXPRESSION, NUM_TEXTURE = 199, 29, 199
 _FULL_VERTICES = 53490
+_TEXTURE = ("texMU", "texPC", "texEV")
 _REGIONS = ("nose", "eyes", "mouth", "rest")
 
 
 def read_basel2009(
     folder: Path, num_shape: int = NUM_SHAPE, num_expression: int = NUM_EXPRESSION
 ) -> MorphableModel:
-    """Mean, 199 + 29 bases, triangles, landmark rows and regions; micrometres.
+    """Mean, 199 + 29 bases, triangles, landmark rows, regions and texture; micrometres.
 
     Coefficients are in micrometres, as in 3DDFA's and 300W-LP's ``Shape_Para`` and ``Exp_Para``;
-    ``shape_std`` and ``expression_std`` hold the models' standard deviations.
+    ``shape_std`` and ``expression_std`` hold the models' standard deviations. The texture has 199
+    modes, in colour values of 0 to 255.
 
     Parameters
     ----------
@@ -55,11 +58,12 @@ def read_basel2009(
     keypoints = one_based(info_path, info, "keypoints", (1, 68), BASEL_VERTICES).ravel()
 
     path = find_file(folder, "01_MorphableModel.mat")
-    basel = load_matlab(path, keys=("shapeMU", "shapePC", "shapeEV"))
+    basel = load_matlab(path, keys=("shapeMU", "shapePC", "shapeEV", *_TEXTURE))
     flat = 3 * _FULL_VERTICES
     mean = points_from_flat(entry(path, basel, "shapeMU", (flat, 1)))[trim]
     shape = entry(path, basel, "shapePC", (flat, NUM_SHAPE))[:, :num_shape]
     shape_std = entry(path, basel, "shapeEV", (NUM_SHAPE, 1)).ravel()
+    texture = _texture(path, basel, trim)
 
     path = find_file(folder, "Model_Exp.mat", "Model_Expression.mat")
     warehouse = load_matlab(path, keys=("mu_exp", "w_exp", "sigma_exp"))
@@ -78,6 +82,19 @@ def read_basel2009(
         regions=_regions(info_path, info, trim),
         shape_std=shape_std[:num_shape],
         expression_std=expression_std[:num_expression],
+        texture=texture,
+    )
+
+
+def _texture(path: Path, basel: Mapping[str, Any], trim: np.ndarray) -> VertexTexture | None:
+    """Colours of the vertices, where the file has them; cut copies of it often do not."""
+    if not any(key in basel for key in _TEXTURE):
+        return None
+    flat = 3 * _FULL_VERTICES
+    return VertexTexture(
+        mean=points_from_flat(entry(path, basel, "texMU", (flat, 1)))[trim],
+        basis=basis_from_flat(entry(path, basel, "texPC", (flat, NUM_TEXTURE)))[:, trim],
+        std=entry(path, basel, "texEV", (NUM_TEXTURE, 1)).ravel(),
     )
 
 

@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from facegeo.base.arrays import whole_number
 from facegeo.conventions import NUM_EXPRESSION, NUM_POSE, NUM_SHAPE
 from facegeo.errors import InvalidInputError
 
-#: Groups of the 62 parameters, in order; each has a head of its own.
-GROUPS: Final[dict[str, int]] = {
-    "pose": NUM_POSE,
-    "shape": NUM_SHAPE,
-    "expression": NUM_EXPRESSION,
-}
+#: Groups of the parameters, in order; each has a head of its own.
+GROUPS: Final = ("pose", "shape", "expression")
 
 #: What the refinement sees beside the points (Table 2, rows 1 to 3).
 REFINEMENTS: Final[dict[str, tuple[str, ...]]] = {
@@ -56,17 +53,21 @@ class SynergyConfig:
         views'. Not in the papers.
     presence : bool
         An output for the probability that the crop holds a well-placed face.
+    num_shape, num_expression : int
+        Modes of the face model whose parameters the network gives.
     """
 
     backbone: str = "mobilenet_v2"
     refinement: str = "all"
     adaptation: tuple[int, ...] | None = None
-    inverse: tuple[str, ...] = tuple(GROUPS)
+    inverse: tuple[str, ...] = GROUPS
     inverse_from: str = "refined"
     inverse_attributes: bool = False
     enlarged_heads: bool = False
     mirrored: bool = False
     presence: bool = True
+    num_shape: int = NUM_SHAPE
+    num_expression: int = NUM_EXPRESSION
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inverse", tuple(self.inverse))
@@ -74,7 +75,14 @@ class SynergyConfig:
             object.__setattr__(self, "adaptation", tuple(self.adaptation))
         self._check()
 
+    @property
+    def groups(self) -> dict[str, int]:
+        """Length of each group of parameters, in order."""
+        return dict(zip(GROUPS, (NUM_POSE, self.num_shape, self.num_expression), strict=True))
+
     def _check(self) -> None:
+        for name in ("num_shape", "num_expression"):
+            whole_number(name, getattr(self, name))
         if self.refinement not in REFINEMENTS:
             raise InvalidInputError(
                 f"refinement: expected one of {sorted(REFINEMENTS)}, got {self.refinement!r}"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegeo.conventions import NUM_EXPRESSION, NUM_PARAMS, NUM_SHAPE
+from facegeo.conventions import NUM_POSE
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE, CropConvention
 from facegeo.morphable import MorphableModel
@@ -40,8 +40,8 @@ class Regression(NamedTuple):
     Attributes
     ----------
     features : (N, C) pooled image features z; of the crops as they are, not of their mirror images.
-    whitened : (N, 62) parameters minus their mean, over their spread.
-    params : (N, 62) de-normalised.
+    whitened : (N, P) parameters minus their mean, over their spread.
+    params : (N, P) de-normalised.
     coarse : (N, 68, 3) landmarks of the parameters, crop pixels.
     landmarks : (N, 68, 3) refined; the coarse ones where the network does not refine.
     presence_logit : (N,) zero where the network has no such output.
@@ -71,16 +71,17 @@ class SynergyNet(FaceRows):
     def __init__(
         self, config: SynergyConfig, convention: CropConvention, morphable_model: str = ""
     ) -> None:
-        super().__init__(convention)
+        super().__init__(convention, config.num_shape, config.num_expression)
         self.config = config
         self.morphable_model = morphable_model
         self.backbone = build_backbone(config.backbone)
         width = int(self.backbone.num_features)  # type: ignore[arg-type]
+        groups = config.groups
         self.enlarged = _bottleneck(width) if config.enlarged_heads else nn.Identity()
-        self.heads = nn.ModuleDict({name: _head(width, size) for name, size in GROUPS.items()})
+        self.heads = nn.ModuleDict({name: _head(width, size) for name, size in groups.items()})
         self.presence = _head(width, 1) if config.presence else None
-        self.mirror = _Mirror() if config.mirrored else None
-        lengths = {"image": width, "shape": NUM_SHAPE, "expression": NUM_EXPRESSION}
+        self.mirror = _Mirror(self.num_params) if config.mirrored else None
+        lengths = {"image": width, "shape": groups["shape"], "expression": groups["expression"]}
         self.refinement: Refinement | None = None
         if config.refinement != "none":
             chosen = [lengths[name] for name in REFINEMENTS[config.refinement]]
@@ -88,7 +89,7 @@ class SynergyNet(FaceRows):
         self.inverse: LandmarksTo3dmm | None = None
         if config.inverse:
             extra = list(lengths.values()) if config.inverse_attributes else []
-            self.inverse = LandmarksTo3dmm({name: GROUPS[name] for name in config.inverse}, extra)
+            self.inverse = LandmarksTo3dmm({name: groups[name] for name in config.inverse}, extra)
         outputs = ["params", "landmarks"]
         outputs += ["coarse_landmarks"] if self.refinement is not None else []
         outputs += ["presence"] if self.presence is not None else []
@@ -105,7 +106,7 @@ class SynergyNet(FaceRows):
         Returns
         -------
         outputs : tuple of torch.Tensor
-            In the order of ``output_names``: ``params`` (N, 62) de-normalised; ``landmarks``
+            In the order of ``output_names``: ``params`` (N, P) de-normalised; ``landmarks``
             (N, 68, 3) refined, in pixels of a crop of side 120 whatever S is; where the network
             has them ``coarse_landmarks`` (N, 68, 3) and ``presence`` (N,), a probability.
         """
@@ -186,7 +187,7 @@ class SynergyNet(FaceRows):
     ) -> torch.Tensor:
         if self.refinement is None:
             return coarse
-        values = _attributes(features, whitened)
+        values = self._attributes(features, whitened)
         chosen = [values[name] for name in REFINEMENTS[self.config.refinement]]
         shift = self.refinement(_as_points(coarse), chosen)
         return coarse + _REFINEMENT_PX * shift.transpose(1, 2)
@@ -198,7 +199,14 @@ class SynergyNet(FaceRows):
         points = _as_points(result.landmarks if refined else result.coarse)
         if not self.config.inverse_attributes:
             return self.inverse(points)
-        return self.inverse(points, [*_attributes(result.features, result.whitened).values()])
+        return self.inverse(points, [*self._attributes(result.features, result.whitened).values()])
+
+    def _attributes(
+        self, features: torch.Tensor, whitened: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        end = NUM_POSE + self.num_shape
+        shape, expression = whitened[:, NUM_POSE:end], whitened[:, end:]
+        return {"image": features, "shape": shape, "expression": expression}
 
 
 def mirrored_network(
@@ -237,10 +245,10 @@ class _Mirror(nn.Module):
     matrix: torch.Tensor
     offset: torch.Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, num_params: int) -> None:
         super().__init__()
-        self.register_buffer("matrix", torch.eye(NUM_PARAMS))
-        self.register_buffer("offset", torch.zeros(NUM_PARAMS))
+        self.register_buffer("matrix", torch.eye(num_params))
+        self.register_buffer("offset", torch.zeros(num_params))
 
     def set(self, matrix: np.ndarray, offset: np.ndarray) -> None:
         """Take the map of :func:`facegeo.morphable.mirror.mirror_matrix`."""
@@ -248,7 +256,7 @@ class _Mirror(nn.Module):
         self.offset.copy_(torch.from_numpy(offset))
 
     def forward(self, own: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        """The mean of both ``(N, 62)``, the second brought back from the mirror."""
+        """The mean of both ``(N, P)``, the second brought back from the mirror."""
         return (own + functional.linear(mirrored, self.matrix, self.offset)) / 2
 
 
@@ -270,12 +278,6 @@ def _bottleneck(width: int) -> nn.Sequential:
     for inputs, outputs in ((width, _ENLARGED), (_ENLARGED, width)):
         layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
-
-
-def _attributes(features: torch.Tensor, whitened: torch.Tensor) -> dict[str, torch.Tensor]:
-    start = NUM_PARAMS - NUM_EXPRESSION
-    shape, expression = whitened[:, start - NUM_SHAPE : start], whitened[:, start:]
-    return {"image": features, "shape": shape, "expression": expression}
 
 
 def _as_points(landmarks: torch.Tensor) -> torch.Tensor:

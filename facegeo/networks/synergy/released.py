@@ -16,7 +16,7 @@ from facegeo.conventions import NUM_EXPRESSION, NUM_POSE, NUM_SHAPE
 from facegeo.geometry.crop import CropConvention
 from facegeo.networks.backbones.mobilenet_v2 import MobileNetV2
 from facegeo.networks.face_rows import FaceRows
-from facegeo.networks.synergy.config import GROUPS
+from facegeo.networks.synergy.config import GROUPS, SynergyConfig
 from facegeo.networks.synergy.points import Refinement
 
 #: Crop pixels that an output of 1 of the refinement moves a landmark.
@@ -46,7 +46,8 @@ class ReleasedSynergyNet(FaceRows):
         super().__init__(convention)
         self.backbone = MobileNetV2()
         width = self.backbone.num_features
-        self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in GROUPS.items()})
+        groups = SynergyConfig().groups
+        self.heads = nn.ModuleDict({name: nn.Linear(width, n) for name, n in groups.items()})
         self.refinement = ReleasedRefinement(width)
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -69,7 +69,7 @@ class Sample:
     Attributes
     ----------
     crop : (S, S, 3) uint8 BGR
-    params : (62,) float32
+    params : (P,) float32
     landmarks : (68, 3) float32
         Pixels of a crop of side 120, whatever S is.
     """

@@ -46,7 +46,7 @@ class CoarseFace:
             self.skin = self.triangles[model.regions["face"][rows][self.triangles].all(axis=1)]
 
     def vertices(self, params: np.ndarray) -> np.ndarray:
-        """``(N, 62)`` to ``(N, V, 3)`` float32, crop pixels."""
+        """``(N, P)`` to ``(N, V, 3)`` float32, crop pixels."""
         affine = pose_to_crop(split(params).pose, self.convention)
         moved = (params[:, NUM_POSE:] @ self._modes).reshape(len(params), -1, 3) + self._mean
         placed = moved @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]

@@ -53,7 +53,7 @@ class LabelledFaces:
     ----------
     pictures : ImageCollection
         120 x 120 crops, one a face.
-    params : (N, 62) float32
+    params : (N, P) float32
         Of a network with crop convention ``exact``.
     landmarks : (N, 68, 3) float32
         Crop pixels: what refined landmarks should be.
@@ -77,7 +77,7 @@ class LabelledFaces:
         return len(self.params)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (62,) of the parameters, by which a network whitens."""
+        """Mean and standard deviation (P,) of the parameters, by which a network whitens."""
         params = self.params.astype(np.float64)
         return params.mean(axis=0), np.maximum(params.std(axis=0), 1e-8)
 
@@ -117,7 +117,7 @@ def read_labelled(labels: str | Path, images: str | Path) -> LabelledFaces:
     try:
         arrays = load_npz(labels, keys)
         names = [str(name) for name in arrays["names"].ravel()]
-        params = array_of("params", arrays["params"], (len(names), NUM_PARAMS))
+        params = array_of("params", arrays["params"], (len(names), "P"))
         shape = (len(names), NUM_LANDMARKS, 3)
         landmarks = array_of("landmarks", arrays["landmarks"], shape)
         model = str(arrays["morphable_model"])
@@ -217,8 +217,8 @@ def read_300wlp_photos(
 def landmarks_of(
     params: np.ndarray, model: MorphableModel, convention: CropConvention
 ) -> np.ndarray:
-    """The 68 rows of a face model for parameters ``(N, 62)``: ``(N, 68, 3)`` crop pixels."""
-    pose, shape, expression = split(params)
+    """The 68 rows of a face model for parameters ``(N, P)``: ``(N, 68, 3)`` crop pixels."""
+    pose, shape, expression = split(params, model.num_shape)
     return model.landmarks(shape, expression, pose_to_crop(pose, convention))
 
 

@@ -39,7 +39,7 @@ class FaceSwap:
         Parameters
         ----------
         crop, donor : (S, S, 3) uint8
-        params, donor_params : (62,) float32
+        params, donor_params : (P,) float32
 
         Returns
         -------

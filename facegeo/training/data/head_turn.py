@@ -45,7 +45,7 @@ def steady_point(params: np.ndarray, convention: CropConvention) -> np.ndarray:
 
     Parameters
     ----------
-    params : (N, 62)
+    params : (N, P)
 
     Returns
     -------

@@ -16,7 +16,7 @@ _SPREAD = 0.7
 
 
 def random_change(spread: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A change of the coefficients ``(50,)``, given how much each varies between faces."""
+    """A change of the coefficients ``(Ns + Ne,)``, given how much each varies between faces."""
     return np.asarray(_SPREAD * spread * rng.normal(size=len(spread)), np.float32)
 
 
@@ -42,7 +42,7 @@ class Reshape:
         ----------
         sample : Sample
             A crop of side 120.
-        change : (50,) float
+        change : (Ns + Ne,) float
             Added to the coefficients of shape and expression. Large ones tear the image.
         """
         params = sample.params.copy()

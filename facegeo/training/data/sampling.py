@@ -72,7 +72,7 @@ class Negatives:
 class TrainingSet(Dataset[dict[str, torch.Tensor]]):
     """Augmented views of labelled faces, and negatives after them.
 
-    Indexed by :class:`Key`. A view is a dict of ``crop`` (S, S, 3) uint8, ``params`` (62,),
+    Indexed by :class:`Key`. A view is a dict of ``crop`` (S, S, 3) uint8, ``params`` (P,),
     ``landmarks`` (68, 3) and ``present``, 1 for faces and 0 for negatives.
     """
 
@@ -159,7 +159,8 @@ class TrainingSet(Dataset[dict[str, torch.Tensor]]):
 
     def _without_labels(self, crop: np.ndarray, rng: Rng) -> Sample:
         crop = degraded(recoloured(crop, rng, self._augment), rng, self._augment)
-        return Sample(crop, np.zeros(62, np.float32), np.zeros((68, 3), np.float32))
+        none = np.zeros_like(self._faces.params[0], np.float32)
+        return Sample(crop, none, np.zeros((68, 3), np.float32))
 
 
 class EpochBatches(Sampler[list[Key]]):

@@ -62,7 +62,7 @@ def transform_pose(
 def transform_params(
     params: np.ndarray, matrices: np.ndarray, convention: CropConvention
 ) -> np.ndarray:
-    """Move ``(N, 62)`` parameters: the pose changes, shape and expression stay."""
+    """Move ``(N, P)`` parameters: the pose changes, shape and expression stay."""
     moved = params.copy()
     pose = params[:, :NUM_POSE].reshape(-1, 3, 4)
     moved[:, :NUM_POSE] = transform_pose(pose, matrices, convention).reshape(-1, NUM_POSE)

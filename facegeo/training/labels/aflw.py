@@ -81,7 +81,7 @@ class Teacher:
         return cls(network, rows)
 
     def predict(self, crops: np.ndarray) -> np.ndarray:
-        """``(N, 120, 120, 3)`` crops to ``(N, 62)`` parameters."""
+        """``(N, 120, 120, 3)`` crops to ``(N, P)`` parameters."""
         rois = np.tile(np.array([0, 0, CROP_SIZE, CROP_SIZE], np.float32), (len(crops), 1))
         return self.network.predict_crops(crops, rois).params
 
@@ -173,7 +173,7 @@ def _teacher_params(
     Where x of a point and x of its mirror point in the flipped crop do not add up to the crop's
     width, the teacher's landmarks lie beside the image's by half of what is missing.
     """
-    params = np.zeros((len(data), 62))
+    params = np.zeros((len(data), len(teacher.rows.std)))
     readable = np.zeros(len(data), bool)
     sums = []
     for indices, crops in _chunks(data):

@@ -25,7 +25,7 @@ from facegeo.morphable.fitting import FitResult, fit_landmarks
 from facegeo.training.data.datasets import landmarks_of
 from facegeo.training.data.similarity import inverted, similarities, transform_params
 
-#: Crops ``(N, S, S, 3)`` uint8 to parameters ``(N, 62)`` float32.
+#: Crops ``(N, S, S, 3)`` uint8 to parameters ``(N, P)`` float32.
 Predict = Callable[[np.ndarray], np.ndarray]
 #: Crops and similarities to the moved crops.
 Warp = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -46,9 +46,9 @@ class FaceModelRows:
     Attributes
     ----------
     mean : (68, 3) float64
-    basis : (50, 68, 3) float64
-        40 shape modes, then 10 expression modes.
-    std : (62,) float64
+    basis : (Ns + Ne, 68, 3) float64
+        Shape modes, then expression modes.
+    std : (P,) float64
         Spread of the parameters, by which they are whitened.
     convention : CropConvention
     """
@@ -59,7 +59,7 @@ class FaceModelRows:
     convention: CropConvention
 
     def landmarks(self, params: np.ndarray) -> np.ndarray:
-        """``(N, 62)`` parameters to ``(N, 68, 3)`` crop pixels."""
+        """``(N, P)`` parameters to ``(N, 68, 3)`` crop pixels."""
         affine = pose_to_crop(split(params).pose, self.convention)
         points = self.mean + np.tensordot(params[:, NUM_POSE:], self.basis, 1)
         return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
@@ -89,7 +89,7 @@ def averaged_params(
     views: int = 8,
     seed: int = 0,
 ) -> np.ndarray:
-    """The teacher's parameters ``(N, 62)``, averaged over the crop and jittered views of it."""
+    """The teacher's parameters ``(N, P)``, averaged over the crop and jittered views of it."""
     rng = np.random.default_rng(seed)
     total = predict(crops).astype(np.float64)
     count = len(crops)
@@ -135,7 +135,7 @@ def corrected_params(
     *,
     trust: float = 1.0,
 ) -> np.ndarray:
-    """Parameters ``(N, 62)`` that agree with the manual points.
+    """Parameters ``(N, P)`` that agree with the manual points.
 
     Minimises mean_k rho(|x_k - y_k|^2) + 10 |change|^2 over the visible points, the change in
     whitened parameters; ``offsets`` (21, 3) are taken out of the manual points. ``trust`` (0..1) is
@@ -204,7 +204,7 @@ class FittedLabels:
 
     Attributes
     ----------
-    params : (N, 62) float32
+    params : (N, P) float32
         Of a network with the convention that was asked for.
     landmarks : (N, 68, 3) float32
         What refinement learns, crop pixels: x and y of the corrected landmarks themselves, depth of

@@ -18,7 +18,6 @@ import numpy as np
 from facegeo.backends import REFERENCE
 from facegeo.base.files import replacing
 from facegeo.base.progress import ProgressLine
-from facegeo.conventions import NUM_EXPRESSION, NUM_SHAPE
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import (
     CROP_SIZE,
@@ -63,7 +62,7 @@ class SyntheticFaces:
     ----------
     crops : (N, 120, 120, 3) uint8
         BGR.
-    params : (N, 62) float32
+    params : (N, P) float32
         Of the crop convention ``exact``.
     landmarks : (N, 68, 3) float32
         Crop pixels.
@@ -80,7 +79,7 @@ class FacePainter:
     Parameters
     ----------
     model : MorphableModel
-        With 40 shape and 10 expression modes and texture coordinates.
+        With texture coordinates.
     """
 
     def __init__(self, model: MorphableModel) -> None:
@@ -118,15 +117,18 @@ class FacePainter:
 
 
 def random_params(rng: np.random.Generator, model: MorphableModel) -> np.ndarray:
-    """A random face in the middle of a crop: ``(62,)`` float32."""
+    """A random face in the middle of a crop: ``(P,)`` float32."""
     most = np.array(_MOST_DEG)
     rotation = rotation_from_euler(rng.uniform(-most, most)[None])[0]
     basis = model.landmark_basis
     deviations = np.concatenate([basis.shape_std, basis.expression_std])
-    coefficients = _SPREAD * deviations * rng.normal(size=NUM_SHAPE + NUM_EXPRESSION)
+    coefficients = _SPREAD * deviations * rng.normal(size=len(deviations))
+    if basis.expression_range is not None:
+        expressions = coefficients[model.num_shape :]
+        np.clip(expressions, *basis.expression_range, out=expressions)
     affine = np.zeros((1, 3, 4))
     affine[0, :, :3] = np.diag([1, -1, 1]) @ rotation
-    shape, expression = np.split(coefficients[None].astype(np.float32), [NUM_SHAPE], axis=1)
+    shape, expression = np.split(coefficients[None].astype(np.float32), [model.num_shape], axis=1)
     points = model.landmarks(shape, expression, affine.astype(np.float32))
     # Scaled and moved to where a tracker would have cut the crop, more or less.
     x0, y0, x1, y1 = rois_from_landmarks(1000 * points)[0] / 1000

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from facegeo.base.progress import ProgressLine
+from facegeo.conventions import NUM_POSE
 from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.networks.backbones.mobilenet_v2 import MobileNetV2, shortened
@@ -94,6 +95,12 @@ class Trainer:
         if faces.morphable_model != model.name:
             raise InvalidInputError(
                 f"labels: expected parameters of {model.name!r}, got {faces.morphable_model!r}"
+            )
+        expected = NUM_POSE + model.num_shape + model.num_expression
+        if faces.params.shape[1] != expected:
+            raise InvalidInputError(
+                f"labels: expected {expected} parameters a face, as {model.name!r} has modes, "
+                f"got {faces.params.shape[1]}"
             )
         self.config, self.device, self.process = config, device, process
         self.folder = RunFolder(Path(config.run), config.to_dict(), process.rank == 0)
@@ -284,7 +291,11 @@ _MAY_CHANGE = ("run", "device", "compile", "checkpoint_steps", "evaluate_epochs"
 
 
 def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -> SynergyNet:
-    network = SynergyNet(config.network, CONVENTION, model.name)
+    """The network of the configuration, with heads for the face model's modes."""
+    settings = dataclasses.replace(
+        config.network, num_shape=model.num_shape, num_expression=model.num_expression
+    )
+    network = SynergyNet(settings, CONVENTION, model.name)
     network.set_face_model(model, *faces.statistics(), faces.offset_px)
     if config.initial:
         _start_from(network, config)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from facegeo.networks.synergy.config import GROUPS
+from facegeo.conventions import NUM_POSE
 
 if TYPE_CHECKING:
     from facegeo.networks.synergy.network import Regression
@@ -50,7 +50,7 @@ class LossConfig:
 
 
 def parameter_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Equation 3: |alpha - alpha*|^2 of whitened parameters ``(N, 62)``; ``(N,)``."""
+    """Equation 3: |alpha - alpha*|^2 of whitened parameters ``(N, P)``; ``(N,)``."""
     return (predicted - truth).square().sum(dim=1)
 
 
@@ -65,13 +65,14 @@ def landmark_loss(
 def inverse_loss(inverse: Mapping[str, torch.Tensor], truth: torch.Tensor) -> torch.Tensor:
     """Equations 5 and 6: |alpha-hat - alpha|^2 over the groups that were regressed; ``(N,)``.
 
-    ``truth`` is ``(N, 62)``: the labels for equation 5, the image's parameters for equation 6.
+    ``truth`` is ``(N, P)``: the labels for equation 5, the image's parameters for equation 6.
     """
-    start, total = 0, truth.new_zeros(len(truth))
-    for name, length in GROUPS.items():
-        if name in inverse:
-            total = total + parameter_loss(inverse[name], truth[:, start : start + length])
-        start += length
+    total = truth.new_zeros(len(truth))
+    for name, found in inverse.items():
+        length = found.shape[1]
+        # Pose first, then shape, and expression to the end, whatever the numbers of modes.
+        start = {"pose": 0, "shape": NUM_POSE, "expression": truth.shape[1] - length}[name]
+        total = total + parameter_loss(found, truth[:, start : start + length])
     return total
 
 
@@ -92,7 +93,7 @@ def total_loss(
 
     Parameters
     ----------
-    whitened : (N, 62) float
+    whitened : (N, P) float
         Labels, whitened.
     landmarks : (N, 68, 3) float
         Labels, crop pixels.
@@ -135,7 +136,7 @@ def distillation_terms(
 
     Parameters
     ----------
-    whitened, teacher_whitened : (N, 62) float
+    whitened, teacher_whitened : (N, P) float
         Parameters, both whitened by the network's statistics.
     features : (N, C) float, or None
         In the teacher's space; None leaves their term out.

@@ -1,0 +1,296 @@
+"""A head as a file keeps it: a cage of quads with its modes, which a fixed rule subdivides.
+
+Format version 2 of :mod:`facegeo.morphable.archive`. All geometry is that of the cage:
+``cage/mean``, ``cage/shape_basis`` and ``cage/expression_basis`` (int16 fixed point with one scale
+a mode in ``cage/shape_scale`` and ``cage/expression_scale``), ``cage/faces`` (quads),
+``cage/part`` with ``part_names``, ``cage/uv``, ``cage/uv_faces``, ``regions/<name>``,
+``mirror/<field>``; ``subdivide`` says how often each quad is split, and
+``landmarks/<layout>/<field>`` where the points of a layout lie: rows of the full mesh, and the
+same as weights over the cage, by which they are had without the mesh.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy import sparse
+
+from facegeo.base.arrays import array_of
+from facegeo.conventions import NUM_LANDMARKS
+from facegeo.errors import InvalidInputError
+from facegeo.morphable.basis import IBUG68, LandmarkBasis, Mirror
+from facegeo.morphable.validation import (
+    checked_names,
+    checked_range,
+    checked_std,
+    frozen,
+    index_array,
+    positive,
+)
+
+_INT16_RANGE: Final = 32767
+#: Limits of expressions where a file names none: blendshapes.
+_BLENDSHAPES: Final = (0.0, 1.0)
+_REQUIRED: Final = (
+    "cage/mean",
+    "cage/shape_basis",
+    "cage/shape_scale",
+    "cage/expression_basis",
+    "cage/expression_scale",
+    "cage/faces",
+    "subdivide",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PointLayout:
+    """Named points of a head.
+
+    Attributes
+    ----------
+    rows : (K,) int64
+        Rows of the full mesh.
+    stencils : (K, C) sparse float32
+        The same as weights over the cage's vertices.
+    """
+
+    rows: np.ndarray
+    stencils: sparse.csr_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Cage:
+    """A morphable model on a cage; its arrays are checked and read-only.
+
+    Attributes
+    ----------
+    name : str
+    unit_mm : float
+    mean : (C, 3) float32
+    shape_basis : (Ns, C, 3) float32
+    expression_basis : (Ne, C, 3) float32
+    faces : (Q, 4) int64
+        Quads, counter-clockwise from outside.
+    levels : (Q,) int64
+        How often each is subdivided, 1 or 2.
+    layouts : mapping of str to PointLayout
+        ``ibug68`` is always there.
+    part_names : tuple of str
+    parts : (Q,) int64 or None
+        The part that each quad belongs to.
+    uv : (U, 2) float32 or None
+    uv_faces : (Q, 4) int64 or None
+    regions : mapping of str to (C,) bool
+    mirror : Mirror or None
+        Of the cage's vertices.
+    shape_names, expression_names, shape_std, expression_std, expression_range
+        As those of :class:`facegeo.morphable.model.MorphableModel`.
+    """
+
+    name: str
+    unit_mm: float
+    mean: np.ndarray
+    shape_basis: np.ndarray
+    expression_basis: np.ndarray
+    faces: np.ndarray
+    levels: np.ndarray
+    layouts: Mapping[str, PointLayout]
+    part_names: tuple[str, ...] = ()
+    parts: np.ndarray | None = None
+    uv: np.ndarray | None = None
+    uv_faces: np.ndarray | None = None
+    regions: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    mirror: Mirror | None = None
+    shape_names: tuple[str, ...] = ()
+    expression_names: tuple[str, ...] = ()
+    shape_std: np.ndarray | None = None
+    expression_std: np.ndarray | None = None
+    expression_range: tuple[float, float] | None = _BLENDSHAPES
+
+    def basis_of(self, layout: str) -> LandmarkBasis:
+        """Mean and bases at the points of a layout."""
+        points = self.layouts[layout]
+        std = (
+            np.ones(len(basis), np.float32) if given is None else given
+            for basis, given in (
+                (self.shape_basis, self.shape_std),
+                (self.expression_basis, self.expression_std),
+            )
+        )
+        shape_std, expression_std = std
+        modes = np.concatenate([self.mean[None], self.shape_basis, self.expression_basis])
+        at_points = weighted(points.stencils, modes)
+        end = 1 + len(self.shape_basis)
+        return LandmarkBasis(
+            mean=frozen(at_points[0]),
+            shape_basis=frozen(at_points[1:end]),
+            expression_basis=frozen(at_points[end:]),
+            shape_std=frozen(shape_std),
+            expression_std=frozen(expression_std),
+            unit_mm=self.unit_mm,
+            expression_range=self.expression_range,
+        )
+
+    def truncated(self, num_shape: int, num_expression: int) -> Cage:
+        """The cage with its first modes only."""
+        mirror = self.mirror
+        return dataclasses.replace(
+            self,
+            shape_basis=self.shape_basis[:num_shape],
+            expression_basis=self.expression_basis[:num_expression],
+            shape_names=self.shape_names[:num_shape],
+            expression_names=self.expression_names[:num_expression],
+            shape_std=None if self.shape_std is None else self.shape_std[:num_shape],
+            expression_std=(
+                None if self.expression_std is None else self.expression_std[:num_expression]
+            ),
+            mirror=mirror and mirror.truncated(num_shape, num_expression),
+        )
+
+
+def weighted(stencils: sparse.csr_matrix, fields: np.ndarray) -> np.ndarray:
+    """Fields ``(M, C, 3)`` of the cage at points: ``(M, K, 3)`` float32."""
+    count, num_vertices = fields.shape[:2]
+    columns = np.ascontiguousarray(fields.transpose(1, 0, 2)).reshape(num_vertices, 3 * count)
+    found = (stencils.astype(np.float32) @ columns).reshape(-1, count, 3)
+    return np.ascontiguousarray(found.transpose(1, 0, 2))
+
+
+def parse_cage(arrays: Mapping[str, np.ndarray]) -> Cage:
+    """The cage in the arrays of a file.
+
+    Raises
+    ------
+    InvalidInputError
+        If an array is missing, or does not fit the others; the message names its key.
+    """
+    for key in _REQUIRED:
+        if key not in arrays:
+            raise InvalidInputError(f"key '{key}' is missing")
+    mean = array_of("cage/mean", arrays["cage/mean"], ("C", 3))
+    count = len(mean)
+    shape, expression = (_basis(arrays, kind, count) for kind in ("shape", "expression"))
+    faces = index_array("cage/faces", arrays["cage/faces"], ("Q", 4), count)
+    if not np.array_equal(np.unique(faces), np.arange(count)):
+        raise InvalidInputError("cage/faces: expected every vertex in a quad")
+    levels = _levels(arrays["subdivide"], len(faces))
+    uv, uv_faces = _texture_layout(arrays, len(faces))
+    part_names, parts = _parts(arrays, len(faces))
+    return Cage(
+        name=str(arrays["name"]),
+        unit_mm=positive("unit_mm", arrays["unit_mm"]),
+        mean=frozen(mean),
+        shape_basis=frozen(shape),
+        expression_basis=frozen(expression),
+        faces=frozen(faces),
+        levels=frozen(levels),
+        layouts=_layouts(arrays, count),
+        part_names=part_names,
+        parts=parts,
+        uv=uv,
+        uv_faces=uv_faces,
+        regions=_regions(arrays, count),
+        mirror=_mirror(arrays, count, len(shape), len(expression)),
+        expression_range=checked_range(arrays.get("expression_range", _BLENDSHAPES)),
+        shape_names=checked_names("shape_names", arrays.get("shape_names", ()), len(shape)),
+        expression_names=checked_names(
+            "expression_names", arrays.get("expression_names", ()), len(expression)
+        ),
+        shape_std=checked_std("shape_std", arrays.get("shape_std"), len(shape)),
+        expression_std=checked_std("expression_std", arrays.get("expression_std"), len(expression)),
+    )
+
+
+def _basis(arrays: Mapping[str, np.ndarray], kind: str, count: int) -> np.ndarray:
+    key, scale_key = f"cage/{kind}_basis", f"cage/{kind}_scale"
+    if arrays[key].dtype != np.int16:
+        raise InvalidInputError(f"{key}: expected int16, got {arrays[key].dtype}")
+    basis = array_of(key, arrays[key], ("N", count, 3))
+    scale = array_of(scale_key, arrays[scale_key], (len(basis),))
+    basis *= (scale / _INT16_RANGE)[:, None, None]
+    return basis
+
+
+def _levels(value: np.ndarray, count: int) -> np.ndarray:
+    levels = index_array("subdivide", value, (count,), 3)
+    if not levels.all():
+        raise InvalidInputError("subdivide: expected 1 or 2 for each quad, got 0")
+    return levels
+
+
+def _texture_layout(
+    arrays: Mapping[str, np.ndarray], count: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if "cage/uv" not in arrays:
+        return None, None
+    uv = array_of("cage/uv", arrays["cage/uv"], ("U", 2))
+    if uv.size and (uv.min() < 0 or uv.max() > 1):
+        raise InvalidInputError("cage/uv: expected numbers in [0, 1]")
+    if "cage/uv_faces" not in arrays:
+        raise InvalidInputError("key 'cage/uv_faces' is missing")
+    corners = index_array("cage/uv_faces", arrays["cage/uv_faces"], (count, 4), len(uv))
+    return frozen(uv), frozen(corners)
+
+
+def _parts(
+    arrays: Mapping[str, np.ndarray], count: int
+) -> tuple[tuple[str, ...], np.ndarray | None]:
+    if "cage/part" not in arrays:
+        return (), None
+    if "part_names" not in arrays:
+        raise InvalidInputError("key 'part_names' is missing")
+    names = tuple(str(name) for name in arrays["part_names"].ravel())
+    return names, frozen(index_array("cage/part", arrays["cage/part"], (count,), len(names)))
+
+
+def _layouts(arrays: Mapping[str, np.ndarray], count: int) -> dict[str, PointLayout]:
+    names = [key.split("/")[1] for key in arrays if key.startswith("landmarks/")]
+    layouts = {name: _layout(arrays, f"landmarks/{name}", count) for name in dict.fromkeys(names)}
+    if IBUG68 not in layouts or len(layouts[IBUG68].rows) != NUM_LANDMARKS:
+        raise InvalidInputError(f"landmarks/{IBUG68}: expected {NUM_LANDMARKS} points")
+    return layouts
+
+
+def _layout(arrays: Mapping[str, np.ndarray], place: str, count: int) -> PointLayout:
+    fields: dict[str, Any] = {}
+    for key in ("rows", "indptr", "indices", "weights"):
+        if f"{place}/{key}" not in arrays:
+            raise InvalidInputError(f"key '{place}/{key}' is missing")
+        fields[key] = arrays[f"{place}/{key}"]
+    # The full mesh is not there yet: its size is compared when it is.
+    rows = index_array(f"{place}/rows", fields["rows"], ("K",), 2**31)
+    indices = index_array(f"{place}/indices", fields["indices"], ("n",), count, np.int32)
+    weights = array_of(f"{place}/weights", fields["weights"], indices.shape)
+    starts = index_array(f"{place}/indptr", fields["indptr"], (len(rows) + 1,), len(indices) + 1)
+    if starts[0] != 0 or starts[-1] != len(indices) or (np.diff(starts) < 1).any():
+        raise InvalidInputError(f"{place}/indptr: expected rising numbers, 0 to {len(indices)}")
+    return PointLayout(
+        frozen(rows), sparse.csr_matrix((weights, indices, starts), (len(rows), count))
+    )
+
+
+def _regions(arrays: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    regions = {}
+    for key, mask in arrays.items():
+        if key.startswith("regions/"):
+            if mask.dtype != bool or mask.shape != (count,):
+                raise InvalidInputError(f"{key}: expected booleans of shape ({count},)")
+            regions[key.removeprefix("regions/")] = frozen(mask)
+    return regions
+
+
+def _mirror(
+    arrays: Mapping[str, np.ndarray], count: int, num_shape: int, num_expression: int
+) -> Mirror | None:
+    keys = [field.name for field in dataclasses.fields(Mirror)]
+    if not any(f"mirror/{key}" in arrays for key in keys):
+        return None
+    for key in keys:
+        if f"mirror/{key}" not in arrays:
+            raise InvalidInputError(f"key 'mirror/{key}' is missing")
+    mirror = Mirror(**{key: arrays[f"mirror/{key}"] for key in keys})
+    return mirror.checked(count, num_shape, num_expression)

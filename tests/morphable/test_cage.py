@@ -1,0 +1,302 @@
+"""Heads kept as a cage: what a mesh of them is, when it is made, and what becomes of bad files."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.cage_data import NUM_EXPRESSION, NUM_SHAPE, ball, cage_arrays, write_cage
+
+from facegeo.base.cache import cache_dir
+from facegeo.conventions import LANDMARK_MIRROR
+from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.morphable import MorphableModel, expansion
+from facegeo.morphable.model import CageModel
+from facegeo.morphable.subdivision import subdivide
+
+
+@pytest.fixture
+def head(cache: Path, tmp_path: Path) -> MorphableModel:
+    return MorphableModel.load(write_cage(tmp_path / "ball.npz"))
+
+
+@pytest.fixture
+def no_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a mesh was made")
+
+    monkeypatch.setattr(expansion, "expanded", fail)
+
+
+def stored() -> list[Path]:
+    """Files of the cache, when they are all written."""
+    for thread in threading.enumerate():
+        if thread.name == "facegeo-mesh-cache":
+            thread.join()
+    return sorted((cache_dir() / "meshes").glob("*"))
+
+
+def random_faces(count: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    shape = rng.normal(size=(count, NUM_SHAPE)).astype(np.float32)
+    return shape, rng.uniform(0, 1, (count, NUM_EXPRESSION)).astype(np.float32)
+
+
+def expected_vertices(shape: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    """By the definition: the cage is moved, then subdivided."""
+    arrays = cage_arrays()
+    moved = np.tile(arrays["cage/mean"].astype(np.float64), (len(shape), 1, 1))
+    for kind, coefficients in (("shape", shape), ("expression", expression)):
+        scale = arrays[f"cage/{kind}_scale"] / 32767
+        basis = arrays[f"cage/{kind}_basis"] * scale[:, None, None]
+        moved += np.tensordot(coefficients.astype(np.float64), basis, 1)
+    matrix = subdivide(arrays["cage/faces"], arrays["subdivide"], moved.shape[1]).matrix
+    return np.stack([matrix @ cage for cage in moved])
+
+
+def test_the_mesh_is_the_subdivided_cage(head: MorphableModel) -> None:
+    faces = random_faces()
+    vertices, expected = head.vertices(*faces), expected_vertices(*faces)
+    np.testing.assert_allclose(vertices, expected, atol=2e-3)
+    np.testing.assert_array_equal(vertices[:, head.landmark_rows], head.landmarks(*faces))
+    np.testing.assert_array_equal(head.mean[head.landmark_rows], head.landmark_basis.mean)
+    assert head.triangles.max() + 1 == head.num_vertices == expected.shape[1]
+    corners = head.mean[head.triangles].astype(np.float64)
+    volume = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+    assert volume == pytest.approx(4 / 3 * np.pi * 70 * 100 * 80, rel=0.1)
+
+
+def test_the_model_has_what_the_file_says(head: MorphableModel) -> None:
+    assert isinstance(head, CageModel) and head.name == "ball"
+    assert (head.num_shape, head.num_expression) == (NUM_SHAPE, NUM_EXPRESSION)
+    assert head.expression_range == (0, 1) and head.expression_names[0] == "move0"
+    assert head.expression_std is not None
+    assert head.uv is not None and head.uv_triangles is not None
+    assert head.uv_triangles.shape == head.triangles.shape
+    assert head.uv[head.uv_triangles].shape == (len(head.triangles), 3, 2)
+    # Texture points are halved and not smoothed; still they lie near the vertices' own.
+    assert np.abs(head.uv[head.uv_triangles] * 2 - 1).max() <= 1
+    front = head.mean[:, 2] > 0
+    assert (head.regions["front"] == front).mean() > 0.95
+    heights = head.mean[head.triangles].mean(axis=1)[:, 1]
+    assert set(head.parts) == {"lower", "cap"}
+    np.testing.assert_array_equal(head.parts["lower"], ~head.parts["cap"])
+    assert heights[head.parts["cap"]].min() > heights[head.parts["lower"]].min()
+    for array in (head.mean, head.shape_basis, head.triangles, head.parts["cap"]):
+        assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("detail", ["full", "low"])
+def test_mirrored_coefficients_give_the_mirrored_mesh(head: CageModel, detail: str) -> None:
+    model = CageModel(head.cage, detail, head.key)
+    shape, expression = random_faces()
+    mirror = model.mirror
+    assert mirror is not None
+    reflected = model.vertices(shape, expression)[:, mirror.vertices] * (-1, 1, 1)
+    signs = mirror.shape_sign, mirror.expression_sign
+    mirrored = model.vertices(shape * signs[0], expression * signs[1])
+    np.testing.assert_allclose(mirrored, reflected, atol=5e-3)
+    if detail == "low":
+        np.testing.assert_array_equal(
+            mirror.vertices[model.landmark_rows], model.landmark_rows[LANDMARK_MIRROR]
+        )
+
+
+def test_the_low_detail_has_vertices_of_the_full_one(cache: Path, tmp_path: Path) -> None:
+    path = write_cage(tmp_path / "ball.npz")
+    full, low = (MorphableModel.load(path, detail=detail) for detail in ("full", "low"))
+    unit, quads = ball()
+    assert low.num_vertices == len(unit) and len(low.triangles) == 2 * len(quads)
+    faces = random_faces()
+    np.testing.assert_array_equal(low.landmarks(*faces), full.landmarks(*faces))
+    a, b = low.vertices(*faces), full.vertices(*faces)[:, : len(unit)]
+    assert len(set(low.landmark_rows.tolist())) == 68
+    rest = np.setdiff1d(np.arange(len(unit)), low.landmark_rows)
+    np.testing.assert_allclose(a[:, rest], b[:, rest], atol=2e-3)
+    np.testing.assert_array_equal(a[:, low.landmark_rows], low.landmarks(*faces))
+    assert low.uv is not None and len(low.uv) == len(unit)
+    assert len(low.parts["cap"]) == len(low.triangles)
+    assert len(low.regions["front"]) == len(unit)
+    with pytest.raises(InvalidInputError, match="detail: expected 'full' or 'low'"):
+        MorphableModel.load(path, detail="high")
+    full.save(tmp_path / "whole.npz")
+    with pytest.raises(InvalidInputError, match="detail: expected 'full', the one that"):
+        MorphableModel.load(tmp_path / "whole.npz", detail="low")
+
+
+def test_landmarks_need_no_mesh(head: MorphableModel, no_mesh: None) -> None:
+    shape, expression = random_faces()
+    points = head.landmarks(shape, expression)
+    rows = cage_arrays()["landmarks/ibug68/rows"]
+    np.testing.assert_allclose(points, expected_vertices(shape, expression)[:, rows], atol=1e-3)
+    assert head.layouts == ("ibug68", "crown")
+    crown = head.landmarks(shape, expression, layout="crown")
+    rows = cage_arrays()["landmarks/crown/rows"]
+    np.testing.assert_allclose(crown, expected_vertices(shape, expression)[:, rows], atol=1e-3)
+    fit = head.fit(points.astype(np.float64), frame="model", landmark_noise_mm=0.05)
+    # The first expression moves the back of the ball, where no landmark is.
+    np.testing.assert_allclose(fit.expression[:, 1:], expression[:, 1:], atol=0.1)
+    assert "ball" in repr(head) and "cage of" in repr(head)
+    with pytest.raises(InvalidInputError, match="layout: expected one of ibug68, crown, got"):
+        head.landmarks(shape, expression, layout="chin")
+
+
+def test_a_mesh_is_made_once_and_mapped_afterwards(
+    head: CageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = head.vertices(*random_faces())
+    (file,) = stored()
+    assert head.key[:16] in file.name and "ball-full" in file.name
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the mesh was made again")
+
+    monkeypatch.setattr(expansion, "subdivide", fail)
+    again = CageModel(head.cage, "full", head.key)
+    np.testing.assert_array_equal(again.vertices(*random_faces()), before)
+    for name in ("uv", "triangles", "landmark_rows"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(head, name))
+    assert set(again.regions) == set(head.regions)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "replaced"])
+def test_a_damaged_cache_file_is_made_again(
+    head: CageModel, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = head.vertices(*random_faces())
+    (file,) = stored()
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(
+        {
+            "cut": whole[:middle],
+            "flipped": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+            "emptied": b"",
+            "replaced": bytes(len(whole)),
+        }[damage]
+    )
+    again = CageModel(head.cage, "full", head.key)
+    np.testing.assert_array_equal(again.vertices(*random_faces()), before)
+    assert "made again" in caplog.text
+    assert stored() == [file] and file.read_bytes() == whole
+
+
+def test_another_file_of_that_name_has_a_mesh_of_its_own(head: CageModel, tmp_path: Path) -> None:
+    changed = cage_arrays()["cage/mean"] * np.float32(1.1)
+    other = MorphableModel.load(write_cage(tmp_path / "other.npz", cage__mean=changed))
+    assert other.mean[:, 0].max() > head.mean[:, 0].max() * 1.09
+    assert len(stored()) == 2
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    head = MorphableModel.load(write_cage(tmp_path / "ball.npz"))
+    faces = random_faces()
+    np.testing.assert_allclose(head.vertices(*faces), expected_vertices(*faces), atol=2e-3)
+    assert stored() == []
+
+
+def test_a_pickle_holds_the_cage(head: MorphableModel) -> None:
+    before = head.vertices(*random_faces())
+    data = pickle.dumps(head)
+    assert len(data) < 300_000 < head.shape_basis.nbytes + head.expression_basis.nbytes
+    np.testing.assert_array_equal(pickle.loads(data).vertices(*random_faces()), before)
+
+
+def test_the_first_modes_of_a_cage(head: MorphableModel) -> None:
+    shape, expression = random_faces()
+    cut = head.truncated(2, 3)
+    assert isinstance(cut, CageModel) and (cut.num_shape, cut.num_expression) == (2, 3)
+    padded = np.pad(shape[:, :2], ((0, 0), (0, 3))), np.pad(expression[:, :3], ((0, 0), (0, 1)))
+    expected = head.vertices(*padded)
+    np.testing.assert_allclose(cut.vertices(shape[:, :2], expression[:, :3]), expected, atol=5e-3)
+    with pytest.raises(InvalidInputError, match="num_shape: expected 0 to 5, got 6"):
+        head.truncated(6, 1)
+
+
+def test_a_cage_is_saved_as_a_whole_mesh(head: MorphableModel, tmp_path: Path) -> None:
+    head.save(tmp_path / "whole.npz")
+    again = MorphableModel.load(tmp_path / "whole.npz")
+    assert not isinstance(again, CageModel)
+    np.testing.assert_array_equal(again.mean, head.mean)
+    np.testing.assert_array_equal(again.parts["cap"], head.parts["cap"])
+    faces = random_faces()
+    np.testing.assert_array_equal(again.vertices(*faces), head.vertices(*faces))
+
+
+def test_a_file_without_what_may_be_missing(cache: Path, tmp_path: Path) -> None:
+    optional = [
+        key
+        for key in cage_arrays()
+        if key.split("/")[0] in ("mirror", "regions", "part_names", "shape_std", "shape_names")
+        or key in ("cage/uv", "cage/uv_faces", "cage/part", "landmarks/crown/rows")
+        or key.startswith("landmarks/crown")
+    ]
+    missing = {key.replace("/", "__"): None for key in optional}
+    limits = np.array([-1, 2], np.float32)
+    head = MorphableModel.load(
+        write_cage(tmp_path / "bare.npz", expression_range=limits, **missing)
+    )
+    assert head.expression_range == (-1, 2) and head.layouts == ("ibug68",)
+    assert head.uv is None and head.mirror is None and not head.regions and not head.parts
+    assert np.isfinite(head.vertices(*random_faces())).all()
+
+
+ARRAYS = cage_arrays()
+BEYOND = ARRAYS["landmarks/ibug68/indices"] + 999
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cage__mean": None}, "key 'cage/mean' is missing"),
+        ({"cage__shape_scale": None}, "key 'cage/shape_scale' is missing"),
+        ({"cage__uv_faces": None}, "key 'cage/uv_faces' is missing"),
+        ({"part_names": None}, "key 'part_names' is missing"),
+        ({"mirror__shape_sign": None}, "key 'mirror/shape_sign' is missing"),
+        ({"landmarks__ibug68__weights": None}, "key 'landmarks/ibug68/weights' is missing"),
+        ({"cage__mean": ARRAYS["cage/mean"][:-1]}, "cage/shape_basis: expected shape"),
+        ({"cage__mean": ARRAYS["cage/mean"] * np.nan}, "cage/mean: expected finite"),
+        (
+            {"cage__shape_basis": np.zeros((5, 386, 3), np.float32)},
+            "cage/shape_basis: expected int16",
+        ),
+        ({"cage__faces": ARRAYS["cage/faces"] + 1}, "cage/faces: expected indices"),
+        ({"cage__faces": ARRAYS["cage/faces"] * 0}, "every vertex in a quad"),
+        ({"subdivide": ARRAYS["subdivide"] * 0}, "subdivide: expected 1 or 2"),
+        ({"subdivide": ARRAYS["subdivide"] + 1}, "subdivide: expected indices 0 to 2"),
+        ({"cage__part": ARRAYS["cage/part"] + 1}, "cage/part: expected indices 0 to 1"),
+        ({"cage__uv": ARRAYS["cage/uv"] + 1}, "cage/uv: expected numbers in"),
+        ({"regions__front": np.ones(5, bool)}, "regions/front: expected booleans"),
+        ({"mirror__vertices": np.zeros(386, int)}, "mirror/vertices: expected every index"),
+        (
+            {"landmarks__ibug68__indptr": np.zeros(69, np.int32)},
+            "landmarks/ibug68/indptr: expected",
+        ),
+        (
+            {"landmarks__ibug68__indices": ARRAYS["landmarks/ibug68/indices"] + 999},
+            "indices: expect",
+        ),
+        ({"landmarks__ibug68__rows": np.zeros(67, np.int32)}, "indptr: expected shape"),
+        ({"expression_range": np.array([0.5, 1])}, "expression_range: expected limits"),
+        ({"expression_names": np.array(["a"])}, "expression_names: expected 4 names"),
+        ({"format_version": np.array(3)}, "this facegeo reads 1 and 2, the file has 3"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, changes: dict, message: str) -> None:
+    path = write_cage(tmp_path / "bad.npz", **changes)
+    with pytest.raises(CorruptFileError, match=rf"bad\.npz: .*{message}"):
+        MorphableModel.load(path)
+
+
+def test_a_landmark_beyond_the_mesh_is_named(cache: Path, tmp_path: Path) -> None:
+    rows = ARRAYS["landmarks/ibug68/rows"] + 100_000
+    head = MorphableModel.load(write_cage(tmp_path / "bad.npz", landmarks__ibug68__rows=rows))
+    with pytest.raises(CorruptFileError, match="landmarks/ibug68/rows: expected rows of the mesh"):
+        head.mean  # noqa: B018
