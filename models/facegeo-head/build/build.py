@@ -1,0 +1,278 @@
+"""From the wheel to the file: cage, mean, identity, expressions, landmarks, layout, archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facegeo.base.files import write_bytes
+from facegeo.morphable.subdivision import Subdivision, mirror_of_vertices, subdivide
+
+from . import landmarks
+from .cage import FLIP, PARTS, Cage, build_cage
+from .controls import read_controls, read_macros
+from .expressions import Expressions, Face, arkit_expressions
+from .eyeballs import eye_centre
+from .fields import evened, lower_side, smoothstep, stiffened
+from .identity import PEOPLE, SEED, Identity, Population, aligned, principal_modes
+from .layout import Layout, texture_layout
+from .lids import LeftLids, left_lids, lids_on_eyeball
+from .lips import lip_rim, lip_seal, mouth_corners
+from .regions import named_regions
+from .source import Source
+
+NAME = "facegeo-head"
+MODES = 60
+#: Distance between the middles of the mean face's eyeballs, millimetres.
+EYE_DISTANCE = 63.0
+#: Standard deviation of an expression's coefficient, for fitting.
+EXPRESSION_STD = 0.35
+#: A quad of the skin is split twice where an edge of its quarters is longer, millimetres.
+_LONGEST_EDGE = 2.3
+#: The mouth's corners move as a piece within the first distance, freely beyond the second.
+_CORNER_REACH = (3.0, 8.0)
+#: Distance between the places at which modes keep the lips closed, millimetres.
+_SEAL_SPACING = 4.0
+#: Reach of a landmark's weight in the modes, millimetres.
+_FEATURE_RADIUS = 6.0
+#: Half the width of the lips' part whose modes are smoothed, millimetres.
+_MIDDLE_OF_LIPS = 8.0
+#: Sharp places of the left half: the front of the nostril's rim, and the crease of the upper lid.
+_SHARP = np.array([[9.5, -45.0, 36.0], [28.0, 9.0, 22.0]])
+#: The teeth's place behind the lips: down and forward, millimetres.
+_TEETH = {"teeth_upper": (0.0, -3.2, 3.0), "teeth_lower": (0.0, 0.5, 0.5)}
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """All arrays on the cage before they become a file."""
+
+    cage: Cage
+    identity: Identity
+    expressions: Expressions
+    levels: np.ndarray
+    fine: Subdivision
+    layout: Layout
+    regions: dict[str, np.ndarray]
+    landmarks: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Adults:
+    """The identity stage: people's mean and modes, before the mean is mended.
+
+    ``scale`` brings offsets of the base mesh to the model's millimetres; ``below`` tells the lower
+    lip from the upper.
+    """
+
+    cage: Cage
+    once: Subdivision
+    identity: Identity
+    scale: float
+    below: np.ndarray
+
+
+def draw_adults(source: Source, people: int = PEOPLE) -> Adults:
+    """Draw people and find their modes."""
+    cage = build_cage(source)
+    once = subdivide(cage.faces, np.ones(len(cage.faces), int), len(cage.mirror))
+    base = cage.points(source.mesh.points)
+    population = Population(base, read_macros(source, cage), read_controls(source, cage))
+    average = cage.symmetric(population.average())
+    jaw = cage.symmetric(cage.points(source.face_units()["jawOpen"]))
+    below = lower_side(cage, average, lip_rim(cage), jaw)
+    place, scale = _eyes_middle(cage, average)
+    average = (average - place) * scale
+    for _ in range(2):
+        seal = lip_seal(cage, average, once, below)
+        average = cage.symmetric(seal(average))
+    weights = _vertex_weights(source, cage, once, average)
+    drawn = population.people(np.random.default_rng(SEED), people)
+    seal = lip_seal(cage, average, once, below, _SEAL_SPACING)
+    drawn = seal(aligned((drawn - place) * scale, average, weights.face))
+    identity = principal_modes(drawn, cage, weights.all, MODES)
+    return Adults(cage, once, identity, scale, below)
+
+
+def build_head(source: Source, people: int = PEOPLE) -> Head:
+    """Compute the model. Deterministic on one machine; takes some minutes."""
+    return finish_head(source, draw_adults(source, people))
+
+
+def finish_head(source: Source, adults: Adults) -> Head:
+    """Everything after the identity stage."""
+    cage, once, below = adults.cage, adults.once, adults.below
+    units = {name: cage.points(unit) * adults.scale for name, unit in source.face_units().items()}
+    mean = _mended_mean(cage, adults.identity.mean, once, below, units["eyeBlinkLeft"])
+    place, rescale = _eyes_middle(cage, mean)
+    mean = (mean - place) * rescale
+    corners = mouth_corners(cage, mean)
+    lips = cage.of_part("skin", "mouth_inside")
+    modes = stiffened(mean, adults.identity.modes * rescale, corners, lips, *_CORNER_REACH)
+    lids = left_lids(cage, mean, units["eyeBlinkLeft"])
+    modes = _without_rough_rims(cage, mean, modes, lids)
+    identity = dataclasses.replace(adults.identity, mean=mean, modes=modes)
+    units = {name: unit * rescale for name, unit in units.items()}
+    face = Face(cage, mean, once, lip_seal(cage, mean, once, below, _SEAL_SPACING), lids)
+    expressions = arkit_expressions(units, face)
+    surface = (once.matrix @ mean)[: len(mean)]
+    levels = _levels(cage, mean)
+    fine = subdivide(cage.faces, levels, len(mean))
+    mirror = mirror_of_vertices(cage.faces, levels, cage.mirror)
+    points = landmarks.landmark_rows(cage, fine, mirror, mean, lids, below)
+    brows = fine.matrix[points["ibug68"][17:27]] @ mean
+    regions = named_regions(source, cage, surface, brows)
+    layout = texture_layout(source, cage, surface, regions["face"])
+    return Head(cage, identity, expressions, levels, fine, layout, regions, points)
+
+
+def _eye_centres(cage: Cage, points: np.ndarray) -> np.ndarray:
+    """Centres of rotation of the right and the left eyeball, (2, 3)."""
+    eyes = (points[cage.of_part(part)] for part in ("eye_right", "eye_left"))
+    return np.stack([eye_centre(eye) for eye in eyes])
+
+
+def _eyes_middle(cage: Cage, points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Middle between the eyeballs, and the factor that brings their distance to the wanted."""
+    right, left = _eye_centres(cage, points)
+    return 0.5 * (left + right), EYE_DISTANCE / float(np.linalg.norm(left - right))
+
+
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    face: np.ndarray
+    all: np.ndarray
+
+
+def _vertex_weights(source: Source, cage: Cage, once: Subdivision, points: np.ndarray) -> _Weights:
+    """Weights of the cage vertices: area, the face more than the rest of the head."""
+    surface = once.matrix @ points
+    corners = surface[once.triangles]
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
+    each = np.bincount(once.triangles.ravel(), np.repeat(area / 6, 3), len(surface))
+    share = np.asarray(once.matrix.T @ each)
+    regions = named_regions(source, cage, surface[: len(points)], np.zeros((10, 3)))
+    outer = cage.of_part("skin")
+    in_face = regions["face"] & outer
+    face = share * in_face
+    # As much as 0.6 of the face again for the surroundings of the landmarks.
+    places = np.array(list(landmarks.PICKED.values()))
+    away = points[:, None] - np.concatenate([places, places * [-1, 1, 1]])
+    near = np.exp(-0.5 * (away**2).sum(axis=2) / _FEATURE_RADIUS**2).max(axis=1)
+    features = share * near * outer
+    features *= 0.6 * face.sum() / features.sum()
+    total = share * (0.10 * outer + 0.02) + face + features
+    total += share * 0.25 * cage.of_part("eye_left", "eye_right")
+    return _Weights(face, np.maximum(total, 1e-3 * total.mean()))
+
+
+def _mended_mean(
+    cage: Cage, mean: np.ndarray, once: Subdivision, below: np.ndarray, blink: np.ndarray
+) -> np.ndarray:
+    """The mean with lips that meet, lids on the eyeballs and teeth behind the lips."""
+    mended = mean.copy()
+    corners = mouth_corners(cage, mean)
+    away = np.linalg.norm(mean[:, None] - corners, axis=2).min(axis=1)
+    skin = cage.of_part("skin", "mouth_inside")
+    mended = evened(cage, mended, 0.5 * smoothstep(away, 4.5, 2.0) * skin, 6)
+    for part, shift in _TEETH.items():
+        mended[cage.of_part(part)] += shift
+    mended = lids_on_eyeball(cage, mended, once, left_lids(cage, mended, blink))
+    for _ in range(4):
+        mended = cage.symmetric(lip_seal(cage, mended, once, below)(mended))
+    return cage.symmetric(mended)
+
+
+def _without_rough_rims(
+    cage: Cage, mean: np.ndarray, modes: np.ndarray, lids: LeftLids
+) -> np.ndarray:
+    """Modes smoothed along lids, lips and nostrils, whose thin edges they could turn over."""
+    left = mean[np.concatenate([lids.upper, lids.lower, lids.seam])]
+    lips = mean[lip_rim(cage)]
+    # The corners of the mouth move as a piece already.
+    lips = lips[np.abs(lips[:, 0]) < _MIDDLE_OF_LIPS]
+    rims = np.concatenate([left, left * FLIP, lips, _SHARP, _SHARP * FLIP])
+    away = np.linalg.norm(mean[:, None] - rims, axis=2).min(axis=1)
+    share = 0.6 * smoothstep(away, 6.0, 2.0) * cage.of_part("skin", "lid_lining", "mouth_inside")
+    return np.stack([evened(cage, mode, share, 5) for mode in modes])
+
+
+def _levels(cage: Cage, mean: np.ndarray) -> np.ndarray:
+    """Steps of each quad: two where the skin's quarters of it would have long edges."""
+    corners = mean[cage.faces]
+    quarter = 0.5 * np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2).max(axis=1)
+    skin = cage.part == PARTS.index("skin")
+    twice = skin & (quarter > _LONGEST_EDGE)
+    return np.where(twice, 2, 1).astype(np.uint8)
+
+
+def archive_arrays(head: Head) -> dict[str, Any]:
+    """The arrays of the file."""
+    cage, identity, expressions = head.cage, head.identity, head.expressions
+    arrays: dict[str, Any] = {
+        "format": "facegeo-morphable-model",
+        "format_version": 2,
+        "name": NAME,
+        "unit_mm": np.float64(1.0),
+        "cage/mean": identity.mean.astype(np.float32),
+        "cage/faces": cage.faces.astype(np.int32),
+        "cage/part": cage.part,
+        "part_names": np.array(PARTS),
+        "subdivide": head.levels,
+        "cage/uv": head.layout.uv.astype(np.float32),
+        "cage/uv_faces": head.layout.faces.astype(np.int32),
+        "mirror/vertices": cage.mirror,
+        "mirror/shape_index": np.arange(len(identity.modes)),
+        "mirror/shape_sign": identity.sign.astype(np.float32),
+        "mirror/expression_index": expressions.mirror,
+        "mirror/expression_sign": np.ones(len(expressions.names), np.float32),
+        "shape_names": np.array([f"identity_{k + 1:02d}" for k in range(len(identity.modes))]),
+        "expression_names": np.array(expressions.names, dtype=str),
+        "shape_std": np.ones(len(identity.modes), np.float32),
+        "expression_std": np.full(len(expressions.names), EXPRESSION_STD, np.float32),
+    }
+    arrays["eyes/centre"] = _eye_centres(cage, identity.mean).astype(np.float32)
+    arrays |= _fixed_point("shape", identity.modes)
+    arrays |= _fixed_point("expression", expressions.offsets)
+    arrays |= {f"regions/{name}": mask for name, mask in head.regions.items()}
+    for name, rows in head.landmarks.items():
+        stencil = head.fine.matrix[rows]
+        arrays[f"landmarks/{name}/rows"] = rows.astype(np.int32)
+        arrays[f"landmarks/{name}/indptr"] = stencil.indptr.astype(np.int32)
+        arrays[f"landmarks/{name}/indices"] = stencil.indices.astype(np.int32)
+        arrays[f"landmarks/{name}/weights"] = stencil.data.astype(np.float32)
+    return arrays
+
+
+def _fixed_point(kind: str, basis: np.ndarray) -> dict[str, np.ndarray]:
+    """A basis as int16 with a scale per mode."""
+    scale = np.abs(basis).max(axis=(1, 2), initial=0)
+    fixed = np.rint(basis / scale[:, None, None] * 32767).astype(np.int16)
+    return {f"cage/{kind}_basis": fixed, f"cage/{kind}_scale": scale.astype(np.float32)}
+
+
+def write_head(wheel: str | Path, target: str | Path, *, face_units: bool = True) -> Path:
+    """Build the model and write its file.
+
+    Parameters
+    ----------
+    face_units : bool
+        False leaves the 52 expressions out.
+    """
+    head = build_head(Source(wheel))
+    if not face_units:
+        nothing = np.zeros((0, *head.identity.mean.shape))
+        head = dataclasses.replace(
+            head, expressions=Expressions((), nothing, np.zeros(0, np.int64))
+        )
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **archive_arrays(head))
+    write_bytes(target, buffer.getvalue())
+    return Path(target)

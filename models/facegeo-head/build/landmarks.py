@@ -1,0 +1,163 @@
+"""Landmarks of the mean face, picked by eye from renders, as rows of the fine mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from facegeo.conventions import LANDMARK_MIRROR
+from facegeo.morphable.subdivision import Subdivision
+
+from .cage import PARTS, Cage
+from .eyeballs import EYE_VERTICES, IRIS_RIM, PUPIL
+from .lids import LeftLids
+from .lips import lip_rim
+
+#: iBUG points of the midline and of the person's left (x > 0), millimetres in the model frame.
+#: Picked by eye from renders; brows, nose and jaw were then moved along their feature by what
+#: stayed between fits and 250 reference faces. The other 250 are for measuring.
+PICKED = {
+    # Jaw: chin to the front of the ear.
+    8: (0, -115.2, 17.4), 9: (20.1, -112.6, 11.1), 10: (36.9, -106.0, -5.6),
+    11: (49.7, -97.5, -23.0), 12: (60.1, -83.1, -37.4), 13: (68.1, -59.0, -49.9),
+    14: (72.1, -41.2, -54.5), 15: (74.7, -21.5, -56.6), 16: (75.9, -1.7, -59.7),
+    # Brow, inner to outer end.
+    22: (16.4, 15.2, 28.3), 23: (26.0, 18.2, 27.4), 24: (37.0, 19.0, 23.7),
+    25: (48.6, 15.9, 15.9), 26: (57.2, 11.2, 3.6),
+    # Bridge and base of the nose.
+    27: (0, -5.8, 26.4), 28: (0, -20.5, 34.1), 29: (0, -32.7, 42.2), 30: (0, -40.4, 46.4),
+    33: (0, -52.4, 34.2), 34: (8.3, -49.2, 31.6), 35: (12.8, -47.3, 28.5),
+    # Eye: inner corner, upper lid, outer corner, lower lid.
+    42: (20.5, -3.6, 13.0), 43: (28.9, 2.5, 15.7), 44: (39.1, 1.6, 15.0), 45: (44.2, -2.8, 8.0),
+    46: (39.3, -5.6, 14.2), 47: (28.5, -6.1, 16.0),
+    # Lips: outline, then the line where they meet.
+    51: (0, -65.3, 36.8), 52: (5.1, -62.7, 35.6), 53: (16.5, -65.7, 31.1),
+    54: (23.5, -74.4, 21.1), 55: (16.0, -82.9, 27.7), 56: (8.3, -85.9, 29.9),
+    57: (0, -86.6, 31.0),
+    62: (0, -74.2, 29.0), 63: (8.4, -73.5, 28.2), 64: (21.8, -74.4, 21.2),
+    65: (5.9, -73.7, 28.2), 66: (0, -73.9, 29.0),
+}  # fmt: skip
+#: A point belongs to a rim within this distance of its vertices, millimetres.
+_RIM_WIDTH = 1.3
+
+#: MediaPipe's first 468 points: places on the mean face. Regions that MediaPipe names (oval, lips,
+#: eyes, brows, nose) were put on ours by hand; the others hang between them in its net of edges.
+_MEDIAPIPE = Path(__file__).parents[1] / "mediapipe468.csv"
+#: An iris' right side in the picture, top, left side and bottom among its 8 points. These start
+#: at the side towards the ear and go by way of the top.
+_IRIS_SIDES = {"right": (4, 2, 0, 6), "left": (0, 2, 4, 6)}
+
+#: Points between two of the jaw's in the contour.
+_CONTOUR_STEPS = 4
+
+
+def landmark_rows(
+    cage: Cage,
+    fine: Subdivision,
+    mirror: np.ndarray,
+    mean: np.ndarray,
+    lids: LeftLids,
+    below: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Rows of every layout by its name.
+
+    Parameters
+    ----------
+    mirror : (V,) int64
+        The fine mesh's mirror permutation.
+    mean : (C, 3) float64
+        The mean face's cage.
+    below : (C,) bool
+        Vertices nearer to the lower lip than to the upper.
+    """
+    surface = fine.matrix @ mean
+    outside = _outside(cage, fine)
+    ibug = _ibug(cage, fine, surface, outside, mirror, lids, below)
+    irises = _irises(cage)
+    return {
+        "ibug68": ibug,
+        "iris": irises,
+        "mediapipe478": _mediapipe(surface, outside, irises),
+        "contour": _contour(surface, outside, ibug[:17], mirror),
+    }
+
+
+def _outside(cage: Cage, fine: Subdivision) -> np.ndarray:
+    """Rows of the fine mesh on the outer skin."""
+    part = cage.part[fine.sources]
+    skin = fine.triangles[part == PARTS.index("skin")]
+    return np.setdiff1d(skin, fine.triangles[part != PARTS.index("skin")])
+
+
+def _ibug(
+    cage: Cage,
+    fine: Subdivision,
+    surface: np.ndarray,
+    outside: np.ndarray,
+    mirror: np.ndarray,
+    lids: LeftLids,
+    below: np.ndarray,
+) -> np.ndarray:
+    middle = outside[mirror[outside] == outside]
+    rim = lip_rim(cage)
+    lower_share = fine.matrix @ below.astype(float)
+    upper_lip = _near_rim(surface, outside[lower_share[outside] < 0.5], rim[~below[rim]])
+    lower_lip = _near_rim(surface, outside[lower_share[outside] > 0.5], rim[below[rim]])
+    along = {
+        **dict.fromkeys((42, 43, 44, 45), _near_rim(surface, outside, lids.upper)),
+        **dict.fromkeys((46, 47), _near_rim(surface, outside, lids.lower)),
+        **dict.fromkeys((8, 27, 28, 29, 30, 33, 51, 57), middle),
+        62: np.intersect1d(upper_lip, middle),
+        63: upper_lip,
+        64: np.union1d(upper_lip, lower_lip),
+        65: lower_lip,
+        66: np.intersect1d(lower_lip, middle),
+    }
+    rows = np.full(68, -1, np.int64)
+    for index, place in PICKED.items():
+        rows[index] = _nearest(surface, along.get(index, outside), np.array(place))
+    missing = np.flatnonzero(rows < 0)
+    rows[missing] = mirror[rows[LANDMARK_MIRROR[missing]]]
+    return rows
+
+
+def _near_rim(surface: np.ndarray, allowed: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """Rows at most the rim's width away from a rim's vertices."""
+    distance = np.linalg.norm(surface[allowed][:, None] - surface[rim], axis=2).min(axis=1)
+    return np.asarray(allowed[distance < _RIM_WIDTH])
+
+
+def _nearest(surface: np.ndarray, allowed: np.ndarray, place: np.ndarray) -> int:
+    distance = np.linalg.norm(surface[allowed] - place, axis=1)
+    return int(allowed[np.argmin(distance)])
+
+
+def _irises(cage: Cage) -> np.ndarray:
+    """Right pupil and 8 points around its iris, then the left's, (18,)."""
+    start = len(cage.rows)
+    left = start + np.array([PUPIL, *IRIS_RIM])
+    return np.concatenate([left + EYE_VERTICES, left])
+
+
+def _mediapipe(surface: np.ndarray, outside: np.ndarray, irises: np.ndarray) -> np.ndarray:
+    """Rows of MediaPipe's 478 points: its face mesh, then middle and four sides of each iris."""
+    places = np.loadtxt(_MEDIAPIPE, delimiter=",", skiprows=1)[:, 1:]
+    rows = [_nearest(surface, outside, place) for place in places]
+    right, left = irises.reshape(2, 9)
+    for iris, sides in ((right, _IRIS_SIDES["right"]), (left, _IRIS_SIDES["left"])):
+        rows += [int(iris[0]), *(int(iris[1 + side]) for side in sides)]
+    return np.array(rows)
+
+
+def _contour(
+    surface: np.ndarray, outside: np.ndarray, jaw: np.ndarray, mirror: np.ndarray
+) -> np.ndarray:
+    """The jaw's curve from ear to ear, the 17 points and some between each two, (65,)."""
+    left = jaw[8:]
+    places = [surface[left[0]]]
+    for start, end in zip(surface[left[:-1]], surface[left[1:]], strict=True):
+        share = np.arange(1, _CONTOUR_STEPS + 1)[:, None] / _CONTOUR_STEPS
+        places += list(start + share * (end - start))
+    rows = np.array([_nearest(surface, outside, place) for place in places])
+    return np.concatenate([mirror[rows[:0:-1]], rows])
