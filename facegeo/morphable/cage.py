@@ -14,10 +14,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
-from scipy import sparse
 
 from facegeo.base.arrays import array_of
 from facegeo.conventions import NUM_LANDMARKS
@@ -31,6 +30,16 @@ from facegeo.morphable.validation import (
     index_array,
     positive,
 )
+
+#: Of a mesh. ``full``: every quad as often as the file says. ``low``: the cage's own vertices.
+Detail = Literal["full", "low"]
+
+#: A mesh as arrays with names.
+Arrays = dict[str, np.ndarray]
+#: Name of mean, shape basis and expression basis, one behind the other.
+MODES: Final = "modes"
+#: What the names of regions begin with.
+REGION: Final = "region/"
 
 _INT16_RANGE: Final = 32767
 #: Limits of expressions where a file names none: blendshapes.
@@ -54,12 +63,24 @@ class PointLayout:
     ----------
     rows : (K,) int64
         Rows of the full mesh.
-    stencils : (K, C) sparse float32
-        The same as weights over the cage's vertices.
+    starts : (K,) int64
+        Point k is the sum of the entries from ``starts[k]`` on to the next point's, of
+    vertices : (n,) int64
+        vertices of the cage
+    weights : (n,) float32
+        times these.
     """
 
     rows: np.ndarray
-    stencils: sparse.csr_matrix
+    starts: np.ndarray
+    vertices: np.ndarray
+    weights: np.ndarray
+
+    def of(self, fields: np.ndarray) -> np.ndarray:
+        """Fields ``(M, C, 3)`` of the cage at the points: ``(M, K, 3)`` float32."""
+        # Not by a sparse matrix: SciPy takes four times as long to import as a head to be read.
+        parts = fields[:, self.vertices] * self.weights[:, None]
+        return np.add.reduceat(parts, self.starts, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +144,7 @@ class Cage:
         )
         shape_std, expression_std = std
         modes = np.concatenate([self.mean[None], self.shape_basis, self.expression_basis])
-        at_points = weighted(points.stencils, modes)
+        at_points = points.of(modes)
         end = 1 + len(self.shape_basis)
         return LandmarkBasis(
             mean=frozen(at_points[0]),
@@ -150,14 +171,6 @@ class Cage:
             ),
             mirror=mirror and mirror.truncated(num_shape, num_expression),
         )
-
-
-def weighted(stencils: sparse.csr_matrix, fields: np.ndarray) -> np.ndarray:
-    """Fields ``(M, C, 3)`` of the cage at points: ``(M, K, 3)`` float32."""
-    count, num_vertices = fields.shape[:2]
-    columns = np.ascontiguousarray(fields.transpose(1, 0, 2)).reshape(num_vertices, 3 * count)
-    found = (stencils.astype(np.float32) @ columns).reshape(-1, count, 3)
-    return np.ascontiguousarray(found.transpose(1, 0, 2))
 
 
 def parse_cage(arrays: Mapping[str, np.ndarray]) -> Cage:
@@ -263,14 +276,12 @@ def _layout(arrays: Mapping[str, np.ndarray], place: str, count: int) -> PointLa
         fields[key] = arrays[f"{place}/{key}"]
     # The full mesh is not there yet: its size is compared when it is.
     rows = index_array(f"{place}/rows", fields["rows"], ("K",), 2**31)
-    indices = index_array(f"{place}/indices", fields["indices"], ("n",), count, np.int32)
+    indices = index_array(f"{place}/indices", fields["indices"], ("n",), count)
     weights = array_of(f"{place}/weights", fields["weights"], indices.shape)
     starts = index_array(f"{place}/indptr", fields["indptr"], (len(rows) + 1,), len(indices) + 1)
     if starts[0] != 0 or starts[-1] != len(indices) or (np.diff(starts) < 1).any():
         raise InvalidInputError(f"{place}/indptr: expected rising numbers, 0 to {len(indices)}")
-    return PointLayout(
-        frozen(rows), sparse.csr_matrix((weights, indices, starts), (len(rows), count))
-    )
+    return PointLayout(*map(frozen, (rows, starts[:-1], indices, weights)))
 
 
 def _regions(arrays: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:

@@ -27,8 +27,7 @@ from facegeo.morphable.validation import checked_fields, frozen
 
 if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
-    from facegeo.morphable.cage import Cage
-    from facegeo.morphable.expansion import Detail
+    from facegeo.morphable.cage import Cage, Detail
     from facegeo.morphable.fitting import FitResult, SharedShapeFit
     from facegeo.ops.mesh import MeshKernel
 

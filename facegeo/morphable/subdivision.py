@@ -7,7 +7,10 @@ the usual rules along borders).
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -37,6 +40,101 @@ class Subdivision:
     sources: np.ndarray
 
 
+class Refinement:
+    """Connections of a cage's fine mesh; what is made of them shares them.
+
+    Beside a quad that is split twice, one that is split once takes over the points on the common
+    edges and becomes a fan, so that no vertex lies on an edge of another triangle.
+
+    Parameters
+    ----------
+    faces : (Q, 4) int
+        Rows of the cage's vertices. An edge belongs to one quad (a border) or to two.
+    levels : (Q,) int, each 1 or 2
+    num_vertices : int
+        Vertices of the cage, each in at least one quad.
+
+    Attributes
+    ----------
+    num_vertices : int
+        Of the fine mesh.
+    triangles, sources
+        As in :class:`Subdivision`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a shape, an index or a level does not fit, or the quads are no surface.
+    """
+
+    def __init__(self, faces: np.ndarray, levels: np.ndarray, num_vertices: int) -> None:
+        faces = index_array("faces", faces, ("Q", 4), num_vertices)
+        levels = array_of("levels", levels, (len(faces),), np.int64)
+        if not np.isin(levels, (1, 2)).all():
+            raise InvalidInputError("levels: expected 1 or 2 for each quad")
+        self._first = _Level.of(faces, num_vertices)
+        _check_surface(self._first)
+        self._second = _Level.of(self._first.finer_quads(), self._first.finer_count)
+        split = np.zeros(len(self._second.edges), bool)
+        split[self._second.quad_edges[np.repeat(levels == 2, 4)]] = True
+        #: Edges of the quads that are split once, whether they are halved again, (4 Q, 4).
+        self._halved = split[self._second.quad_edges]
+        self._new = _NewVertices.of(self._second, self._halved)
+        self.num_vertices = self._new.count
+        self.triangles, self.sources = _triangles(self._second, self._halved, self._new)
+
+    @cached_property
+    def steps(self) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """Both steps, (V1, C) and (V, V1) sparse float64; fine vertices are ``second @ first``."""
+        everything = _NewVertices.of(self._first, np.ones((len(self._first.quads), 4), bool))
+        return _smooth_matrix(self._first, everything), _smooth_matrix(self._second, self._new)
+
+    def texture(self, uv_faces: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points and triangles on a texture layout, which is cut along seams.
+
+        Texture points are not smoothed: seams stay where they are, and both sides of one fit.
+
+        Parameters
+        ----------
+        uv_faces : (Q, 4) int
+            Rows of the texture points of each quad's corners.
+        uv : (U, D) float
+
+        Returns
+        -------
+        uv : (T, D) float
+        triangles : (F, 3) int32
+            In the order of :attr:`triangles`.
+        """
+        uv_faces = index_array("uv_faces", uv_faces, self._first.quads.shape, len(uv))
+        first = _Level.of(uv_faces, len(uv))
+        second = _Level.of(first.finer_quads(), first.finer_count)
+        new = _NewVertices.of(second, self._halved)
+        triangles, _ = _triangles(second, self._halved, new)
+        return _with_middles(second, _with_middles(first, uv))[new.numbers], triangles
+
+    def mirror(self, mirror: np.ndarray) -> np.ndarray:
+        """The mirror permutation of the fine vertices, (V,) int64, from the cage's, (C,) int."""
+        quads, turns = self._first.mirrored_quads(np.asarray(mirror, np.int64))
+        once = self._first.mirrored(np.asarray(mirror, np.int64), quads)
+        # The quarter at corner i of a quad goes to the quarter at that corner's image.
+        quarters = (4 * quads[:, None] + turns).ravel()
+        twice = self._second.mirrored(once, quarters)
+        return self._new.place[twice[self._new.numbers]]
+
+
+def subdivide(faces: np.ndarray, levels: np.ndarray, num_vertices: int) -> Subdivision:
+    """Subdivide a cage, each quad once or twice; arguments and errors as :class:`Refinement`."""
+    fine = Refinement(faces, levels, num_vertices)
+    first, second = fine.steps
+    return Subdivision((second @ first).tocsr(), fine.triangles, fine.sources)
+
+
+def mirror_of_vertices(faces: np.ndarray, levels: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """The mirror permutation of the fine vertices, (V,) int64, from the cage's, (C,) int."""
+    return Refinement(faces, levels, len(mirror)).mirror(mirror)
+
+
 @dataclass(frozen=True, eq=False)
 class _Level:
     """A mesh of quads with its edges; edge i of a quad joins its corners i and i + 1."""
@@ -54,8 +152,13 @@ class _Level:
         edges = np.stack([unique // count, unique % count], axis=1)
         return cls(quads, edges, inverse.reshape(-1, 4), count)
 
+    @property
+    def finer_count(self) -> int:
+        """Vertices of the mesh of :meth:`finer_quads`: old ones, then edges', then quads'."""
+        return self.count + len(self.edges) + len(self.quads)
+
     def finer_quads(self) -> np.ndarray:
-        """The four quads in each; new vertices are numbered: old ones, edges, quads."""
+        """The four quads in each, (4 Q, 4); the one at corner i begins there."""
         edge = self.count + self.quad_edges
         middle = self.count + len(self.edges) + np.arange(len(self.quads))
         corners = [
@@ -64,183 +167,156 @@ class _Level:
         ]
         return np.stack(corners, axis=1).reshape(-1, 4)
 
-    def mirrored(self, mirror: np.ndarray) -> np.ndarray:
-        """The mirror permutation of the new vertices, from the one of the old."""
+    def border(self) -> np.ndarray:
+        """Edges of one quad, (E,) bool."""
+        return np.bincount(self.quad_edges.ravel(), minlength=len(self.edges)) == 1
+
+    def mirrored_quads(self, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The image of each quad, (Q,), and which corner of it corner i becomes, (Q, 4)."""
+        quads, images = np.sort(self.quads, axis=1), np.sort(mirror[self.quads], axis=1)
+        image = np.empty(len(quads), np.int64)
+        image[np.lexsort(images.T)] = np.lexsort(quads.T)
+        same = self.quads[image][:, None, :] == mirror[self.quads][:, :, None]
+        return image, same.argmax(axis=2)
+
+    def mirrored(self, mirror: np.ndarray, quads: np.ndarray) -> np.ndarray:
+        """The mirror permutation of the finer vertices, from those of vertices and quads."""
         edges = np.sort(mirror[self.edges], axis=1)
         keys = self.edges[:, 0] * self.count + self.edges[:, 1]
         edge = np.searchsorted(keys, edges[:, 0] * self.count + edges[:, 1])
-        quads = np.sort(self.quads, axis=1)
-        reflected = np.sort(mirror[self.quads], axis=1)
-        quad = np.empty(len(quads), np.int64)
-        quad[np.lexsort(reflected.T)] = np.lexsort(quads.T)
-        return np.concatenate([mirror, self.count + edge, self.count + len(edges) + quad])
+        return np.concatenate([mirror, self.count + edge, self.count + len(edges) + quads])
 
 
-def subdivide(faces: np.ndarray, levels: np.ndarray, num_vertices: int) -> Subdivision:
-    """Subdivide a cage, each quad once or twice.
+@dataclass(frozen=True, eq=False)
+class _NewVertices:
+    """Vertices of the fine mesh among those of a level that is split everywhere.
 
-    Beside a quad that is split twice, one that is split once takes over the points on the common
-    edges and becomes a fan, so that no vertex lies on an edge of another triangle.
-
-    Parameters
+    Attributes
     ----------
-    faces : (Q, 4) int
-        Rows of the cage's vertices. An edge belongs to one quad (a border) or to two.
-    levels : (Q,) int, each 1 or 2
-    num_vertices : int
-        Vertices of the cage, each in at least one quad.
-
-    Raises
-    ------
-    InvalidInputError
-        If a shape, an index or a level does not fit.
+    edges : (E,) bool
+        Edges of the level that are halved.
+    quads : (Q,) bool
+        Quads that have a vertex in their middle.
+    numbers : (V,) int64
+        The fine vertices, as numbers of the mesh that is split everywhere.
+    place : (all,) int64
+        Their rows in the fine mesh, -1 for others.
     """
-    faces, levels = _checked(faces, levels, num_vertices)
-    first = _Level.of(faces, num_vertices)
-    second = _Level.of(first.finer_quads(), num_vertices + len(first.edges) + len(faces))
-    triangles, sources, used = _triangles(second, levels)
-    matrix = _smooth_matrix(second, used) @ _smooth_matrix(first, None)
-    return Subdivision(matrix.tocsr(), triangles, sources)
+
+    edges: np.ndarray
+    quads: np.ndarray
+    numbers: np.ndarray
+    place: np.ndarray
+
+    @classmethod
+    def of(cls, level: _Level, halved: np.ndarray) -> _NewVertices:
+        edges = np.zeros(len(level.edges), bool)
+        edges[level.quad_edges[halved]] = True
+        # Not any(axis=1), which is slow along an axis of four.
+        quads = functools.reduce(np.logical_or, halved.T)
+        kept = np.concatenate([np.ones(level.count, bool), edges, quads])
+        numbers = np.flatnonzero(kept)
+        place = np.where(kept, np.cumsum(kept) - 1, -1)
+        return cls(edges, quads, numbers, place)
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
 
 
-def subdivide_texture(
-    uv_faces: np.ndarray, faces: np.ndarray, levels: np.ndarray, sizes: tuple[int, int]
-) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """The subdivision of :func:`subdivide` on a texture layout, which is cut along seams.
-
-    Texture points are not smoothed: seams stay where they are, and both sides of one fit.
-
-    Parameters
-    ----------
-    uv_faces : (Q, 4) int
-        Rows of the texture points of each quad's corners.
-    faces, levels : (Q, 4), (Q,) int
-        As given to :func:`subdivide`.
-    sizes : (int, int)
-        Number of vertices and number of texture points.
-
-    Returns
-    -------
-    matrix : (T, U) sparse float64
-    triangles : (F, 3) int32
-        In the order of the triangles of :func:`subdivide`.
-    """
-    faces, levels = _checked(faces, levels, sizes[0])
-    uv_faces = index_array("uv_faces", uv_faces, faces.shape, sizes[1])
-    first = _Level.of(faces, sizes[0])
-    second = _Level.of(first.finer_quads(), sizes[0] + len(first.edges) + len(faces))
-    flat = _Level.of(uv_faces, sizes[1])
-    flat2 = _Level.of(flat.finer_quads(), sizes[1] + len(flat.edges) + len(faces))
-    triangles, _, used = _triangles(flat2, levels, split=_split(second, levels)[second.quad_edges])
-    matrix = _middle_matrix(flat2, used) @ _middle_matrix(flat, None)
-    return matrix.tocsr(), triangles
-
-
-def mirror_of_vertices(faces: np.ndarray, levels: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """The mirror permutation of the fine vertices, (V,) int64, from the cage's, (C,) int."""
-    faces, levels = _checked(faces, levels, len(mirror))
-    first = _Level.of(faces, len(mirror))
-    once = first.mirrored(np.asarray(mirror, np.int64))
-    second = _Level.of(first.finer_quads(), len(once))
-    twice = second.mirrored(once)
-    _, _, used = _triangles(second, levels)
-    place = np.full(len(twice), -1, np.int64)
-    place[used] = np.arange(len(used))
-    return place[twice[used]]
-
-
-def _checked(
-    faces: np.ndarray, levels: np.ndarray, num_vertices: int
-) -> tuple[np.ndarray, np.ndarray]:
-    faces = index_array("faces", faces, ("Q", 4), num_vertices)
-    levels = array_of("levels", levels, (len(faces),), np.int64)
-    if not np.isin(levels, (1, 2)).all():
-        raise InvalidInputError("levels: expected 1 or 2 for each quad")
-    return faces, levels
-
-
-def _split(level: _Level, levels: np.ndarray) -> np.ndarray:
-    """Edges of the once-split mesh that a twice-split quad halves, (E,) bool."""
-    split = np.zeros(len(level.edges), bool)
-    split[level.quad_edges[np.repeat(levels == 2, 4)]] = True
-    return split
+def _check_surface(level: _Level) -> None:
+    uses = np.bincount(level.quad_edges.ravel(), minlength=len(level.edges))
+    rim = np.bincount(level.edges[uses == 1].ravel(), minlength=level.count)
+    if uses.max(initial=0) > 2 or not np.isin(rim, (0, 2)).all():
+        raise InvalidInputError(
+            "faces: expected a surface, with one or two quads at an edge and no vertex where "
+            "borders cross"
+        )
 
 
 def _triangles(
-    level: _Level, levels: np.ndarray, split: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Triangles of the once-split mesh ``level``, whose marked quads are split again.
+    level: _Level, halved: np.ndarray, new: _NewVertices
+) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles of a mesh of quads, some of whose edges are halved, and the owner of each.
 
-    Returns triangles on the vertices that occur, the cage quad of each, and those vertices as
-    numbers of the mesh that is split twice everywhere.
+    The owner is the quad of the mesh one step coarser.
     """
-    quads, edges = level.quads, level.count + level.quad_edges
-    middle = level.count + len(level.edges) + np.arange(len(quads))
-    if split is None:
-        split = _split(level, levels)[level.quad_edges]
-    number = np.arange(len(quads))
-    fan = split.any(axis=1)
-    plain = quads[~fan]
-    two = np.stack([plain[:, [0, 1, 2]], plain[:, [0, 2, 3]]], axis=1)
+    middle = level.count + len(level.edges) + np.arange(len(level.quads))
+    a, b = level.quads, np.roll(level.quads, -1, axis=1)
     # A fan about the middle: two triangles at an edge that is halved, one at another.
-    a, b, c = quads[fan], np.roll(quads[fan], -1, axis=1), middle[fan, None]
-    c = np.broadcast_to(c, a.shape)
-    halved = split[fan]
-    end = np.where(halved, edges[fan], b)
-    fans = np.stack([np.stack([a, end, c], -1), np.stack([end, b, c], -1)], axis=2)
-    kept = np.stack([np.ones_like(halved), halved], axis=2)
-    triangles = np.concatenate([two.reshape(-1, 3), fans[kept]])
-    owner = np.concatenate(
-        [np.repeat(number[~fan], 2), np.repeat(number[fan], kept.sum(axis=(1, 2)))]
-    )
-    order = np.argsort(owner, kind="stable")
-    used, local = np.unique(triangles[order], return_inverse=True)
-    local = local.reshape(-1, 3).astype(np.int32)
-    return local, (owner[order] // 4).astype(np.int32), used
+    end, centre = np.where(halved, level.count + level.quad_edges, b), middle[:, None]
+    centre = np.broadcast_to(centre, a.shape)
+    found = np.empty((len(level.quads), 4, 2, 3), np.int32)
+    for place, corners in enumerate(((a, end, centre), (end, b, centre))):
+        for corner, numbers in enumerate(corners):
+            found[:, :, place, corner] = new.place[numbers]
+    kept = np.stack([np.broadcast_to(new.quads[:, None], a.shape), halved], axis=2)
+    # Others are two triangles, in the places of the fan's first.
+    plain = ~new.quads
+    found[plain, 0, :] = level.quads[plain][:, [[0, 1, 2], [0, 2, 3]]]
+    kept[plain, 0] = True
+    owners = np.broadcast_to((np.arange(len(level.quads), dtype=np.int32) // 4)[:, None], a.shape)
+    return found[kept], np.repeat(owners.ravel(), (kept[..., 0].astype(int) + kept[..., 1]).ravel())
 
 
-def _incidence(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
-    return sparse.csr_matrix((np.ones(rows.size), (rows.ravel(), columns.ravel())), shape)
+def _with_middles(level: _Level, points: np.ndarray) -> np.ndarray:
+    """One step that only halves: old points, then those of edges and quads."""
+    a, b = (points[end] for end in level.edges.T)
+    corners = [points[corner] for corner in level.quads.T]
+    return np.concatenate([points, 0.5 * (a + b), 0.25 * sum(corners[1:], corners[0])])
 
 
-def _middle_matrix(level: _Level, used: np.ndarray | None) -> sparse.csr_matrix:
-    """One step that only halves: old vertices stay, edges and quads give their middles."""
-    edge_number = np.arange(len(level.edges)).repeat(2)
-    quad_number = np.arange(len(level.quads)).repeat(4)
-    ends = _incidence(edge_number, level.edges, (len(level.edges), level.count))
-    corners = _incidence(quad_number, level.quads, (len(level.quads), level.count))
-    old = sparse.identity(level.count, format="csr")
-    matrix = sparse.vstack([old, 0.5 * ends, 0.25 * corners]).tocsr()
-    return matrix if used is None else matrix[used]
+_Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _smooth_matrix(level: _Level, used: np.ndarray | None) -> sparse.csr_matrix:
-    """One step of Catmull and Clark; only the rows ``used`` where given."""
-    count, num_edges, num_quads = level.count, len(level.edges), len(level.quads)
-    halves = _middle_matrix(level, None)
-    middles = halves[count : count + num_edges]
-    centres = halves[count + num_edges :]
-    quad_number = np.arange(num_quads).repeat(4)
-    sides = _incidence(level.quad_edges, quad_number, (num_edges, num_quads))
-    uses = np.bincount(level.quad_edges.ravel(), minlength=num_edges)
-    border = uses == 1
-    inner = sparse.diags((~border).astype(float))
-    edge_points = inner @ (0.5 * middles + 0.25 * (sides @ centres))
-    edge_points = edge_points + sparse.diags(border.astype(float)) @ middles
+def _smooth_matrix(level: _Level, new: _NewVertices) -> sparse.csr_matrix:
+    """One step of Catmull and Clark; rows are the fine vertices."""
+    entries = [*_at_vertices(level), *_at_edges(level, new), *_at_quads(level, new)]
+    rows, columns, weights = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+    places = new.place[rows].astype(np.int32), columns.astype(np.int32)
+    return sparse.csr_matrix((weights, places), (new.count, level.count))
 
-    edge_number = np.arange(num_edges).repeat(2)
-    around = _incidence(level.edges, edge_number, (count, num_edges))
-    within = _incidence(level.quads, quad_number, (count, num_quads))
-    valence = np.bincount(level.edges.ravel(), minlength=count).astype(float)
-    on_border = np.zeros(count, bool)
-    on_border[level.edges[border]] = True
-    quads_at = np.bincount(level.quads.ravel(), minlength=count)
-    free = np.where(on_border, 0.0, 1 / valence)
-    smoothed = sparse.diags(free / quads_at) @ (within @ centres)
-    smoothed = smoothed + sparse.diags(2 * free / valence) @ (around @ middles)
-    smoothed = smoothed + sparse.diags(np.where(on_border, 0.75, (valence - 3) / valence))
-    rim = level.edges[border]
-    along = _incidence(rim, rim[:, ::-1], (count, count))
-    vertex_points = smoothed + 0.125 * along
-    matrix = sparse.vstack([vertex_points, edge_points, centres]).tocsr()
-    return matrix if used is None else matrix[used]
+
+def _entries(rows: np.ndarray, columns: np.ndarray, weights: np.ndarray | float) -> _Entries:
+    """Entries of a matrix; rows are numbers of the mesh that is split everywhere."""
+    shape = np.broadcast_shapes(rows.shape, columns.shape)
+    given = (rows, columns, np.asarray(weights, float))
+    rows, columns, weights = (np.broadcast_to(part, shape).ravel() for part in given)
+    return rows, columns, weights
+
+
+def _at_vertices(level: _Level) -> Iterator[_Entries]:
+    """Old vertices: (Q + 2 R + (n - 3) P) / n, and on a border 3/4 and 1/8 of its neighbours."""
+    border = level.border()
+    rim, inner = level.edges[border], level.edges[~border]
+    yield _entries(rim, rim[:, ::-1], 0.125)
+    valence = np.bincount(level.edges.ravel(), minlength=level.count).astype(float)
+    on_border = np.zeros(level.count, bool)
+    on_border[rim] = True
+    # With Q and R written out: what the vertices beside and across get, and its own.
+    beside = np.where(on_border, 0, 1.5 / valence**2)
+    across = np.where(on_border, 0, 0.25 / valence**2)
+    own = np.where(on_border, 0.75, 1 - 1.75 / valence)
+    number = np.arange(level.count)
+    yield _entries(number, number, own)
+    yield _entries(inner, inner[:, ::-1], beside[inner])
+    yield _entries(level.quads, np.roll(level.quads, 2, axis=1), across[level.quads])
+
+
+def _at_edges(level: _Level, new: _NewVertices) -> Iterator[_Entries]:
+    """The middle of both ends and the middles of both quads; of a border the ends alone."""
+    border = level.border()
+    row = level.count + np.arange(len(level.edges))
+    ends = np.where(border, 0.5, 0.375)
+    yield _entries(row[new.edges, None], level.edges[new.edges], ends[new.edges, None])
+    sides = (new.edges & ~border)[level.quad_edges]
+    rows = row[level.quad_edges[sides]]
+    for opposite in (2, 3):
+        columns = np.roll(level.quads, -opposite, axis=1)[sides]
+        yield _entries(rows, columns, 0.0625)
+
+
+def _at_quads(level: _Level, new: _NewVertices) -> Iterator[_Entries]:
+    """Middles of quads."""
+    row = level.count + len(level.edges) + np.arange(len(level.quads))
+    yield _entries(row[new.quads, None], level.quads[new.quads], 0.25)

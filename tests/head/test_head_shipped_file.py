@@ -6,7 +6,7 @@ import numpy as np
 from head_archive import ASSET, shipped
 
 from facegeo.conventions import LANDMARK_MIRROR
-from facegeo.morphable.subdivision import subdivide_texture
+from facegeo.morphable.subdivision import Refinement
 
 PARTS = (
     "skin", "mouth_inside", "lid_lining", "eye_left", "eye_right", "teeth_upper", "teeth_lower",
@@ -103,13 +103,8 @@ def test_every_point_of_the_skin_is_in_one_region() -> None:
 def test_face_has_most_of_the_texture_and_no_triangle_of_it_is_turned() -> None:
     head = shipped()
     arrays = head.arrays
-    matrix, triangles = subdivide_texture(
-        arrays["cage/uv_faces"],
-        arrays["cage/faces"],
-        arrays["subdivide"],
-        (len(arrays["cage/mean"]), len(arrays["cage/uv"])),
-    )
-    uv = matrix @ arrays["cage/uv"].astype(np.float64)
+    fine = Refinement(arrays["cage/faces"], arrays["subdivide"], len(arrays["cage/mean"]))
+    uv, triangles = fine.texture(arrays["cage/uv_faces"], arrays["cage/uv"].astype(np.float64))
     assert uv.min() >= 0
     assert uv.max() <= 1
     a, b, c = np.moveaxis(uv[triangles], 1, 0)

@@ -13,7 +13,7 @@ from helpers.cage_data import NUM_EXPRESSION, NUM_SHAPE, ball, cage_arrays, writ
 from facegeo.base.cache import cache_dir
 from facegeo.conventions import LANDMARK_MIRROR
 from facegeo.errors import CorruptFileError, InvalidInputError
-from facegeo.morphable import MorphableModel, expansion
+from facegeo.morphable import MorphableModel, cage_mesh, expansion
 from facegeo.morphable.model import CageModel
 from facegeo.morphable.subdivision import subdivide
 
@@ -154,7 +154,7 @@ def test_a_mesh_is_made_once_and_mapped_afterwards(
     def fail(*_: object) -> None:
         raise AssertionError("the mesh was made again")
 
-    monkeypatch.setattr(expansion, "subdivide", fail)
+    monkeypatch.setattr(cage_mesh, "mesh_of", fail)
     again = CageModel(head.cage, "full", head.key)
     np.testing.assert_array_equal(again.vertices(*random_faces()), before)
     for name in ("uv", "triangles", "landmark_rows"):

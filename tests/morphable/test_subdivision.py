@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegeo.errors import InvalidInputError
-from facegeo.morphable.subdivision import mirror_of_vertices, subdivide, subdivide_texture
+from facegeo.morphable.subdivision import Refinement, mirror_of_vertices, subdivide
 
 CUBE = np.array(
     [[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
@@ -90,10 +90,10 @@ def test_texture_follows_the_triangles_over_a_seam() -> None:
     uv_faces[2::3] += 16
     levels = np.array([1, 1, 1, 1, 2, 1, 1, 1, 2])
     places = np.concatenate([GRID[:, :2], GRID[:, :2] + [0.5, 0]])
-    matrix, triangles = subdivide_texture(uv_faces, SHEET, levels, (16, 32))
+    fine_uv, triangles = Refinement(SHEET, levels, 16).texture(uv_faces, places)
     fine = subdivide(SHEET, levels, 16)
     assert triangles.shape == fine.triangles.shape
-    uv = (matrix @ places)[triangles].mean(axis=1)
+    uv = fine_uv[triangles].mean(axis=1)
     shift = np.where(fine.sources % 3 == 2, 0.5, 0.0)
     surface = (fine.matrix @ GRID)[fine.triangles].mean(axis=1)
     inner = fine.sources == 4
@@ -104,3 +104,23 @@ def test_texture_follows_the_triangles_over_a_seam() -> None:
 def test_wrong_levels_are_refused(levels: list[int]) -> None:
     with pytest.raises(InvalidInputError, match="levels"):
         subdivide(CUBE, np.array(levels), 8)
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        [[0, 1, 2, 3], [0, 1, 4, 5], [1, 0, 6, 7]],  # three quads at an edge
+        [[0, 1, 2, 3], [0, 4, 5, 6]],  # two sheets that touch in a vertex
+    ],
+)
+def test_what_is_no_surface_is_refused(faces: list[list[int]]) -> None:
+    with pytest.raises(InvalidInputError, match="faces: expected a surface"):
+        subdivide(np.array(faces), np.ones(len(faces), int), np.max(faces) + 1)
+
+
+@pytest.mark.parametrize("levels", [[1] * 9, [2] * 9, [1, 2, 1, 1, 2, 1, 2, 1, 1]])
+def test_any_affine_map_goes_through(levels: list[int]) -> None:
+    """Weights of a row add up to 1, at borders and within."""
+    first, second = Refinement(SHEET, np.array(levels), 16).steps
+    np.testing.assert_allclose(first.sum(axis=1), 1)
+    np.testing.assert_allclose(second.sum(axis=1), 1)
