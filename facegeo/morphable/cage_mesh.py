@@ -22,6 +22,8 @@ from facegeo.morphable.validation import frozen
 
 #: Vertices whose modes are computed together; they stay in the processor's cache.
 _BLOCK: Final = 1024
+#: An expression that moves a quad's corners apart by less of its reach turns no half of it.
+_STIFF: Final = 0.2
 
 #: Of what is stored, but for regions.
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
@@ -112,24 +114,77 @@ def _low(cage: Cage, fine: Refinement) -> Arrays:
     first, second = fine.steps
     count = len(cage.mean)
     matrix, rows = _with_landmarks(cage, (second[:count] @ first).astype(np.float32))
-    arrays: Arrays = {"triangles": _halves(cage.faces), "landmark_rows": rows}
+    arrays = _of_cage(cage, matrix, np.arange(len(cage.faces)).repeat(2), rows)
+    other = _other_diagonal(cage, fine, arrays[MODES])
+    arrays |= {"triangles": _halves(cage.faces, other), "landmark_rows": rows}
     if cage.uv is not None and cage.uv_faces is not None:
-        arrays |= {"uv": cage.uv, "uv_triangles": _halves(cage.uv_faces)}
+        arrays |= {"uv": cage.uv, "uv_triangles": _halves(cage.uv_faces, other)}
     if cage.mirror is not None:
         arrays["mirror"] = cage.mirror.vertices
-    return arrays | _of_cage(cage, matrix, np.arange(len(cage.faces)).repeat(2), rows)
+    return arrays
 
 
-def _halves(quads: np.ndarray) -> np.ndarray:
-    """Two triangles a quad, one after the other."""
-    return np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
+def _halves(quads: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Two triangles a quad, one after the other, cut from corner 0 or, where told, from 1."""
+    start = other.astype(int)[:, None]
+    a, b, c, d = (np.take_along_axis(quads, (start + k) % 4, axis=1)[:, 0] for k in range(4))
+    return np.stack([a, b, c, a, c, d], axis=1).reshape(-1, 3)
+
+
+def _other_diagonal(cage: Cage, fine: Refinement, modes: np.ndarray) -> np.ndarray:
+    """Quads that are cut from corner 1 to 3, (Q,) bool, as both sides of the face agree.
+
+    A quad is not flat, and of one that is not convex either, a half is turned over by the wrong
+    cut. The right one turns none on the mean face, and few where an expression is at its end.
+    """
+    high = 1.0 if cage.expression_range is None else cage.expression_range[1]
+    mean = modes[0][cage.faces]
+    reach = np.linalg.norm(mean - mean.mean(axis=1, keepdims=True), axis=2).max(axis=1)
+    # Whatever the mean asks for counts more than all expressions together.
+    expressions = modes[1 + len(cage.shape_basis) :]
+    costs = (1 + len(expressions)) * _turned(mean)
+    for expression in high * expressions:
+        moves = expression[cage.faces]
+        bent = np.abs(moves - moves[:, :1]).max(axis=(1, 2)) > _STIFF * reach
+        costs[:, bent] += _turned(mean[bent] + moves[bent])
+    low = np.array([cage.faces[:, [k, k + 2]].min(axis=1) for k in (0, 1)])
+    if cage.mirror is not None:
+        image, turns = fine.mirrored_quads(cage.mirror.vertices)
+        # A cut from an even corner is one from corner 0.
+        same = turns[:, 0] % 2
+        costs += np.array([costs[(k + same) % 2, image] for k in (0, 1)])
+        low = np.minimum(low, [low[(k + same) % 2, image] for k in (0, 1)])
+    return np.where(costs[0] == costs[1], low[1] < low[0], costs[1] < costs[0])
+
+
+def _turned(corners: np.ndarray) -> np.ndarray:
+    """How far the halves of quads lean from the quad, for either cut; 0 up to 60 degrees, (2, Q).
+
+    Parameters
+    ----------
+    corners : (Q, 4, 3) float
+    """
+    sides = np.roll(corners, -1, axis=1) - corners
+    # Normals at the corners, each that of the half which the corner is the tip of.
+    normals = np.cross(np.roll(sides, 1, axis=1), sides)
+    whole = normals.sum(axis=1, keepdims=True)
+    lengths = np.linalg.norm(normals, axis=2) * np.linalg.norm(whole, axis=2)
+    cosines = (normals * whole).sum(axis=2) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    excess = np.maximum(0.5 - cosines, 0)
+    # The cut from corner 0 to 2 makes halves with the tips 1 and 3.
+    return np.stack([np.maximum(excess[:, k], excess[:, k + 2]) for k in (1, 0)])
 
 
 def _with_landmarks(cage: Cage, low: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray]:
     """The smoothed cage with a vertex of its own at every landmark, and their rows."""
     layout = cage.layouts[IBUG68]
-    points, wanted = low @ cage.mean, layout.of(cage.mean[None])[0]
-    away = np.linalg.norm(wanted[:, None] - points, axis=2) ** 2
+    # Near to each other in all expressions: lips that are closed at rest are two.
+    fields = np.concatenate([cage.mean[None], cage.expression_basis])
+    points, wanted = (
+        np.concatenate(list(part), axis=1).astype(np.float64)
+        for part in ((low @ field for field in fields), layout.of(fields))
+    )
+    away = (wanted**2).sum(axis=1)[:, None] + (points**2).sum(axis=1) - 2 * wanted @ points.T
     rows = _nearest_in_pairs(away, wanted[:, 0] < 0, points[:, 0] < 0, cage.mirror)
     kept = np.ones(len(points), np.float32)
     kept[rows] = 0
@@ -171,9 +226,10 @@ def _nearest_in_pairs(
 
 
 def _assigned(cost: np.ndarray) -> np.ndarray:
-    """For every row of a matrix a column of its own, such that they add up to the least."""
-    # The full detail has no use for it, and it takes as long to import as everything else.
-    from scipy.optimize import linear_sum_assignment
-
-    near = np.unique(np.argpartition(cost, len(cost) - 1, axis=1)[:, : len(cost)])
-    return np.asarray(near[linear_sum_assignment(cost[:, near])[1]])
+    """For every row of a matrix a column of its own, the nearest pairs first."""
+    columns = np.full(len(cost), -1)
+    free = np.ones(cost.shape[1], bool)
+    for row, column in zip(*np.unravel_index(np.argsort(cost, axis=None), cost.shape), strict=True):
+        if columns[row] < 0 and free[column]:
+            columns[row], free[column] = column, False
+    return columns

@@ -113,9 +113,13 @@ class Refinement:
         triangles, _ = _triangles(second, self._halved, new)
         return _with_middles(second, _with_middles(first, uv))[new.numbers], triangles
 
+    def mirrored_quads(self, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The image of each quad of the cage, (Q,), and the corner that each becomes, (Q, 4)."""
+        return self._first.mirrored_quads(np.asarray(mirror, np.int64))
+
     def mirror(self, mirror: np.ndarray) -> np.ndarray:
         """The mirror permutation of the fine vertices, (V,) int64, from the cage's, (C,) int."""
-        quads, turns = self._first.mirrored_quads(np.asarray(mirror, np.int64))
+        quads, turns = self.mirrored_quads(mirror)
         once = self._first.mirrored(np.asarray(mirror, np.int64), quads)
         # The quarter at corner i of a quad goes to the quarter at that corner's image.
         quarters = (4 * quads[:, None] + turns).ravel()

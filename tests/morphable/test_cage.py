@@ -127,6 +127,51 @@ def test_the_low_detail_has_vertices_of_the_full_one(cache: Path, tmp_path: Path
         MorphableModel.load(tmp_path / "whole.npz", detail="low")
 
 
+def turned(corners: np.ndarray, quads: np.ndarray) -> np.ndarray:
+    """Whether one of the halves, (Q, 2, 3, 3), faces away from its quad, (Q, 4, 3)."""
+    normal = np.cross(quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1])
+    a, b, c = np.moveaxis(corners, 2, 0)
+    halves = np.cross(b - a, c - a)
+    return ((halves * normal[:, None]).sum(axis=2) <= 0).any(axis=1)
+
+
+def test_a_quad_that_is_not_convex_is_cut_where_no_half_is_turned(
+    cache: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    arrays = cage_arrays()
+    mean, mirror = arrays["cage/mean"], arrays["mirror/vertices"]
+    noise = rng.normal(size=mean.shape) * 8
+    bent = (mean + noise + noise[mirror] * (-1, 1, 1)).astype(np.float32)
+    low = MorphableModel.load(write_cage(tmp_path / "bent.npz", cage__mean=bent), detail="low")
+    assert isinstance(low, CageModel)
+    faces = low.cage.faces
+    points = low.mean.astype(np.float64)
+    by_cut = [
+        turned(points[faces[:, cut].reshape(-1, 2, 3)], points[faces])
+        for cut in ([0, 1, 2, 0, 2, 3], [1, 2, 3, 1, 3, 0])
+    ]
+    found = turned(points[low.triangles.reshape(-1, 2, 3)], points[faces])
+    np.testing.assert_array_equal(found, by_cut[0] & by_cut[1])
+    assert (by_cut[0] & ~by_cut[1]).any() and (by_cut[1] & ~by_cut[0]).any()
+
+
+@pytest.mark.parametrize("detail", ["full", "low"])
+def test_triangles_are_each_others_images(head: CageModel, detail: str) -> None:
+    model = CageModel(head.cage, detail, head.key)
+    assert model.mirror is not None
+    image = model.mirror.vertices[model.triangles][:, ::-1]
+    ours, mirrored = (
+        {tuple(np.roll(row, -row.argmin()).tolist()) for row in rows}
+        for rows in (model.triangles, image)
+    )
+    assert ours == mirrored
+    assert model.uv is not None and model.uv_triangles is not None
+    # Both meshes are cut alike: this head's texture points are its vertices.
+    if detail == "low":
+        np.testing.assert_array_equal(model.uv_triangles, model.triangles)
+
+
 def test_landmarks_need_no_mesh(head: MorphableModel, no_mesh: None) -> None:
     shape, expression = random_faces()
     points = head.landmarks(shape, expression)
