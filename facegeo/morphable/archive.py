@@ -3,9 +3,9 @@
 Keys: ``format``, ``format_version``, ``name``, ``unit_mm``, ``mean``, ``shape_basis``,
 ``expression_basis``, ``triangles``, ``landmark_rows``; optional ``uv``, ``uv_triangles``,
 ``shape_names``, ``expression_names``, ``shape_std``, ``expression_std``, ``expression_range``,
-``region/<name>``, ``part/<name>``, ``mirror/<field>`` and ``texture/<field>``. A basis is stored as
-float32, as float16, or as int16 fixed point with one float32 scale a mode in ``<basis>_scale``:
-offset = stored * scale / 32767.
+``region/<name>``, ``part/<name>``, ``mirror/<field>``, ``texture/<field>`` and ``eyes/<field>``. A
+basis is stored as float32, as float16, or as int16 fixed point with one float32 scale a mode in
+``<basis>_scale``: offset = stored * scale / 32767.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from facegeo.base.arrays import array_of
 from facegeo.base.files import replacing, sha256
 from facegeo.base.npz import read_npz
 from facegeo.errors import CorruptFileError, InvalidInputError, UnreadableFileError
-from facegeo.morphable.basis import Mirror, VertexTexture
+from facegeo.morphable.basis import Eyes, Mirror, VertexTexture
 
 FORMAT = "facegeo-morphable-model"
 FORMAT_VERSION = 1
@@ -38,6 +38,7 @@ _OPTIONAL = ("uv", "uv_triangles", "shape_std", "expression_std", "expression_ra
 _NAMES = ("shape_names", "expression_names")
 _BASES = ("shape_basis", "expression_basis")
 _MIRROR = tuple(field.name for field in dataclasses.fields(Mirror))
+_EYES = tuple(field.name for field in dataclasses.fields(Eyes))
 
 
 def write_fields(path: str | os.PathLike[str], model: Mapping[str, Any], storage: str) -> None:
@@ -69,6 +70,8 @@ def write_fields(path: str | os.PathLike[str], model: Mapping[str, Any], storage
         texture = model["texture"]
         arrays |= {"texture/mean": texture.mean, "texture/std": texture.std}
         arrays |= encoded_basis("texture/basis", texture.basis, storage)
+    if model["eyes"] is not None:
+        arrays |= {f"eyes/{key}": getattr(model["eyes"], key) for key in _EYES}
     if model["mirror"] is not None:
         arrays |= {f"mirror/{key}": getattr(model["mirror"], key) for key in _MIRROR}
     with replacing(Path(path)) as scratch, scratch.open("wb") as file:
@@ -135,7 +138,8 @@ def fields_of(file: ModelFile) -> dict[str, Any]:
             "regions": _with_prefix(arrays, "region/"),
             "parts": _with_prefix(arrays, "part/"),
             "mirror": _read_mirror(arrays),
-            "texture": _read_texture(arrays),
+            "eyes": _read_eyes(arrays),
+            "texture": read_texture(arrays),
         }
         fields |= {key: arrays[key] for key in _REQUIRED}
         fields |= {key: _decoded_basis(key, arrays) for key in _BASES}
@@ -171,7 +175,7 @@ def encoded_basis(key: str, basis: np.ndarray, storage: str) -> dict[str, np.nda
     return {key: fixed, f"{key}_scale": scale}
 
 
-def _decoded_basis(key: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
+def _decoded_basis(key: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     basis = arrays[key]
     scale_key = f"{key}_scale"
     if basis.dtype == np.int16:
@@ -195,17 +199,28 @@ def _read_names(key: str, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
     return tuple(names.tolist())
 
 
-def _read_mirror(arrays: dict[str, np.ndarray]) -> Mirror | None:
-    found = _with_prefix(arrays, "mirror/")
-    if not found:
-        return None
-    for key in _MIRROR:
-        if key not in found:
-            raise InvalidInputError(f"key 'mirror/{key}' is missing")
-    return Mirror(**{key: found[key] for key in _MIRROR})
+def _read_mirror(arrays: Mapping[str, np.ndarray]) -> Mirror | None:
+    found = _all_or_none(arrays, "mirror/", _MIRROR)
+    return Mirror(**found) if found else None
 
 
-def _read_texture(arrays: dict[str, np.ndarray]) -> VertexTexture | None:
+def _read_eyes(arrays: Mapping[str, np.ndarray]) -> Eyes | None:
+    found = _all_or_none(arrays, "eyes/", _EYES)
+    return Eyes(**found) if found else None
+
+
+def _all_or_none(
+    arrays: Mapping[str, np.ndarray], prefix: str, keys: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    found = _with_prefix(arrays, prefix)
+    missing = [key for key in keys if key not in found]
+    if found and missing:
+        raise InvalidInputError(f"key '{prefix}{missing[0]}' is missing")
+    return {key: found[key] for key in keys} if found else {}
+
+
+def read_texture(arrays: Mapping[str, np.ndarray]) -> VertexTexture | None:
+    """The colours in the arrays of a file, not yet checked; InvalidInputError names a key."""
     keys = ("texture/mean", "texture/basis", "texture/std")
     present = [key in arrays for key in keys]
     if not any(present):
@@ -215,5 +230,5 @@ def _read_texture(arrays: dict[str, np.ndarray]) -> VertexTexture | None:
     return VertexTexture(arrays[keys[0]], _decoded_basis(keys[1], arrays), arrays[keys[2]])
 
 
-def _with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}

@@ -1,9 +1,11 @@
-"""Parts of a morphable model: landmark rows with their bases, colours, and how it mirrors."""
+"""Parts of a morphable model: landmark rows with their bases, eyes, colours, how it mirrors."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -11,14 +13,17 @@ import numpy as np
 from facegeo.base.arrays import array_of
 from facegeo.conventions import DEPTH_ORIGIN
 from facegeo.errors import InvalidInputError
-from facegeo.morphable.validation import frozen, permutation
+from facegeo.morphable.validation import ReadOnlyArrays, frozen, index_array, permutation
 
 #: The layout of points that every model has: iBUG's 68.
 IBUG68: Final = "ibug68"
 
+#: Parts of the eyeballs, in the order of :class:`Eyes`.
+EYE_PARTS: Final = ("eye_right", "eye_left")
+
 
 @dataclass(frozen=True, eq=False)
-class Mirror:
+class Mirror(ReadOnlyArrays):
     """Change of a model's coefficients and vertices when x is reflected.
 
     The face with coefficients (a, e), its x negated and its vertices reordered by ``vertices``, is
@@ -68,7 +73,7 @@ class Mirror:
 
 
 @dataclass(frozen=True, eq=False)
-class VertexTexture:
+class VertexTexture(ReadOnlyArrays):
     """A colour for every vertex, linear in coefficients of its own.
 
     Attributes
@@ -109,7 +114,73 @@ class VertexTexture:
 
 
 @dataclass(frozen=True, eq=False)
-class LandmarkBasis:
+class Eyes(ReadOnlyArrays):
+    """Eyeballs, the person's right one first; their triangles are the parts of these names.
+
+    Attributes
+    ----------
+    centre : (2, 3) float32
+        What they turn about, on the mean face, model units.
+    radius : (2,) float32
+        From there to the rim of the iris.
+    iris : (2, K) int64
+        Vertices: the middle of the pupil, then points around the iris.
+    shape_basis : (Ns, 2, 3) float32
+        How the centres move with the shape
+    expression_basis : (Ne, 2, 3) float32
+        and with the expression. Eyes that turn, as of ``eyeLookInLeft``, turn about their centre.
+    """
+
+    centre: np.ndarray
+    radius: np.ndarray
+    iris: np.ndarray
+    shape_basis: np.ndarray
+    expression_basis: np.ndarray
+
+    def checked(self, num_vertices: int, num_shape: int, num_expression: int) -> Eyes:
+        """These eyes in canonical dtypes, or :class:`InvalidInputError`."""
+        bases = {"shape_basis": num_shape, "expression_basis": num_expression}
+        fields = {
+            "centre": array_of("eyes/centre", self.centre, (2, 3)),
+            "radius": array_of("eyes/radius", self.radius, (2,)),
+            "iris": index_array("eyes/iris", self.iris, (2, "K"), num_vertices),
+        }
+        for name, size in bases.items():
+            fields[name] = array_of(f"eyes/{name}", getattr(self, name), (size, 2, 3))
+        if not (fields["radius"] > 0).all():
+            raise InvalidInputError("eyes/radius: expected positive numbers")
+        return Eyes(**{name: frozen(array) for name, array in fields.items()})
+
+    def truncated(self, num_shape: int, num_expression: int) -> Eyes:
+        """The eyes of the model with its first modes only."""
+        return dataclasses.replace(
+            self,
+            shape_basis=self.shape_basis[:num_shape],
+            expression_basis=self.expression_basis[:num_expression],
+        )
+
+    def centres(self, shape: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """Centres of N faces in the model frame, ``(N, 2, 3)`` float32.
+
+        Parameters
+        ----------
+        shape : (N, Ns) float
+        expression : (N, Ne) float
+
+        Raises
+        ------
+        InvalidInputError
+            If there are more or fewer coefficients than modes, or one is not finite.
+        """
+        shape = array_of("shape", shape, ("N", len(self.shape_basis)))
+        expression = array_of("expression", expression, (len(shape), len(self.expression_basis)))
+        moved = np.tensordot(shape, self.shape_basis, 1)
+        moved += np.tensordot(expression, self.expression_basis, 1)
+        return np.asarray(self.centre + moved)
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkBasis(ReadOnlyArrays):
     """A morphable model cut to its 68 landmarks, in landmark order; or to K points of a layout.
 
     Attributes
@@ -133,6 +204,29 @@ class LandmarkBasis:
     expression_std: np.ndarray
     unit_mm: float
     expression_range: tuple[float, float] | None = None
+
+    def points(
+        self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The points of N faces, ``(N, 68, 3)`` float32; the same bits in any batch.
+
+        Parameters
+        ----------
+        shape : (N, Ns) float32
+        expression : (N, Ne) float32
+        pose : (N, 3, 4) float32, optional
+        """
+        coefficients = np.concatenate([shape, expression], axis=1)
+        points = np.tile(self.mean.reshape(1, -1), (len(shape), 1))
+        scaled = np.empty_like(points)
+        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
+        # many faces there are, as it does in a matrix product.
+        modes = chain(self.shape_basis, self.expression_basis)
+        for mode, coefficient in zip(modes, coefficients.T, strict=True):
+            np.multiply(coefficient[:, None], mode.reshape(-1), out=scaled)
+            points += scaled
+        points = points.reshape(len(shape), len(self.mean), 3)
+        return points if pose is None else _transformed(points, pose)
 
     def depths(self, shape: np.ndarray, expression: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Depth of the middle of the outer eye corners.
@@ -161,3 +255,13 @@ class LandmarkBasis:
             self.shape_basis[:, rows].mean(axis=1),
             self.expression_basis[:, rows].mean(axis=1),
         )
+
+
+def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """``pose[n, :, :3] @ points[n, v] + pose[n, :, 3]``, added up in the order x, y, z, t."""
+    columns = pose[:, None]  # (N, 1, 3, 4)
+    moved = points[..., 0:1] * columns[..., 0]
+    moved += points[..., 1:2] * columns[..., 1]
+    moved += points[..., 2:3] * columns[..., 2]
+    moved += columns[..., 3]
+    return moved

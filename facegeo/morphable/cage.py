@@ -4,7 +4,8 @@ Format version 2 of :mod:`facegeo.morphable.archive`. All geometry is that of th
 ``cage/mean``, ``cage/shape_basis`` and ``cage/expression_basis`` (int16 fixed point with one scale
 a mode in ``cage/shape_scale`` and ``cage/expression_scale``), ``cage/faces`` (quads),
 ``cage/part`` with ``part_names``, ``cage/uv``, ``cage/uv_faces``, ``regions/<name>``,
-``mirror/<field>``; ``subdivide`` says how often each quad is split, and
+``mirror/<field>``, ``texture/<field>`` as in version 1, ``eyes/centre`` (right and left eyeball);
+``subdivide`` says how often each quad is split, and
 ``landmarks/<layout>/<field>`` where the points of a layout lie: rows of the full mesh, and the
 same as weights over the cage, by which they are had without the mesh.
 """
@@ -21,8 +22,17 @@ import numpy as np
 from facegeo.base.arrays import array_of
 from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import InvalidInputError
-from facegeo.morphable.basis import IBUG68, LandmarkBasis, Mirror
+from facegeo.morphable.archive import read_texture
+from facegeo.morphable.basis import (
+    EYE_PARTS,
+    IBUG68,
+    Eyes,
+    LandmarkBasis,
+    Mirror,
+    VertexTexture,
+)
 from facegeo.morphable.validation import (
+    ReadOnlyArrays,
     checked_names,
     checked_range,
     checked_std,
@@ -38,9 +48,13 @@ Detail = Literal["full", "low"]
 Arrays = dict[str, np.ndarray]
 #: Name of mean, shape basis and expression basis, one behind the other.
 MODES: Final = "modes"
+#: Name of mean and modes of the colours, likewise.
+COLOURS: Final = "colours"
 #: What the names of regions begin with.
 REGION: Final = "region/"
 
+#: The layout of middle and rim of both irises, the person's right one first.
+_IRIS: Final = "iris"
 _INT16_RANGE: Final = 32767
 #: Limits of expressions where a file names none: blendshapes.
 _BLENDSHAPES: Final = (0.0, 1.0)
@@ -56,7 +70,7 @@ _REQUIRED: Final = (
 
 
 @dataclass(frozen=True, eq=False)
-class PointLayout:
+class PointLayout(ReadOnlyArrays):
     """Named points of a head.
 
     Attributes
@@ -84,7 +98,7 @@ class PointLayout:
 
 
 @dataclass(frozen=True, eq=False)
-class Cage:
+class Cage(ReadOnlyArrays):
     """A morphable model on a cage; its arrays are checked and read-only.
 
     Attributes
@@ -108,6 +122,10 @@ class Cage:
     regions : mapping of str to (C,) bool
     mirror : Mirror or None
         Of the cage's vertices.
+    texture : VertexTexture or None
+        Colours of the cage's vertices.
+    eye_centre : (2, 3) float32 or None
+        Of the mean face, right and left.
     shape_names, expression_names, shape_std, expression_std, expression_range
         As those of :class:`facegeo.morphable.model.MorphableModel`.
     """
@@ -126,6 +144,8 @@ class Cage:
     uv_faces: np.ndarray | None = None
     regions: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     mirror: Mirror | None = None
+    texture: VertexTexture | None = None
+    eye_centre: np.ndarray | None = None
     shape_names: tuple[str, ...] = ()
     expression_names: tuple[str, ...] = ()
     shape_std: np.ndarray | None = None
@@ -156,6 +176,30 @@ class Cage:
             expression_range=self.expression_range,
         )
 
+    def eyes(self, detail: Detail) -> Eyes | None:
+        """The eyeballs, with the vertices of the irises in a mesh of a detail."""
+        if self.eye_centre is None or self.parts is None:
+            return None
+        points = self.layouts[_IRIS].rows.reshape(2, -1)
+        around = self.layouts[_IRIS].of(self.mean[None])[0].reshape(2, -1, 3)
+        rows, weights = np.empty_like(points), np.zeros((2, len(self.mean)), np.float32)
+        for eye, part in enumerate(EYE_PARTS):
+            own = np.unique(self.faces[self.parts == self.part_names.index(part)])
+            weights[eye, own] = _affine_weights(self.mean[own], self.eye_centre[eye])
+            away = np.linalg.norm(around[eye][:, None] - self.mean[own], axis=2)
+            # The low detail has the cage's vertices, which are the first of the full one.
+            stand_in = own[away.argmin(axis=1)]
+            rows[eye] = np.where(points[eye] < len(self.mean), points[eye], stand_in)
+        radius = np.linalg.norm(around[:, 1:] - self.eye_centre[:, None], axis=2).mean(axis=1)
+        eyes = Eyes(
+            centre=self.eye_centre,
+            radius=radius,
+            iris=points if detail == "full" else rows,
+            shape_basis=np.einsum("ec,mcx->mex", weights, self.shape_basis),
+            expression_basis=np.einsum("ec,mcx->mex", weights, self.expression_basis),
+        )
+        return eyes.checked(2**31, len(self.shape_basis), len(self.expression_basis))
+
     def truncated(self, num_shape: int, num_expression: int) -> Cage:
         """The cage with its first modes only."""
         mirror = self.mirror
@@ -171,6 +215,13 @@ class Cage:
             ),
             mirror=mirror and mirror.truncated(num_shape, num_expression),
         )
+
+
+def _affine_weights(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Weights of points that give the centre, also after any affine motion of all of them."""
+    middle = points.mean(axis=0, dtype=np.float64)
+    apart = points - middle
+    return 1 / len(points) + apart @ np.linalg.solve(apart.T @ apart, centre - middle)
 
 
 def parse_cage(arrays: Mapping[str, np.ndarray]) -> Cage:
@@ -208,6 +259,8 @@ def parse_cage(arrays: Mapping[str, np.ndarray]) -> Cage:
         uv_faces=uv_faces,
         regions=_regions(arrays, count),
         mirror=_mirror(arrays, count, len(shape), len(expression)),
+        texture=_texture(arrays, count),
+        eye_centre=_eye_centre(arrays, part_names),
         expression_range=checked_range(arrays.get("expression_range", _BLENDSHAPES)),
         shape_names=checked_names("shape_names", arrays.get("shape_names", ()), len(shape)),
         expression_names=checked_names(
@@ -292,6 +345,23 @@ def _regions(arrays: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarr
                 raise InvalidInputError(f"{key}: expected booleans of shape ({count},)")
             regions[key.removeprefix("regions/")] = frozen(mask)
     return regions
+
+
+def _texture(arrays: Mapping[str, np.ndarray], count: int) -> VertexTexture | None:
+    texture = read_texture(arrays)
+    return texture and texture.checked(count)
+
+
+def _eye_centre(arrays: Mapping[str, np.ndarray], part_names: tuple[str, ...]) -> np.ndarray | None:
+    if "eyes/centre" not in arrays:
+        return None
+    for part in EYE_PARTS:
+        if part not in part_names:
+            raise InvalidInputError(f"eyes/centre: expected a part {part!r}, too")
+    count = len(arrays.get(f"landmarks/{_IRIS}/rows", ()))
+    if count < 4 or count % 2:
+        raise InvalidInputError(f"landmarks/{_IRIS}: expected the points of both irises")
+    return frozen(array_of("eyes/centre", arrays["eyes/centre"], (2, 3)))
 
 
 def _mirror(

@@ -16,7 +16,7 @@ from scipy import sparse
 from facegeo.conventions import LANDMARK_MIRROR
 from facegeo.errors import InvalidInputError
 from facegeo.morphable.basis import IBUG68, Mirror
-from facegeo.morphable.cage import MODES, REGION, Arrays, Cage, Detail
+from facegeo.morphable.cage import COLOURS, MODES, REGION, Arrays, Cage, Detail
 from facegeo.morphable.subdivision import Refinement
 from facegeo.morphable.validation import frozen
 
@@ -28,6 +28,7 @@ _STIFF: Final = 0.2
 #: Of what is stored, but for regions.
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     MODES: np.dtype(np.float32),
+    COLOURS: np.dtype(np.float32),
     "uv": np.dtype(np.float32),
     "triangles": np.dtype(np.int32),
     "uv_triangles": np.dtype(np.int32),
@@ -44,8 +45,8 @@ def mesh_of(cage: Cage, detail: Detail) -> Arrays:
     -------
     dict of str to array
         ``modes`` (1 + Ns + Ne, V, 3), the mean first, ``triangles``, ``landmark_rows``, and where
-        the cage has them ``uv``, ``uv_triangles``, ``mirror`` (V,), ``triangle_parts`` (F,) and
-        ``region/<name>``.
+        the cage has them ``colours`` (1 + Nt, V, 3), ``uv``, ``uv_triangles``, ``mirror`` (V,),
+        ``triangle_parts`` (F,) and ``region/<name>``.
 
     Raises
     ------
@@ -87,6 +88,9 @@ def _of_cage(
     arrays = {MODES: _modes(cage, matrix, landmark_rows)}
     for name, mask in cage.regions.items():
         arrays[f"{REGION}{name}"] = matrix @ mask.astype(np.float32) >= 0.5
+    if cage.texture is not None:
+        colours = np.concatenate([cage.texture.mean[None], cage.texture.basis])
+        arrays[COLOURS] = _carried(matrix, colours)
     if cage.parts is not None:
         arrays["triangle_parts"] = cage.parts[sources]
     return arrays
@@ -95,12 +99,7 @@ def _of_cage(
 def _modes(cage: Cage, matrix: sparse.csr_matrix, landmark_rows: np.ndarray) -> np.ndarray:
     """Mean and modes of the mesh, (1 + Ns + Ne, V, 3) float32."""
     fields = np.concatenate([cage.mean[None], cage.shape_basis, cage.expression_basis])
-    columns = fields.transpose(1, 0, 2).reshape(len(cage.mean), -1)
-    modes = np.empty((len(fields), matrix.shape[0], 3), np.float32)
-    for first in range(0, matrix.shape[0], _BLOCK):
-        rows = slice(first, first + _BLOCK)
-        block = (matrix[rows] @ columns).reshape(-1, len(fields), 3)
-        modes[:, rows] = cv2.transpose(block)  # three times as fast as NumPy's
+    modes = _carried(matrix, fields)
     # What the landmarks are, their rows are to the last bit.
     basis = cage.basis_of(IBUG68)
     modes[0, landmark_rows] = basis.mean
@@ -108,6 +107,17 @@ def _modes(cage: Cage, matrix: sparse.csr_matrix, landmark_rows: np.ndarray) -> 
     modes[1:end, landmark_rows] = basis.shape_basis
     modes[end:, landmark_rows] = basis.expression_basis
     return modes
+
+
+def _carried(matrix: sparse.csr_matrix, fields: np.ndarray) -> np.ndarray:
+    """Fields ``(M, C, 3)`` of the cage on the mesh, ``(M, V, 3)`` float32."""
+    columns = fields.transpose(1, 0, 2).reshape(fields.shape[1], -1)
+    carried = np.empty((len(fields), matrix.shape[0], 3), np.float32)
+    for first in range(0, matrix.shape[0], _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        block = (matrix[rows] @ columns).reshape(-1, len(fields), 3)
+        carried[:, rows] = cv2.transpose(block)  # three times as fast as NumPy's
+    return carried
 
 
 def _low(cage: Cage, fine: Refinement) -> Arrays:

@@ -12,14 +12,16 @@ from typing import Any, Final
 from facegeo.base.cache import cache_dir
 from facegeo.base.mapped import read_mapped, write_mapped
 from facegeo.errors import CorruptFileError, InvalidInputError, OutputError
-from facegeo.morphable.cage import MODES, REGION, Arrays, Cage, Detail
+from facegeo.morphable.basis import VertexTexture
+from facegeo.morphable.cage import COLOURS, MODES, REGION, Arrays, Cage, Detail
+from facegeo.morphable.parts import without_parts
 from facegeo.morphable.validation import frozen
 
 _log = logging.getLogger(__name__)
 
 #: Of the rule by which a cage becomes a mesh, :mod:`facegeo.morphable.cage_mesh`; it is part of the
 #: cache files' names, so that another rule makes them anew.
-_RULE: Final = 2
+RULE: Final = 2
 
 
 def expanded(cage: Cage, detail: Detail, key: str) -> Arrays:
@@ -37,7 +39,7 @@ def expanded(cage: Cage, detail: Detail, key: str) -> Arrays:
     """
     # The name is the file's: it shall not lead out of the folder.
     name = re.sub(r"[^\w-]", "_", cage.name)[:64]
-    path = cache_dir() / "meshes" / f"{name}-{detail}-{key[:16]}-{_RULE}"
+    path = cache_dir() / "meshes" / f"{name}-{detail}-{key[:16]}-{RULE}"
     try:
         return read_mapped(path)
     except FileNotFoundError:
@@ -76,12 +78,30 @@ def mesh_fields(cage: Cage, detail: Detail, key: str) -> dict[str, Any]:
     owners = arrays.pop("triangle_parts", None)
     modes, end = arrays.pop(MODES), 1 + len(cage.shape_basis)
     arrays |= {"mean": modes[0], "shape_basis": modes[1:end], "expression_basis": modes[end:]}
+    colours = arrays.pop(COLOURS, None)
     regions = [name for name in arrays if name.startswith(REGION)]
     fields: dict[str, Any] = {"uv": None, "uv_triangles": None, **arrays}
     fields["regions"] = {name.removeprefix(REGION): fields.pop(name) for name in regions}
+    fields["texture"] = None
+    if colours is not None and cage.texture is not None:
+        fields["texture"] = VertexTexture(colours[0], colours[1:], cage.texture.std)
     fields["parts"] = {}
     if owners is not None:
         fields["parts"] = {name: frozen(owners == k) for k, name in enumerate(cage.part_names)}
     rows = fields.pop("mirror", None)
     fields["mirror"] = cage.mirror and dataclasses.replace(cage.mirror, vertices=rows)
     return fields
+
+
+class OfMesh:
+    """Field of a model's mesh, made with all others when one is first asked for."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: Any, owner: type) -> Any:
+        if model is None:
+            return self
+        fields = mesh_fields(model.cage, model.detail, model.key)
+        vars(model).update(fields | without_parts(fields, model.left_out))
+        return vars(model)[self._name]

@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,9 @@ from facegeo.base.arrays import array_of
 from facegeo.base.files import sha256
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.morphable.archive import CAGE_VERSION, fields_of, read_model_file, write_fields
-from facegeo.morphable.basis import IBUG68, LandmarkBasis, Mirror, VertexTexture
+from facegeo.morphable.basis import IBUG68, Eyes, LandmarkBasis, Mirror, VertexTexture
+from facegeo.morphable.expansion import OfMesh
+from facegeo.morphable.parts import parts_named, without_parts
 from facegeo.morphable.validation import checked_fields, frozen
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class MorphableModel:
         What expression coefficients may be, (0, 1) for blendshapes; fits keep to it. None: all.
     texture : VertexTexture or None
         Colours of the vertices.
+    eyes : Eyes or None
+        What the eyeballs turn about, and their irises.
 
     Raises
     ------
@@ -94,6 +97,7 @@ class MorphableModel:
     expression_range: tuple[float, float] | None = None
     texture: VertexTexture | None = None
     parts: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    eyes: Eyes | None = None
 
     def __post_init__(self) -> None:
         for field, value in checked_fields(vars(self)).items():
@@ -102,6 +106,10 @@ class MorphableModel:
     def __getstate__(self) -> dict[str, Any]:
         """The fields, for copies sent to other processes; each builds its own kernel."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Checked anew: what came by a pipe is as read-only as what a constructor made."""
+        vars(self).update(state | checked_fields(state))
 
     def __repr__(self) -> str:
         return (
@@ -157,9 +165,7 @@ class MorphableModel:
         points = self._kernel(np.concatenate([shape, expression], axis=1), placed, out)
         # The kernel's storage and order of sums are its own affair; the landmarks have one
         # definition, so that points and mesh of a face can never disagree.
-        points[:, self.landmark_rows] = self._landmarks(
-            shape, expression, pose, self.landmark_basis
-        )
+        points[:, self.landmark_rows] = self.landmark_basis.points(shape, expression, pose)
         return points
 
     def landmarks(
@@ -181,7 +187,7 @@ class MorphableModel:
             Other points, ``(N, K, 3)``: one of :attr:`layouts`.
         """
         coefficients = self._checked_coefficients(shape, expression, pose)
-        return self._landmarks(*coefficients, self.basis_of(layout))
+        return self.basis_of(layout).points(*coefficients)
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -234,7 +240,24 @@ class MorphableModel:
                 None if self.expression_std is None else self.expression_std[:num_expression]
             ),
             mirror=self.mirror and self.mirror.truncated(num_shape, num_expression),
+            eyes=self.eyes and self.eyes.truncated(num_shape, num_expression),
         )
+
+    def part(self, name: str) -> np.ndarray:
+        """Triangles of a part, ``(F,) bool``: ``"tongue"``, or ``"teeth"`` for both rows of them.
+
+        Raises InvalidInputError, which lists the parts, if there is none of that name.
+        """
+        named = [self.parts[part] for part in parts_named(self.parts, name)]
+        return np.logical_or.reduce(named)
+
+    def without(self, *names: str) -> MorphableModel:
+        """The model without the triangles of some parts, named as for :meth:`part`.
+
+        All vertices stay, so that those of both models have the same rows.
+        """
+        left_out = [part for name in names for part in parts_named(self.parts, name)]
+        return dataclasses.replace(self, **without_parts(vars(self), left_out))
 
     def fit(self, landmarks_3d: np.ndarray, **options: Any) -> FitResult:
         """Pose, shape and expression of N faces from 68 3D landmarks each.
@@ -360,40 +383,6 @@ class MorphableModel:
             pose = array_of("pose", pose, (len(shape), 3, 4))
         return shape, expression, pose
 
-    def _landmarks(
-        self,
-        shape: np.ndarray,
-        expression: np.ndarray,
-        pose: np.ndarray | None,
-        basis: LandmarkBasis,
-    ) -> np.ndarray:
-        coefficients = np.concatenate([shape, expression], axis=1)
-        points = np.tile(basis.mean.reshape(1, -1), (len(shape), 1))
-        scaled = np.empty_like(points)
-        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
-        # many faces there are, as it does in a matrix product.
-        modes = chain(basis.shape_basis, basis.expression_basis)
-        for mode, coefficient in zip(modes, coefficients.T, strict=True):
-            np.multiply(coefficient[:, None], mode.reshape(-1), out=scaled)
-            points += scaled
-        points = points.reshape(len(shape), len(basis.mean), 3)
-        return points if pose is None else _transformed(points, pose)
-
-
-class _OfMesh:
-    """Field of the full mesh, made with all others when one is first asked for."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, model: CageModel | None, owner: type) -> Any:
-        if model is None:
-            return self
-        from facegeo.morphable.expansion import mesh_fields
-
-        vars(model).update(mesh_fields(model.cage, model.detail, model.key))
-        return vars(model)[self._name]
-
 
 class CageModel(MorphableModel):
     """A model that its file keeps as a cage, of ``detail`` full or low.
@@ -409,33 +398,46 @@ class CageModel(MorphableModel):
         landmarks are put where the landmarks lie.
     key : str
         What tells the cage from others: the checksum of its file.
+    left_out : tuple of str
+        Parts whose triangles the mesh does not have.
+
+    ``dataclasses.replace`` gives a plain :class:`MorphableModel` of the whole mesh.
     """
 
     cage: Cage
     detail: Detail
     key: str
+    left_out: tuple[str, ...]
 
-    mean = _OfMesh()  # type: ignore[assignment]
-    shape_basis = _OfMesh()  # type: ignore[assignment]
-    expression_basis = _OfMesh()  # type: ignore[assignment]
-    triangles = _OfMesh()  # type: ignore[assignment]
-    landmark_rows = _OfMesh()  # type: ignore[assignment]
-    uv = _OfMesh()  # type: ignore[assignment]
-    uv_triangles = _OfMesh()  # type: ignore[assignment]
-    regions = _OfMesh()  # type: ignore[assignment]
-    parts = _OfMesh()  # type: ignore[assignment]
-    mirror = _OfMesh()  # type: ignore[assignment]
+    mean = OfMesh()  # type: ignore[assignment]
+    shape_basis = OfMesh()  # type: ignore[assignment]
+    expression_basis = OfMesh()  # type: ignore[assignment]
+    triangles = OfMesh()  # type: ignore[assignment]
+    landmark_rows = OfMesh()  # type: ignore[assignment]
+    uv = OfMesh()  # type: ignore[assignment]
+    uv_triangles = OfMesh()  # type: ignore[assignment]
+    regions = OfMesh()  # type: ignore[assignment]
+    parts = OfMesh()  # type: ignore[assignment]
+    mirror = OfMesh()  # type: ignore[assignment]
+    texture = OfMesh()  # type: ignore[assignment]
 
-    def __init__(self, cage: Cage, detail: Detail, key: str) -> None:
+    def __new__(cls, *given: Any, **fields: Any) -> Any:
+        # dataclasses.replace calls with all fields; the model with another mesh has no cage.
+        return MorphableModel(**fields) if "mean" in fields else super().__new__(cls)
+
+    def __init__(
+        self, cage: Cage, detail: Detail, key: str, left_out: tuple[str, ...] = ()
+    ) -> None:
         if detail not in ("full", "low"):
             raise InvalidInputError(f"detail: expected 'full' or 'low', got {detail!r}")
         names = ("name", "unit_mm", "shape_names", "expression_names")
         limits = ("shape_std", "expression_std", "expression_range")
         vars(self).update({name: getattr(cage, name) for name in names + limits})
-        vars(self).update(cage=cage, detail=detail, texture=None, key=key)
+        vars(self).update(cage=cage, detail=detail, key=key, left_out=left_out)
+        vars(self).update(eyes=cage.eyes(detail))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CageModel, (self.cage, self.detail, self.key)
+        return CageModel, (self.cage, self.detail, self.key, self.left_out)
 
     def __repr__(self) -> str:
         return (
@@ -471,19 +473,14 @@ class CageModel(MorphableModel):
         """The model with its first modes only."""
         self._check_modes(num_shape, num_expression)
         cage = self.cage.truncated(num_shape, num_expression)
-        return CageModel(
-            cage, self.detail, sha256(f"{self.key} {num_shape} {num_expression}".encode())
-        )
+        key = sha256(f"{self.key} {num_shape} {num_expression}".encode())
+        return CageModel(cage, self.detail, key, self.left_out)
 
-
-def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """``pose[n, :, :3] @ points[n, v] + pose[n, :, 3]``, added up in the order x, y, z, t."""
-    columns = pose[:, None]  # (N, 1, 3, 4)
-    moved = points[..., 0:1] * columns[..., 0]
-    moved += points[..., 1:2] * columns[..., 1]
-    moved += points[..., 2:3] * columns[..., 2]
-    moved += columns[..., 3]
-    return moved
+    def without(self, *names: str) -> MorphableModel:
+        """The model without the triangles of some parts; this makes no mesh."""
+        known = [part for part in self.cage.part_names if part not in self.left_out]
+        more = tuple(part for name in names for part in parts_named(known, name))
+        return CageModel(self.cage, self.detail, self.key, self.left_out + more)
 
 
 @functools.cache

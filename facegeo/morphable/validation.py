@@ -48,6 +48,7 @@ def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         "shape_std": checked_std("shape_std", given["shape_std"], num_shape),
         "expression_std": checked_std("expression_std", given["expression_std"], num_expression),
         "expression_range": checked_range(given["expression_range"]),
+        "eyes": given["eyes"] and given["eyes"].checked(num_vertices, num_shape, num_expression),
         "texture": given["texture"] and given["texture"].checked(num_vertices),
     }
 
@@ -154,3 +155,16 @@ def frozen(array: np.ndarray) -> np.ndarray:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+class ReadOnlyArrays:
+    """Base of dataclasses whose arrays stay read-only in copies and pickles."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(_read_only(state))
+
+
+def _read_only(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return frozen(value)
+    return {k: _read_only(v) for k, v in value.items()} if isinstance(value, Mapping) else value

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import pickle
+import subprocess
+import sys
 import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +18,16 @@ import pytest
 from helpers.cage_data import NUM_EXPRESSION, NUM_SHAPE, ball, cage_arrays, write_cage
 
 from facegeo.base.cache import cache_dir
+from facegeo.base.mapped import read_mapped
 from facegeo.conventions import LANDMARK_MIRROR
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.morphable import MorphableModel, cage_mesh, expansion
 from facegeo.morphable.model import CageModel
 from facegeo.morphable.subdivision import subdivide
+
+#: Of the ball: vertices and triangles of both details, and sums of its coordinates.
+GOLDEN = (2, [3554, 1594592401, 386, 768, 12959])
+GOLDEN_SUMS = [456349.342, 48941.343, 17626.637]
 
 
 @pytest.fixture
@@ -252,6 +264,126 @@ def test_a_pickle_holds_the_cage(head: MorphableModel) -> None:
     data = pickle.dumps(head)
     assert len(data) < 300_000 < head.shape_basis.nbytes + head.expression_basis.nbytes
     np.testing.assert_array_equal(pickle.loads(data).vertices(*random_faces()), before)
+
+
+def arrays_of(value: object) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from arrays_of(part)
+    elif hasattr(value, "__dict__"):
+        yield from arrays_of({k: v for k, v in vars(value).items() if not k.startswith("_")})
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
+@pytest.mark.parametrize("detail", ["full", "low"])
+@pytest.mark.parametrize("used", [True, False])
+def test_copies_are_models_of_the_cage(head: CageModel, copied, detail: str, used: bool) -> None:
+    head = head.without("cap") if used else head
+    model = CageModel(head.cage, detail, head.key, head.left_out)
+    if used:
+        model.vertices(*random_faces())
+    again = copied(model)
+    assert isinstance(again, CageModel) and again is not model
+    assert (again.detail, again.key, again.left_out) == (model.detail, model.key, model.left_out)
+    np.testing.assert_array_equal(again.triangles, model.triangles)
+    np.testing.assert_array_equal(again.vertices(*random_faces()), model.vertices(*random_faces()))
+    for array in arrays_of(again):
+        assert not array.flags.writeable
+
+
+def test_a_copy_of_a_whole_mesh_is_read_only_too(head: CageModel, tmp_path: Path) -> None:
+    head.save(tmp_path / "whole.npz")
+    whole = MorphableModel.load(tmp_path / "whole.npz")
+    before = whole.vertices(*random_faces())
+    for again in (copy.deepcopy(whole), pickle.loads(pickle.dumps(whole))):
+        assert type(again) is MorphableModel
+        np.testing.assert_array_equal(again.vertices(*random_faces()), before)
+        for array in arrays_of(again):
+            assert not array.flags.writeable
+
+
+def test_replaced_fields_give_a_model_of_the_whole_mesh(head: CageModel) -> None:
+    free = dataclasses.replace(head, expression_range=None, name="free")
+    assert type(free) is MorphableModel and (free.name, free.expression_range) == ("free", None)
+    assert free.mean is not None and np.shares_memory(free.shape_basis, head.shape_basis)
+    faces = random_faces()
+    np.testing.assert_array_equal(free.vertices(*faces), head.vertices(*faces))
+    np.testing.assert_array_equal(free.landmarks(*faces), head.landmarks(*faces))
+    moved = dataclasses.replace(head, mean=head.mean + 1)
+    np.testing.assert_allclose(moved.landmarks(*faces), head.landmarks(*faces) + 1, atol=1e-4)
+    with pytest.raises(InvalidInputError, match="unit_mm: expected a positive"):
+        dataclasses.replace(head, unit_mm=0)
+    with pytest.raises(TypeError, match="colour"):
+        dataclasses.replace(head, colour=1)
+
+
+_WORKER = """
+import sys
+import numpy as np
+from facegeo.morphable import MorphableModel
+model = MorphableModel.load(sys.argv[1])
+input()  # they begin together
+np.save(sys.argv[2], np.concatenate([model.mean[None], model.expression_basis]))
+"""
+
+
+def test_processes_that_expand_at_once(cache: Path, tmp_path: Path) -> None:
+    path = write_cage(tmp_path / "ball.npz")
+    command = [sys.executable, "-c", _WORKER, str(path)]
+    workers = [
+        subprocess.Popen([*command, str(tmp_path / f"{k}.npy")], stdin=subprocess.PIPE)
+        for k in range(3)
+    ]
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(b"\n")
+        worker.stdin.flush()
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.close()
+    found = [np.load(tmp_path / f"{k}.npy") for k in range(3)]
+    assert (found[0] == found[1]).all() and (found[0] == found[2]).all()
+    (file,) = stored()  # one, whole, and no scratch file beside it
+    assert read_mapped(file)["modes"].shape[1] == found[0].shape[1]
+
+
+def test_threads_that_expand_at_once(head: CageModel) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: head.vertices(*random_faces()), range(8)))
+    for vertices in found:
+        np.testing.assert_array_equal(vertices, found[0])
+
+
+def test_another_rule_makes_other_files(head: CageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert head.mean is not None
+    (old,) = stored()
+    monkeypatch.setattr(expansion, "RULE", expansion.RULE + 1)
+    again = CageModel(head.cage, "full", head.key)
+    np.testing.assert_array_equal(again.mean, head.mean)
+    assert len(stored()) == 2 and old in stored()
+
+
+def test_the_rule_gives_what_it_gave(head: CageModel) -> None:
+    """Files in cache folders are of this rule: where these figures change, RULE has to."""
+    low = CageModel(head.cage, "low", head.key)
+    figures = [head.num_vertices, zlib.crc32(head.triangles.tobytes())]
+    figures += [low.num_vertices, len(low.triangles), int(low.landmark_rows.sum())]
+    sums = [float(np.abs(part).sum(dtype=np.float64)) for part in (head.mean, low.mean)]
+    sums += [float(np.abs(head.expression_basis).sum(dtype=np.float64))]
+    assert (expansion.RULE, figures) == GOLDEN
+    np.testing.assert_allclose(sums, GOLDEN_SUMS, rtol=1e-6)
+
+
+def test_a_name_does_not_lead_out_of_the_cache_folder(cache: Path, tmp_path: Path) -> None:
+    path = write_cage(tmp_path / "bad.npz", name=np.array("../../../x/y z"))
+    assert MorphableModel.load(path).mean is not None
+    (file,) = stored()
+    assert file.parent == cache_dir() / "meshes" and file.name.startswith("_________x_y_z-full-")
 
 
 def test_the_first_modes_of_a_cage(head: MorphableModel) -> None:
