@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from facegeo.base.optional import require_onnx
+from facegeo.conventions import NUM_EXPRESSION, NUM_POSE, NUM_SHAPE
 from facegeo.geometry.crop import CROP_SIZE, CropConvention, find_convention
 from facegeo.networks.onnx_state import with_texts
 from facegeo.zoo.cards import Card
@@ -31,7 +32,6 @@ _POINTS = (
 
 #: Output -> what it is.
 _OUTPUTS: Final = {
-    "params": "62 numbers: the pose's 3x4 matrix row by row, 40 of shape, 10 of expression",
     "landmarks": f"68 points: {_POINTS}",
     "coarse_landmarks": "the same by the parameters alone",
     "presence": "probability that the crop shows a face",
@@ -65,7 +65,7 @@ def described(graph: bytes, card: Card) -> bytes:
     if card.crop_convention:
         facts |= crop_facts(card.crop_size, find_convention(card.crop_convention))
     named = bytes(model.SerializeToString())
-    return with_texts(named, facts | tensor_facts(named))
+    return with_texts(named, facts | tensor_facts(named, (card.num_shape, card.num_expression)))
 
 
 def crop_facts(size: int, convention: CropConvention) -> dict[str, str]:
@@ -82,17 +82,36 @@ def crop_facts(size: int, convention: CropConvention) -> dict[str, str]:
     }
 
 
-def tensor_facts(graph: bytes) -> dict[str, str]:
-    """Metadata that the graph itself tells: what goes in and what comes out."""
+def tensor_facts(graph: bytes, modes: tuple[int, int] | None = None) -> dict[str, str]:
+    """Metadata that the graph itself tells: what goes in and what comes out.
+
+    Parameters
+    ----------
+    modes : (int, int), optional
+        Of shape and expression. Where the graph has another number of parameters, as one whose
+        card tells of what comes out of a bridge, it is described by that number alone.
+    """
     import onnx
 
     model = onnx.load_from_string(graph)
-    names = [output.name for output in model.graph.output]
+    outputs = {output.name: output for output in model.graph.output}
+    texts = {name: _OUTPUTS.get(name, "") for name in outputs}
+    if "params" in outputs:
+        axes = outputs["params"].type.tensor_type.shape.dim
+        texts["params"] = _params_text(axes[-1].dim_value, modes)
     return {
         "colour_order": COLOUR_ORDER,
         "input": "uint8 pixels, rows from the top, channels last",
-        "outputs": json.dumps({name: _OUTPUTS.get(name, "") for name in names}),
+        "outputs": json.dumps(texts),
     }
+
+
+def _params_text(count: int, modes: tuple[int, int] | None) -> str:
+    pose = f"{count} numbers: the pose's 3x4 matrix row by row"
+    for shape, expression in filter(None, (modes, (NUM_SHAPE, NUM_EXPRESSION))):
+        if NUM_POSE + shape + expression == count:
+            return f"{pose}, {shape} of shape, {expression} of expression"
+    return f"{pose}, then shape and expression"
 
 
 def name_axes(model: onnx.ModelProto, axes: Mapping[str, tuple[str, ...]] = AXES) -> None:

@@ -113,7 +113,8 @@ def regressor_onnx(
         tolerance=tolerance,
     )
     held = with_weights_named(data, plain, leaving_out=("inverse.",))
-    facts = crop_facts(size, network.convention) | tensor_facts(held)
+    modes = network.num_shape, network.num_expression
+    facts = crop_facts(size, network.convention) | tensor_facts(held, modes)
     return with_texts(held, exported_texts(network) | facts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from facegeo.errors import DependencyMissingError
 from facegeo.geometry.crop import crop_to_photo, find_convention
+from facegeo.morphable import MorphableModel
 from facegeo.zoo import shipped
 from facegeo.zoo.cards import Card
 from facegeo.zoo.store import find_any
@@ -81,6 +83,61 @@ def test_a_described_file_computes_what_it_did(graphs, kind):
     for ours, theirs in zip(session.run(None, {"crops": crops}), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert described(described(graph, CARD), CARD) == described(graph, CARD)
+
+
+def params_graph(count: int) -> bytes:
+    """A graph of one output, the parameters of a face."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    crops = helper.make_tensor_value_info("crops", TensorProto.UINT8, ["n", 64, 64, 3])
+    out = helper.make_tensor_value_info("params", TensorProto.FLOAT, ["n", count])
+    nodes = [
+        helper.make_node("Cast", ["crops"], ["a"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["a"], ["b"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["b", "column"], ["c"]),
+        helper.make_node("Tile", ["c", "repeats"], ["params"]),
+    ]
+    numbers = {"column": [-1, 1], "repeats": [1, count]}
+    constants = [helper.make_tensor(k, TensorProto.INT64, [2], v) for k, v in numbers.items()]
+    graph = helper.make_graph(nodes, "params", [crops], [out], constants)
+    opsets = [helper.make_opsetid("", 13)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("count", "modes", "text"),
+    [
+        (62, (40, 10), "62 numbers: the pose's 3x4 matrix row by row, 40 of shape, 10 of"),
+        (124, (60, 52), "124 numbers: the pose's 3x4 matrix row by row, 60 of shape, 52 of"),
+        # The card tells what comes out of a bridge, the graph what goes in.
+        (62, (60, 52), "62 numbers: the pose's 3x4 matrix row by row, 40 of shape, 10 of"),
+        (99, (60, 52), "99 numbers: the pose's 3x4 matrix row by row, then shape and expression"),
+    ],
+)
+def test_parameters_are_those_of_the_network(count: int, modes: tuple[int, int], text: str):
+    from facegeo.export.description import described
+
+    card = dataclasses.replace(CARD, num_shape=modes[0], num_expression=modes[1])
+    session = opened(described(params_graph(count), card))
+    assert json.loads(texts(session)["outputs"])["params"].startswith(text)
+    assert session.run(None, {"crops": np.zeros((2, 64, 64, 3), np.uint8)})[0].shape == (2, count)
+
+
+def test_a_network_of_more_modes_tells_them():
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from helpers.synergy_networks import CONVENTION, exported
+
+    from facegeo.networks.synergy.config import SynergyConfig
+    from facegeo.networks.synergy.network import SynergyNet
+
+    config = SynergyConfig(backbone="mobilenet_v1_x0.5", num_shape=7, num_expression=3)
+    network = SynergyNet(config, CONVENTION, "a model").eval()
+    model = MorphableModel.generic().truncated(7, 3)
+    network.set_face_model(model, np.zeros(22), np.full(22, 0.1))
+    said = json.loads(texts(opened(exported(network, 64)))["outputs"])
+    assert said["params"].startswith("22 numbers") and "7 of shape, 3 of" in said["params"]
 
 
 def test_the_exporter_says_what_it_knows_without_a_card(graphs):
