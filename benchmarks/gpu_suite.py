@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from facegeo.base import files
-from facegeo.bench.mesh import random_faces, random_model
+from facegeo.bench.mesh import BASEL, HEAD, ModelSize, random_faces, random_model
 from facegeo.bench.timing import machine, wall_times
 from facegeo.errors import FacegeoError
 from facegeo.ops.reference import build_meshes
 
 BATCH = 256
 VERTICES = (1, 1023, 38365, 53215)
+SIZES = (*(ModelSize(vertices, BASEL.coefficients) for vertices in VERTICES), HEAD)
 BATCHES = (1, 3, 64, 257)
 TOLERANCE_PX = 0.02
 #: Fastest first, by expectation.
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     jobs: dict[str, Callable[[], Result]] = {
         "mesh_correct": check_mesh,
         "mesh_speed": time_mesh,
+        "head_speed": time_head,
         "sanitizer": run_sanitizer,
     }
     jobs["export"] = lambda: export_half(options.model)
@@ -130,14 +132,15 @@ def check_mesh() -> Result:
     from facegeo.ops.cuda import CudaMeshKernel
 
     errors = {}
-    for vertices in VERTICES:
+    for size in SIZES:
         for batch in BATCHES:
             rng = np.random.default_rng(0)
-            mean, bases = random_model(rng, vertices, 50)
-            coefficients, pose = random_faces(rng, batch, 50)
-            out = np.full((batch, vertices, 3), np.nan, np.float32)
+            mean, bases = random_model(rng, *size)
+            coefficients, pose = random_faces(rng, batch, size.coefficients)
+            out = np.full((batch, size.vertices, 3), np.nan, np.float32)
             CudaMeshKernel(mean, bases)(coefficients, pose, out)
-            errors[f"V={vertices} batch={batch}"] = max_error(mean, bases, coefficients, pose, out)
+            name = f"V={size.vertices} M={size.coefficients} batch={batch}"
+            errors[name] = max_error(mean, bases, coefficients, pose, out)
     return {"max_error_px": errors, "right": all(e < TOLERANCE_PX for e in errors.values())}
 
 
@@ -153,19 +156,26 @@ def max_error(
     )
 
 
-def time_mesh() -> Result:
+def time_head() -> Result:
+    """The same for a head of 112 modes; its figures have names of their own, and no target."""
+    return {f"head_{name}": value for name, value in time_mesh(HEAD).items()}
+
+
+def time_mesh(size: ModelSize = BASEL) -> Result:
     """The kernel beside a copy of its output, and beside cuBLAS with the transform in PyTorch."""
     import torch
 
     from facegeo.ops.cuda import CudaMeshKernel
 
     rng = np.random.default_rng(0)
-    mean, bases = random_model(rng, VERTICES[-1], 50)
+    mean, bases = random_model(rng, *size)
     kernel = CudaMeshKernel(mean, bases)
-    coefficients, pose = (torch.tensor(a).cuda() for a in random_faces(rng, BATCH, 50))
-    out = torch.empty((BATCH, VERTICES[-1], 3), device="cuda")
+    coefficients, pose = (
+        torch.tensor(a).cuda() for a in random_faces(rng, BATCH, size.coefficients)
+    )
+    out = torch.empty((BATCH, size.vertices, 3), device="cuda")
     other = torch.empty_like(out)
-    basis = torch.tensor(bases.reshape(50, -1)).cuda().half()
+    basis = torch.tensor(bases.reshape(size.coefficients, -1)).cuda().half()
     flat = torch.tensor(mean.reshape(1, -1)).cuda().half()
     half, linear, shift = coefficients.half(), pose[:, :, :3].mT.half(), pose[:, None, :, 3].half()
 
@@ -324,7 +334,7 @@ def sanitizer_command(tool: str) -> list[str]:
     """The command: memcheck over both paths of the kernel, in a process of its own."""
     program = (
         "import numpy as np\n"
-        "from facegeo.bench.mesh import random_faces, random_model\n"
+        "from facegeo.bench.mesh import BASEL, HEAD, ModelSize, random_faces, random_model\n"
         "from facegeo.ops.cuda import CudaMeshKernel\n"
         "rng = np.random.default_rng(0)\n"
         "for vertices in (1, 15, 17, 1023):\n"

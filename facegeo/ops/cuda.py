@@ -116,7 +116,7 @@ class CudaMeshKernel:
             Address of float32 3x4 row-major matrices, ``pose_stride`` numbers apart.
         coefficients : int
             Address of M float32 numbers a face, ``coefficient_stride`` apart. A network's output of
-            62 numbers is ``pose=p, coefficients=p + 48`` with both strides 62.
+            12 + M numbers is ``pose=p, coefficients=p + 48`` with both strides 12 + M.
         out : int
             Address of ``(batch, V, 3)`` numbers of type ``output``.
         rois : int

@@ -14,6 +14,7 @@ from fake_gpu import Context
 from helpers.cuda_tensors import Tensor
 from helpers.mesh_problems import BATCHES, TOLERANCE_PX, VERTICES, largest_error, problem
 
+from facegeo.bench.mesh import HEAD, random_faces, random_model
 from facegeo.errors import (
     BackendUnavailableError,
     DependencyMissingError,
@@ -114,7 +115,7 @@ def test_the_path_is_chosen_by_the_batch(gpu, fake_library, batch):
     assert largest_error(mean, bases, coefficients, pose, found) < TOLERANCE_PX
 
 
-@pytest.mark.parametrize("modes", [0, 1, 14, 15, 62, 63, 153, 400])
+@pytest.mark.parametrize("modes", [0, 1, 14, 15, 62, 63, 112, 153, 400])
 @pytest.mark.parametrize("batch", [2, 21])
 def test_any_number_of_modes(gpu, fake_library, modes, batch):
     mean, bases, coefficients, pose = problem(45, batch, modes)
@@ -213,6 +214,46 @@ def test_bare_addresses_as_a_network_leaves_them(gpu, fake_library):
     found = out[4:-4].reshape(9, 50, 3)
     assert largest_error(mean, bases, coefficients, pose, found) < TOLERANCE_PX
     assert (out[:4] == 7).all() and (out[-4:] == 7).all()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64, 67])
+def test_the_size_of_a_head(gpu, fake_library, batch):
+    """112 modes, 52 of them local, and rows of 124 numbers: 8 steps, more than registers keep."""
+    faces = random_faces(np.random.default_rng(1), batch, HEAD.coefficients)
+    mean, bases = random_model(np.random.default_rng(0), *HEAD)
+    coefficients, pose = faces
+    stride = 12 + HEAD.coefficients
+    params = np.concatenate([pose.reshape(batch, 12), coefficients], axis=1)
+    out = np.full((batch, HEAD.vertices, 3), np.nan, np.float32)
+    CudaMeshKernel(mean, bases).launch(
+        params.ctypes.data,
+        params.ctypes.data + 48,
+        out.ctypes.data,
+        batch,
+        pose_stride=stride,
+        coefficient_stride=stride,
+    )
+    used = fake_library.fake_last_kernel().decode()
+    assert used == ("facegeo_mesh_scalar" if batch < 8 else "facegeo_mesh_tensor")
+    some = [0, batch // 2, batch - 1]
+    found = largest_error(mean, bases, coefficients[some], pose[some], out[some])
+    assert found < TOLERANCE_PX and np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("batch", [2, 12])
+def test_any_strides(gpu, batch):
+    """Rows with numbers of others between them, and one pose for all faces."""
+    mean, bases, coefficients, pose = problem(33, batch, 112)
+    wide = np.full((batch, 200), np.nan, np.float32)
+    wide[:, 70:182], wide[:, 3:15] = coefficients, pose.reshape(batch, 12)
+    out = np.full((batch, 33, 3), np.nan, np.float32)
+    kernel = CudaMeshKernel(mean, bases)
+    addresses = wide.ctypes.data + 12, wide.ctypes.data + 280, out.ctypes.data
+    kernel.launch(*addresses, batch, pose_stride=200, coefficient_stride=200)
+    assert largest_error(mean, bases, coefficients, pose, out) < TOLERANCE_PX
+    kernel.launch(*addresses, batch, pose_stride=0, coefficient_stride=200)
+    same = np.repeat(pose[:1], batch, axis=0)
+    assert largest_error(mean, bases, coefficients, same, out) < TOLERANCE_PX
 
 
 def test_a_face_does_not_depend_on_its_neighbours(gpu):

@@ -95,7 +95,11 @@ def test_exit_code(suite, results, code):
 def test_correctness_runs_the_kernel(suite, gpu, monkeypatch):
     assert (suite.VERTICES, suite.BATCHES) == (mesh_problems.VERTICES, mesh_problems.BATCHES)
     assert suite.TOLERANCE_PX == mesh_problems.TOLERANCE_PX
-    monkeypatch.setattr(suite, "VERTICES", (1, 50))
+    assert suite.SIZES[-1] == suite.HEAD and {size.vertices for size in suite.SIZES} > {
+        *suite.VERTICES
+    }
+    small = suite.ModelSize(1, 50), suite.ModelSize(50, 112, 52)
+    monkeypatch.setattr(suite, "SIZES", small)
     monkeypatch.setattr(suite, "BATCHES", (1, 9))
     found = suite.check_mesh()
     assert found["right"] and len(found["max_error_px"]) == 4
@@ -116,7 +120,14 @@ def test_a_machine_without_a_gpu_writes_what_it_is(suite, monkeypatch, tmp_path,
     def refused(*_):
         raise BackendUnavailableError("no NVIDIA driver")
 
-    for name in ("check_mesh", "time_mesh", "run_sanitizer", "open_on_gpu", "export_half"):
+    for name in (
+        "check_mesh",
+        "time_mesh",
+        "time_head",
+        "run_sanitizer",
+        "open_on_gpu",
+        "export_half",
+    ):
         monkeypatch.setattr(suite, name, refused)
     out = tmp_path / "gpu.json"
     assert suite.main(["--out", str(out)]) == 3
