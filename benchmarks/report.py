@@ -12,6 +12,7 @@ from typing import Any
 
 import report_ablation
 import report_accuracy
+import report_head
 import report_outside
 import report_video
 
@@ -35,6 +36,7 @@ KINDS = (
     *report_accuracy.KINDS,
     *report_outside.KINDS,
     *report_ablation.KINDS,
+    *report_head.KINDS,
     *report_video.KINDS,
 )
 
@@ -84,6 +86,10 @@ def _speed_table(reports: Mapping[str, Report]) -> list[str]:
         if report_video.is_speed(report):
             machine = _machine_name(report["machine"])
             lines += [f"| {what} | {machine} | {it} |" for what, it in report_video.figures(report)]
+        if report_head.is_head(report):
+            machine = _machine_name(report["machine"])
+            rows = report_head.speed_rows(report)
+            lines += [f"| {what} | {machine} | {figure} |" for what, figure in rows]
         if not _is_machine(report):
             continue
         machine = _machine_name(report["machine"])

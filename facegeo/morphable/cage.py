@@ -182,10 +182,14 @@ class Cage(ReadOnlyArrays):
             return None
         points = self.layouts[_IRIS].rows.reshape(2, -1)
         around = self.layouts[_IRIS].of(self.mean[None])[0].reshape(2, -1, 3)
-        rows, weights = np.empty_like(points), np.zeros((2, len(self.mean)), np.float32)
+        rows = np.empty_like(points)
+        bases = self.shape_basis, self.expression_basis
+        moves = np.empty((sum(map(len, bases)), 2, 3), np.float32)
         for eye, part in enumerate(EYE_PARTS):
             own = np.unique(self.faces[self.parts == self.part_names.index(part)])
-            weights[eye, own] = _affine_weights(self.mean[own], self.eye_centre[eye])
+            weights = _affine_weights(self.mean[own], self.eye_centre[eye])
+            near = np.concatenate([basis[:, own] for basis in bases])
+            moves[:, eye] = np.tensordot(near, weights, (1, 0))
             away = np.linalg.norm(around[eye][:, None] - self.mean[own], axis=2)
             # The low detail has the cage's vertices, which are the first of the full one.
             stand_in = own[away.argmin(axis=1)]
@@ -195,8 +199,8 @@ class Cage(ReadOnlyArrays):
             centre=self.eye_centre,
             radius=radius,
             iris=points if detail == "full" else rows,
-            shape_basis=np.einsum("ec,mcx->mex", weights, self.shape_basis),
-            expression_basis=np.einsum("ec,mcx->mex", weights, self.expression_basis),
+            shape_basis=moves[: len(self.shape_basis)],
+            expression_basis=moves[len(self.shape_basis) :],
         )
         return eyes.checked(2**31, len(self.shape_basis), len(self.expression_basis))
 
