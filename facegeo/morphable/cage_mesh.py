@@ -84,7 +84,7 @@ def _full(cage: Cage, fine: Refinement) -> Arrays:
 def _of_cage(
     cage: Cage, matrix: sparse.csr_matrix, sources: np.ndarray, landmark_rows: np.ndarray
 ) -> Arrays:
-    """What the cage has at its vertices and quads, at vertices and triangles of the mesh."""
+    """Fields of the cage's vertices and quads, for vertices and triangles of the mesh."""
     arrays = {MODES: _modes(cage, matrix, landmark_rows)}
     for name, mask in cage.regions.items():
         arrays[f"{REGION}{name}"] = matrix @ mask.astype(np.float32) >= 0.5
@@ -168,7 +168,7 @@ def _other_diagonal(cage: Cage, fine: Refinement, modes: np.ndarray) -> np.ndarr
 
 
 def _turned(corners: np.ndarray) -> np.ndarray:
-    """How far the halves of quads lean from the quad, for either cut; 0 up to 60 degrees, (2, Q).
+    """Lean of the halves of quads from the quad, for either cut; 0 up to 60 degrees, (2, Q).
 
     Parameters
     ----------
