@@ -84,7 +84,7 @@ print(json.dumps(found))
 #: Name -> detail, whether the cache folder is empty, what is imported before.
 _WAYS = {
     "first": ("full", True, ""),
-    "first, SciPy and OpenCV imported": ("full", True, "import cv2, scipy.sparse"),
+    "first, SciPy imported": ("full", True, "import scipy.sparse"),
     "later": ("full", False, ""),
     "first, low detail": ("low", True, ""),
     "later, low detail": ("low", False, ""),

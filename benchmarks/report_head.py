@@ -24,7 +24,7 @@ def speed_rows(report: Report) -> list[tuple[str, str]]:
     """Figures for README.md: what, and how fast."""
     first, later = (
         report["reading"][way]["mesh"]["cpu_ms_median"]
-        for way in ("first, SciPy and OpenCV imported", "later")
+        for way in ("first, SciPy imported", "later")
     )
     rows = [("`facegeo-head`, its mesh the first time; later", f"{first:.0f} ms; {later:.0f} ms")]
     return rows + [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from scipy import sparse
 
@@ -22,6 +21,8 @@ from facegeo.morphable.validation import frozen
 
 #: Vertices whose modes are computed together; they stay in the processor's cache.
 _BLOCK: Final = 1024
+#: Three float32 as one item.
+_VECTOR: Final = np.dtype("V12")
 #: An expression that moves a quad's corners apart by less of its reach turns no half of it.
 _STIFF: Final = 0.2
 
@@ -86,8 +87,10 @@ def _of_cage(
 ) -> Arrays:
     """Fields of the cage's vertices and quads, for vertices and triangles of the mesh."""
     arrays = {MODES: _modes(cage, matrix, landmark_rows)}
-    for name, mask in cage.regions.items():
-        arrays[f"{REGION}{name}"] = matrix @ mask.astype(np.float32) >= 0.5
+    if cage.regions:
+        masks = np.stack(list(cage.regions.values()), axis=1).astype(np.float32)
+        inside = (matrix @ masks >= 0.5).T
+        arrays |= {f"{REGION}{name}": mask for name, mask in zip(cage.regions, inside, strict=True)}
     if cage.texture is not None:
         colours = np.concatenate([cage.texture.mean[None], cage.texture.basis])
         arrays[COLOURS] = _carried(matrix, colours)
@@ -111,13 +114,20 @@ def _modes(cage: Cage, matrix: sparse.csr_matrix, landmark_rows: np.ndarray) -> 
 
 def _carried(matrix: sparse.csr_matrix, fields: np.ndarray) -> np.ndarray:
     """Fields ``(M, C, 3)`` of the cage on the mesh, ``(M, V, 3)`` float32."""
-    columns = fields.transpose(1, 0, 2).reshape(fields.shape[1], -1)
+    # Whole vectors change places: twice as fast as the three numbers of each.
+    columns = np.ascontiguousarray(_vectors(fields).T).view(np.float32)
     carried = np.empty((len(fields), matrix.shape[0], 3), np.float32)
+    places = _vectors(carried)
     for first in range(0, matrix.shape[0], _BLOCK):
         rows = slice(first, first + _BLOCK)
         block = (matrix[rows] @ columns).reshape(-1, len(fields), 3)
-        carried[:, rows] = cv2.transpose(block)  # three times as fast as NumPy's
+        places[:, rows] = _vectors(block).T
     return carried
+
+
+def _vectors(fields: np.ndarray) -> np.ndarray:
+    """The same memory with a vector an item, ``(M, C)`` of ``(M, C, 3)`` float32."""
+    return fields.view(_VECTOR)[..., 0]
 
 
 def _low(cage: Cage, fine: Refinement) -> Arrays:

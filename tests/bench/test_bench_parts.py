@@ -11,7 +11,9 @@ import pytest
 
 from facegeo.bench import mesh as bench_mesh
 from facegeo.bench import raster as bench_raster
+from facegeo.morphable import MorphableModel
 from facegeo.ops.reference import build_meshes
+from facegeo.zoo.shipped import ASSETS
 
 
 def test_mesh_benchmark_reports_each_batch():
@@ -21,6 +23,38 @@ def test_mesh_benchmark_reports_each_batch():
         assert row["faces_per_s"] == pytest.approx(1e3 / row["ms_per_face"])
         assert min(row["speedup_over_numpy"], row["time_over_copy"]) > 0
         assert row["max_error_px"] <= 0.02
+
+
+def test_without_a_size_basels_comes_first_and_then_the_heads(monkeypatch):
+    asked = []
+
+    def run(batches, **options):
+        asked.append((options["vertices"], options["coefficients"], options["local"]))
+        return [{"batch": batch} for batch in batches]
+
+    monkeypatch.setattr(bench_mesh, "run_mesh_benchmark", run)
+    parser = argparse.ArgumentParser()
+    bench_mesh.add_arguments(parser)
+    assert len(bench_mesh.main(parser.parse_args([]))) == 2 * len(bench_mesh.DEFAULT_BATCHES)
+    assert asked == [(53215, 50, 0), tuple(bench_mesh.HEAD)]
+    bench_mesh.main(parser.parse_args(["--vertices", "9"]))
+    assert asked[2:] == [(9, 50, 0)]
+
+
+def test_the_head_of_the_benchmark_is_like_the_one_that_ships(cache):
+    model = MorphableModel.load(ASSETS / "facegeo-head.npz")
+    size = bench_mesh.HEAD
+    assert (model.num_shape + model.num_expression, model.num_expression) == size[1:]
+    assert size.vertices == pytest.approx(model.num_vertices, rel=0.03)
+    random = bench_mesh.random_model(np.random.default_rng(0), *size)
+    real = model.mean, np.concatenate([model.shape_basis, model.expression_basis])
+    kept = [
+        (np.abs(bases[-52:]).max(axis=2) > largest / 65_534).mean()
+        for _, bases in (random, real)
+        for largest in [np.abs(bases[-52:]).max(axis=(1, 2))[:, None]]
+    ]
+    # What moves at all by the digits that the kernel stores.
+    assert kept[0] == pytest.approx(kept[1], rel=0.25)
 
 
 def test_the_baseline_computes_the_same_meshes():

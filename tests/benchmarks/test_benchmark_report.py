@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import zipfile
 
 import pytest
 from helpers.shared_material import REPOSITORY
@@ -87,6 +88,65 @@ def test_video_is_in_both_tables(report):
     sections = report.with_sections("", found)
     assert "growth of memory over 10,000 frames | 0.4 MB |" in sections
     assert "| 5.0, 8.3 ms; 3 |" in sections
+
+
+def head_report(report) -> dict:
+    """What head.py writes, with figures by hand."""
+
+    def stage(ms: float) -> dict[str, float]:
+        return {"cpu_ms_median": ms, "cpu_ms_least": ms / 2, "peak_mb_median": 10 * ms}
+
+    ways = ("first", "first, SciPy imported", "later")
+    reading = {
+        way: {"read": stage(20.0), "landmarks": stage(3.0), "mesh": stage(80.0 + number)}
+        for number, way in enumerate(ways)
+    }
+    row = {"processor": "avx2", "batch": 64, "faces_per_s": 6203.4, "ms_per_face": 0.1612}
+    return {
+        "benchmark": "head",
+        "machine": {"cpu": "C", "cpus": 2, "python": "3", "numpy": "2"},
+        "commit": "a",
+        "file_bytes": 1_900_000,
+        "processes": 20,
+        "rounds": 3,
+        "reading": reading,
+        "kernel": [{**row, "before": 3802}, {**row, "processor": "native", "before": None}],
+        "wheel": {"bytes": 19_200_000, "face_models": {"facegeo-head.npz": 1_900_000}},
+    }
+
+
+def test_the_head_is_in_both_tables(report):
+    found = {"head": head_report(report)}
+    front = report.with_tables(marked(report), found)
+    assert "its mesh the first time; later | C, 2 cores | 81 ms; 82 ms |" in front
+    assert "`facegeo-head`, batch 64, compiled for AVX2 | C, 2 cores | 6,203 faces/s |" in front
+    sections = report.with_sections("", found)
+    assert "| later | 20.0 (10.0) | 3.0 (1.5) | 82.0 (41.0) | 820 |" in sections
+    assert "| compiled for AVX2 | 64 | 0.161 | 6,203 | 3,802 |" in sections
+    assert "| this processor | 64 | 0.161 | 6,203 |  |" in sections
+    assert "1.9 MB; the wheel 19.2, of which face models: `facegeo-head.npz` 1.9." in sections
+    del found["head"]["wheel"]
+    assert "The file has 1.9 MB.\n" in report.with_sections("", found)
+
+
+def test_the_head_is_measured_in_new_processes(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    head = importlib.import_module("head")
+    ways = {"first": ("low", True, "import cv2"), "later": ("low", False, "")}
+    monkeypatch.setattr(head, "_WAYS", ways)
+    found = head.time_reading(2)
+    assert found["later"]["mesh"]["cpu_ms_median"] < found["first"]["mesh"]["cpu_ms_median"] / 3
+    assert all(stage["peak_mb_least"] > 20 for way in found.values() for stage in way.values())
+    monkeypatch.setattr(head, "BATCHES", (1,))
+    monkeypatch.setattr(head, "PROCESSORS", {"native": {}})
+    (row,) = head.time_kernel(1)
+    assert row["batch"] == 1 and row["ms_per_face"] == pytest.approx(1e3 / row["faces_per_s"])
+    wheel = tmp_path / "a.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("facegeo/assets/x.npz", b"12345")
+        archive.writestr("facegeo/x.py", b"1")
+    sizes = head.wheel_sizes(wheel)
+    assert sizes == {"bytes": wheel.stat().st_size, "face_models": {"x.npz": 5}}
 
 
 def test_ablation_has_mean_and_spread_of_each_row(report):
