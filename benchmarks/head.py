@@ -73,7 +73,7 @@ for batch in {batches!r}:
     faces = random_faces(np.random.default_rng(0), batch, kernel.num_coefficients)
     out = np.zeros((batch, kernel.num_vertices, 3), np.float32)
     times = []
-    for _ in range(200 // batch + 10):
+    for _ in range(1000 // batch + 40):
         start = time.perf_counter()
         kernel(*faces, out)
         times.append(time.perf_counter() - start)
