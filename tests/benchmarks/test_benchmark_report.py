@@ -141,6 +141,8 @@ def test_the_head_is_measured_in_new_processes(monkeypatch, tmp_path):
     monkeypatch.setattr(head, "PROCESSORS", {"native": {}})
     (row,) = head.time_kernel(1)
     assert row["batch"] == 1 and row["ms_per_face"] == pytest.approx(1e3 / row["faces_per_s"])
+    fast = {**row, "faces_per_s": 1e9}
+    assert head.time_kernel(1, [fast])[0]["faces_per_s"] == 1e9
     wheel = tmp_path / "a.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("facegeo/assets/x.npz", b"12345")
