@@ -154,7 +154,7 @@ def write_synthetic(folder: str | Path, count: int, seed: int = 0) -> dict[str, 
         ``faces``, ``pictures`` and ``labels``.
     """
     folder = Path(folder)
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     faces = FacePainter(model).draw(count, seed)
     names = [f"{k:06d}.jpg" for k in range(count)]
     with replacing(folder / CROPS) as temporary, tarfile.open(temporary, "w") as archive:

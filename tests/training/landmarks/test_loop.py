@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers.morphable_data import generic_model
 from helpers.training_data import CONVENTION
 
 from facegeo.errors import (
@@ -18,7 +19,6 @@ from facegeo.errors import (
 )
 from facegeo.geometry.crop import find_convention
 from facegeo.images.collections import FolderImages
-from facegeo.morphable import MorphableModel
 from facegeo.morphable.mirror import mirror_matrix
 from facegeo.networks.folding import ChannelAffine
 from facegeo.networks.regressor import SYNERGY, build_regressor
@@ -178,7 +178,7 @@ def test_parts_of_it_can_start_anew(tmp_path, faces):
     weights = train(config_of(tmp_path / "first", epochs=1), faces)
     given = read_weights(weights, CONVENTION).state_dict()
     config = config_of(tmp_path / "second", initial=str(weights), fresh=("refinement",))
-    network = _network(config, MorphableModel.generic(), faces)
+    network = _network(config, generic_model(), faces)
     own = network.state_dict()
     same = {name: torch.equal(value, given[name]) for name, value in own.items()}
     assert all(same[name] for name in own if not name.startswith("refinement."))
@@ -273,7 +273,7 @@ def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(
     weights = read_weights(train(config, faces), CONVENTION)
     assert weights.config.mirrored
     # An undisturbed centre, x = 59.5, stays there; the labels' -2 lies at the same place in both.
-    of_model = mirror_matrix(MorphableModel.generic().mirror, CONVENTION)[1]
+    of_model = mirror_matrix(generic_model().mirror, CONVENTION)[1]
     assert weights.mirror.offset.numpy() - of_model == pytest.approx([0, 0, 0, -4] + [0] * 58)
 
 
@@ -425,7 +425,7 @@ def test_a_run_that_diverges_says_so_and_at_which_step(tmp_path, faces):
 
 def test_a_network_that_diverged_unseen_is_no_error_of_linear_algebra(tmp_path, faces):
     """Losses that are finite and weights that are not: seen when the network is measured."""
-    network = _network(config_of(tmp_path / "run"), MorphableModel.generic(), faces)
+    network = _network(config_of(tmp_path / "run"), generic_model(), faces)
     with torch.no_grad():
         next(iter(network.heads["pose"].parameters())).fill_(float("nan"))
     crops = np.zeros((2, 120, 120, 3), np.uint8)
