@@ -28,7 +28,7 @@ from facegeo.zoo.store import find
 from models.release.package import home_of, write_shipped
 
 #: Faces that a bridge is fitted to; twice as many change its points by less than 0.01 percent.
-FACES = 4000
+FACES = 2000
 
 _BATCH = 64
 

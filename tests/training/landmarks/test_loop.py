@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers.morphable_data import generic_model
+from helpers.morphable_data import GENERIC_FILE, generic_model
 from helpers.training_data import CONVENTION
 
 from facegeo.errors import (
@@ -56,7 +56,7 @@ def config_of(run, **changes) -> TrainConfig:
     """Two epochs of five batches on the made-up faces, small crops."""
     plain = TrainConfig(
         run=str(run),
-        data=DataConfig("", "", negatives=0.25, workers=0),
+        data=DataConfig("", "", str(GENERIC_FILE), negatives=0.25, workers=0),
         network=SynergyConfig(backbone="mobilenet_v1_x0.5"),
         augment=QUIET,
         optimiser=OptimiserConfig("adamw", 1e-3, schedule="cosine", warmup=0.0, clip=0.0),
@@ -266,7 +266,7 @@ def test_balance_counts_the_faces_and_leaves_the_negatives(faces, model):
 
 
 def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(tmp_path, faces):
-    data = DataConfig("", "", negatives=0.25, workers=0, offset_px=(-2.0, 3.0))
+    data = DataConfig("", "", str(GENERIC_FILE), negatives=0.25, workers=0, offset_px=(-2.0, 3.0))
     plain = train(config_of(tmp_path / "plain", epochs=1), faces)
     network = SynergyConfig(backbone="mobilenet_v1_x0.5", mirrored=True)
     config = config_of(tmp_path / "mirrored", data=data, network=network, initial=str(plain))
@@ -294,7 +294,9 @@ def test_held_back_backgrounds_are_not_trained_on(faces, model, tmp_path):
         photo = np.full((50, 50, 3), 255 if index % 5 == 0 else 100, np.uint8)
         cv2.imwrite(str(tmp_path / f"{index}.png"), photo)
     plain = AugmentConfig(swap=0, blur=0, jpeg=0, brightness=0, contrast=0, tint=0)
-    sources = DataConfig("", "", backgrounds=str(tmp_path), negatives=4.0, workers=0)
+    sources = DataConfig(
+        "", "", str(GENERIC_FILE), backgrounds=str(tmp_path), negatives=4.0, workers=0
+    )
     data = _training_set(config_of("", data=sources, augment=plain), faces, model)
     crops = [data[Key(0, index, 32)]["crop"].numpy() for index in range(16, len(data))]
     flat = [crop.mean() for crop in crops if np.ptp(crop) == 0 and crop.mean() > 60]
@@ -387,6 +389,7 @@ def test_the_command_trains_and_prints_the_weights(tmp_path, model, monkeypatch,
         "labels": str(tmp_path / "data" / "labels.npz"),
         "pictures": str(tmp_path / "data" / "crops"),
         "backgrounds": str(tmp_path / "data" / "crops"),
+        "morphable_model": str(GENERIC_FILE),
         "workers": 1,
     }
     content = {
@@ -439,7 +442,7 @@ def test_faces_are_held_back_and_measured(tmp_path, faces):
     assert not set(rest.pictures.names) & {faces.pictures.names[k] for k in (0, 4, 8, 12)}
     np.testing.assert_array_equal(held.landmarks, faces.landmarks[::4])
     np.testing.assert_array_equal(rest.params, np.delete(faces.params, [0, 4, 8, 12], axis=0))
-    data = DataConfig("", "", negatives=0.0, workers=0, held_back=0.25)
+    data = DataConfig("", "", str(GENERIC_FILE), negatives=0.0, workers=0, held_back=0.25)
     train(config_of(tmp_path / "run", data=data, epochs=1), faces)
     (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     record = json.loads(line)
