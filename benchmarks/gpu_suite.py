@@ -266,7 +266,7 @@ def time_dense(model: str) -> Result:
     from facegeo.ops.cuda import CudaMeshKernel
 
     network, backend, precision = _usable(model)
-    face = MorphableModel.generic()
+    face = MorphableModel.default()
     kernel = CudaMeshKernel(face.mean, np.concatenate([face.shape_basis, face.expression_basis]))
     crops = _noise(model, BATCH)
     out = torch.empty((BATCH, kernel.num_vertices, 3), device="cuda")

@@ -68,7 +68,7 @@ def measure(name: str, batch: int, rounds: int) -> dict[str, Any]:
 
 
 def _backend(config: SynergyConfig, size: int) -> OnnxRuntimeBackend:
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     network = SynergyNet(config, CONVENTION, model.name)
     network.set_face_model(model, np.zeros(62), np.ones(62))
     return OnnxRuntimeBackend(regressor_onnx(network.eval(), size=size, checks=()), "cpu")

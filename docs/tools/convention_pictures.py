@@ -60,7 +60,7 @@ def axes_picture(size: int = 330) -> np.ndarray:
 
 def landmarks_picture(size: int = 760) -> np.ndarray:
     """The average face with its 68 points and their numbers from 0."""
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     scale = size / (2 * 100.0)
     middle = np.array([0.0, -40.0, 0.0])
 
@@ -116,7 +116,7 @@ def pixels_picture(pitch: int = 74) -> np.ndarray:
 
 def head_picture(angle: str, degrees: float, size: int) -> np.ndarray:
     """The average head, turned: ``(size, size, 3)`` uint8 BGR."""
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     picture = np.full((size, size, 3), _PAPER, np.uint8)
     vertices = placed(model.mean, angle, degrees, size)
     return draw_mesh(picture, vertices, model.triangles, opacity=1.0, samples=3)

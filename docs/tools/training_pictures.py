@@ -19,7 +19,7 @@ def turned_picture() -> np.ndarray:
     """The sample photo's face as training sees it, with its landmarks below."""
     sample = _sample()
     # Any point will do: its depth is not seen.
-    turn = HeadTurn(CoarseFace(MorphableModel.generic(), convention("exact")), np.zeros(3))
+    turn = HeadTurn(CoarseFace(MorphableModel.default(), convention("exact")), np.zeros(3))
     views = [turn(sample, angle) for angle in _ANGLES_DEG]
     plain = [_enlarged(view.crop) for view in views]
     dotted = [_dotted(view) for view in views]

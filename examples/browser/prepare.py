@@ -216,7 +216,7 @@ def mesh_constants(model: InstalledModel) -> tuple[dict[str, Any], dict[str, np.
     try:
         morphable, source = ModelMesh(model).morphable, "params"
     except MissingBasisError:
-        morphable, source = MorphableModel.generic(), "fit"
+        morphable, source = MorphableModel.default(), "fit"
     rows, triangles = coarse_mesh(morphable.mean, morphable.triangles)
     basis = np.concatenate([morphable.shape_basis, morphable.expression_basis])
     arrays = {"mean": morphable.mean[rows], "basis": basis[:, rows]}

@@ -80,7 +80,7 @@ def run_aflw(options: argparse.Namespace) -> int:
     from facegeo.training.labels.aflw import Teacher, label_aflw
 
     teacher = Teacher.open(options.teacher, device=options.device)
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     given = {"trust": options.trust, "yaw_bias_deg": options.overshoot}
     chosen = {name: value for name, value in given.items() if value is not None}
     report = label_aflw(
@@ -109,7 +109,7 @@ def run_again(options: argparse.Namespace) -> int:
     networks = [
         (FaceGeometry(name, device=options.device), weight) for name, weight in options.network
     ]
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     print_json(relabel(faces, model, networks, options.out, views=int(options.views)))
     return 0
 

@@ -66,8 +66,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--face-model",
         metavar="NAME",
-        help="face model to fit for the mesh: facegeo-generic, an imported one, or an .npz file "
-        "(default: the network's own, else facegeo-generic)",
+        help="face model to fit for the mesh: facegeo-head, an imported one, or an .npz file "
+        "(default: the network's own, else facegeo-head)",
     )
     add_json_option(parser)
     add_backend_options(parser)

@@ -1,8 +1,9 @@
 """A linear map from the parameters of one face model to those of another.
 
 A network that was trained on one model speaks its parameters. A bridge lets it drive another model:
-with c the old coefficients, the new ones are linear in (1, c), and so is the similarity that places
-the new model in the old one's frame, by which the pose is continued:
+with c the old coefficients, the new ones are linear in (1, c), and so are the scale and the shift
+that place the new model in the old one's frame, by which the pose is continued. Rotations stay:
+both models look along z, and a face keeps the orientation that its network was trained to see.
 
     pose' = pose [T(c); 0 0 0 1],   T(c) and coefficients' = (1, c) M
 """
@@ -187,7 +188,8 @@ def fit_bridge(
     if source.mirror is not None and target.mirror is not None:
         coefficients = np.concatenate([coefficients, _mirrored(coefficients, source.mirror)])
         points = np.concatenate([points, points[:, LANDMARK_MIRROR] * (-1, 1, 1)])
-    fit = target.fit(points, frame="model")
+    unturned = np.broadcast_to(np.eye(3), (len(points), 3, 3))
+    fit = target.fit(points, frame="model", rotation=unturned)
     wanted = join(fit.pose, fit.shape, fit.expression).astype(np.float64)
     return ParameterBridge(
         source=source.name,

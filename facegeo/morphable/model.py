@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from facegeo.morphable.cage import Cage, Detail
     from facegeo.morphable.fitting import FitResult, SharedShapeFit
     from facegeo.ops.mesh import MeshKernel
+
+#: Name of the face model that ships with the package.
+DEFAULT_FACE_MODEL: Final = "facegeo-head"
 
 _IDENTITY = np.eye(3, 4, dtype=np.float32)
 
@@ -322,9 +325,9 @@ class MorphableModel:
         write_fields(path, self.__getstate__(), storage)
 
     @classmethod
-    def generic(cls) -> MorphableModel:
-        """``facegeo-generic``, the model that ships with the package; read once a process."""
-        return _read_generic()
+    def default(cls) -> MorphableModel:
+        """``facegeo-head``, the model that ships with the package; read once a process."""
+        return _read_default()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, detail: Detail = "full") -> MorphableModel:
@@ -484,7 +487,7 @@ class CageModel(MorphableModel):
 
 
 @functools.cache
-def _read_generic() -> MorphableModel:
-    resource = importlib.resources.files("facegeo") / "assets" / "facegeo-generic.npz"
+def _read_default() -> MorphableModel:
+    resource = importlib.resources.files("facegeo") / "assets" / f"{DEFAULT_FACE_MODEL}.npz"
     with importlib.resources.as_file(resource) as path:
         return MorphableModel.load(path)

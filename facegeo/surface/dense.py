@@ -139,7 +139,7 @@ def dense_faces(faces: Sequence[Face], model: MorphableModel | None = None) -> D
             return _by_parameters(faces)
         except MissingBasisError:
             pass
-    model = model or MorphableModel.generic()
+    model = model or MorphableModel.default()
     landmarks = np.stack([face.landmarks for face in faces]) if faces else np.zeros((0, 68, 3))
     fit = model.fit(landmarks)
     return DenseFaces(model, fit.shape, fit.expression, fit.pose, fitted=True)

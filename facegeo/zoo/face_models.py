@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from facegeo.base import files
-from facegeo.morphable import MorphableModel
+from facegeo.morphable import DEFAULT_FACE_MODEL, MorphableModel
 from facegeo.morphable.readers import detect_layout, read_upstream_model
 from facegeo.zoo.cards import Card, check_name
 from facegeo.zoo.shipped import ASSETS
@@ -15,9 +15,6 @@ from facegeo.zoo.store import InstalledModel, find, install
 
 if TYPE_CHECKING:
     from facegeo.morphable.expansion import Detail
-
-#: The model in the wheel.
-GENERIC: Final = "facegeo-generic"
 
 _BASEL: Final = "Basel Face Model: non-commercial research only"
 _LICENCES: Final = {
@@ -90,10 +87,10 @@ def load_face_model(name: str | Path, *, detail: Detail = "full") -> MorphableMo
     InvalidInputError
         If the model has no such detail.
     """
-    if str(name) in (GENERIC, "default"):
-        name = ASSETS / f"{GENERIC}.npz"
+    if str(name) in (DEFAULT_FACE_MODEL, "default"):
+        name = ASSETS / f"{DEFAULT_FACE_MODEL}.npz"
         if detail == "full":
-            return MorphableModel.generic()
+            return MorphableModel.default()
     if Path(name).is_file():
         return MorphableModel.load(name, detail=detail)
     model = find(str(name), task="face-model")

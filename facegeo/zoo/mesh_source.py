@@ -9,7 +9,7 @@ import numpy as np
 
 from facegeo.errors import CorruptFileError, MissingBasisError
 from facegeo.geometry.params import split
-from facegeo.morphable import MorphableModel
+from facegeo.morphable import DEFAULT_FACE_MODEL, MorphableModel
 from facegeo.results import Mesh
 from facegeo.zoo.store import InstalledModel, find
 
@@ -44,7 +44,7 @@ class ModelMesh:
             raise MissingBasisError(
                 f"model {card.name!r} has landmarks but no dense mesh: it was imported without "
                 f"{card.missing.get('morphable', 'its dense bases')}; import it again from a "
-                "folder that holds them, or fit facegeo-generic: "
+                f"folder that holds them, or fit {DEFAULT_FACE_MODEL}: "
                 "facegeo.surface.dense.dense_faces(faces)"
             )
         self._model.read(_ROLE)  # compares the checksum

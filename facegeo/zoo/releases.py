@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from facegeo.morphable import DEFAULT_FACE_MODEL
+
 #: What ``model="default"`` means.
 DEFAULT_MODEL: Final = "synergy-mbv2"
 
@@ -18,7 +20,7 @@ FURTHER: Final = ("synergy-fast",)
 DEFAULTS: Final = {
     "landmarks": DEFAULT_MODEL,
     "detection": DEFAULT_DETECTOR,
-    "face-model": "facegeo-generic",
+    "face-model": DEFAULT_FACE_MODEL,
 }
 
 

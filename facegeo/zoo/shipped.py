@@ -28,6 +28,7 @@ LARGEST: Final = {"landmarks": 9_000_000, "detection": 4_000_000}
 
 #: Most bytes of the same network in another precision, as a part of :data:`LARGEST`.
 _LARGEST_PART: Final = 0.6
+_LARGEST_BRIDGE: Final = 200_000
 
 
 def folders() -> list[Path]:
@@ -66,5 +67,7 @@ def shipped_names() -> list[str]:
 
 
 def largest(task: str, role: str) -> int:
-    """Most bytes that a network may have in a wheel."""
+    """Most bytes that a model's file of that role may have in a wheel."""
+    if role == "bridge":
+        return _LARGEST_BRIDGE
     return int(LARGEST[task] * (1 if role == "network" else _LARGEST_PART))

@@ -13,7 +13,7 @@ import numpy as np
 from shading import BACKGROUND, openness, render, rotation
 
 HERE = Path(__file__).parent
-MODEL = HERE.parents[1] / "facegeo" / "assets" / "facegeo-generic.npz"
+MODEL = HERE / "facegeo-generic.npz"
 VIEWS = {
     "front": (0, 0), "left": (-38, 0), "right": (38, 0), "profile": (-90, 0), "below": (0, 35),
     "above": (-18, -28),

@@ -36,9 +36,10 @@ def write_shipped(
     network : bytes
         A self-contained ONNX file.
     present : mapping of str to str, optional
-        Role -> file among the assets that the model shares, such as the generic face model.
+        Role -> file among the assets that the model shares, such as the face model.
     others : mapping of str to bytes, optional
-        Role -> the network in another precision: ``network-int8``.
+        Role -> further file of its own: the network in another precision (``network-int8``), or
+        the ``bridge`` to the face model.
     folder : Path, optional
         Default: the package's assets.
 
@@ -50,11 +51,11 @@ def write_shipped(
     Raises
     ------
     InvalidInputError
-        If a network is larger than :func:`facegeo.zoo.shipped.largest` allows; then nothing is
+        If a file is larger than :func:`facegeo.zoo.shipped.largest` allows; then nothing is
         written.
     """
-    networks = {"network": network, **(others or {})}
-    for role, data in networks.items():
+    own = {"network": network, **(others or {})}
+    for role, data in own.items():
         limit = shipped.largest(card.task, role)
         if len(data) > limit:
             raise InvalidInputError(
@@ -62,10 +63,9 @@ def write_shipped(
             )
     name = check_name(card.name)
     entries = {
-        role: FileEntry(f"{name}{role.removeprefix('network')}.onnx", files.sha256(data))
-        for role, data in networks.items()
+        role: FileEntry(_file_name(name, role), files.sha256(data)) for role, data in own.items()
     }
-    contents = {entries[role].file: data for role, data in networks.items()}
+    contents = {entries[role].file: data for role, data in own.items()}
     for role, other in (present or {}).items():
         entries[role] = FileEntry(other, files.sha256((shipped.ASSETS / other).read_bytes()))
     card = replace(card, files=entries)
@@ -74,3 +74,9 @@ def write_shipped(
         files.write_bytes(folder / file, data)
     files.write_bytes(folder / f"{card.name}.json", (card.to_json() + "\n").encode())
     return card
+
+
+def _file_name(name: str, role: str) -> str:
+    if role == "bridge":
+        return f"{name}-bridge.npz"
+    return f"{name}{role.removeprefix('network')}.onnx"

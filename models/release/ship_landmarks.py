@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from facegeo import FaceGeometry, MorphableModel
+from facegeo import FaceGeometry
+from facegeo.backends import open_graph
 from facegeo.base import files
 from facegeo.errors import InvalidInputError
 from facegeo.evaluation import aflw2000
@@ -38,6 +39,7 @@ from facegeo.export.publishing import compared_graph, read_crops
 from facegeo.export.to_onnx import regressor_onnx
 from facegeo.geometry.crop import CROP_SIZE, resized_crops
 from facegeo.images import encode_photo
+from facegeo.morphable import DEFAULT_FACE_MODEL, MorphableModel
 from facegeo.networks.folding import folded, halved
 from facegeo.networks.regressor import SYNERGY, input_example
 from facegeo.networks.synergy.network import SynergyNet, mirrored_network
@@ -46,7 +48,9 @@ from facegeo.training.core.run_folder import read_environment
 from facegeo.training.data.sampling import CONVENTION
 from facegeo.training.landmarks.measure import DevSet
 from facegeo.zoo.cards import Card
+from facegeo.zoo.face_models import load_face_model
 from facegeo.zoo.store import find, role_of
+from models.release.bridges import FACES, bridge_of, spoken
 from models.release.package import home_of, write_shipped
 from models.release.record import (
     AFLW_LICENCE,
@@ -60,7 +64,6 @@ from models.release.record import (
 from models.release.stages import Stages
 
 MODELS = Path(__file__).resolve().parents[1]
-GENERIC = "facegeo-generic"
 
 #: Largest difference of ONNX from PyTorch on the dev crops, as a part of each output's range.
 TOLERANCE = 1e-4
@@ -149,26 +152,27 @@ def ship(
         If the int8 network differs by more than :data:`facegeo.export.publishing.TOLERANCES` allow;
         then the package has the float32 network only.
     InvalidInputError
-        If the network has another face model than the one in the package, is to be mirrored and
-        the run does not say where its labels lay, or is to be averaged with what it did not go on
+        If the network has another face model than its run says, is to be mirrored and the run
+        does not say where its labels lay, or is to be averaged with what it did not go on
         from.
     UnreadableFileError
         If there is no template for the card, or no record of what is continued.
     """
     template = read_template(MODELS / name)
     network = read_weights(runs[-1] / "weights.npz", CONVENTION)
-    if network.morphable_model != GENERIC:
-        raise InvalidInputError(
-            f"{runs[-1]}: expected a network of {GENERIC}, got {network.morphable_model!r}"
-        )
     if averaged and not continued:
         raise InvalidInputError("averaged: expected runs that are continued too")
     stages = Stages.recorded(out) if continued else Stages()
     for run in runs:
         stages = stages.followed_by(run)
     last = stages.configs[-1]
+    face_model = load_face_model(last["data"].get("morphable_model", "default"))
+    if network.morphable_model != face_model.name:
+        raise InvalidInputError(
+            f"{runs[-1]}: expected a network of {face_model.name}, got {network.morphable_model!r}"
+        )
     if mirrored:
-        network = mirrored_network(network, MorphableModel.generic(), _offset_px(last))
+        network = mirrored_network(network, face_model, _offset_px(last))
     if averaged:
         example = input_example(size=crop_size(last))
         shipped_before = parse_weights(find(name).read("network"), CONVENTION, name)
@@ -177,13 +181,18 @@ def ship(
         mean_weights(network, folded(shipped_before, example))
     data = DevSet.open(dev)
     size = crop_size(last)
-    facts, shared = _card(name, size), {"morphable": f"{GENERIC}.npz"}
+    facts, shared = _card(name, size, face_model), {"morphable": f"{DEFAULT_FACE_MODEL}.npz"}
     onnx, difference = proven_onnx(network, resized_crops(data.crops, size))
     onnx = described(onnx, facts)
-    folder = home_of(name)
-    write_shipped(facts, onnx, shared, folder=folder)
+    folder, others = home_of(name), {}
+    if face_model.name != DEFAULT_FACE_MODEL:
+        with open_graph(onnx) as graph:
+            crops = read_crops(calibration, FACES, size=size)
+            bridge = bridge_of(graph, CONVENTION, face_model, crops)
+        facts, others = spoken(facts, bridge), {"bridge": bridge.to_bytes()}
+    write_shipped(facts, onnx, shared, others, folder)
     int8, compared = compared_graph(find(name), "int8", read_crops(calibration, size=size))
-    write_shipped(facts, onnx, shared, {role_of("int8"): int8}, folder)
+    write_shipped(facts, onnx, shared, others | {role_of("int8"): int8}, folder)
 
     predictor = FaceGeometry(name, backend="onnxruntime", device="cpu", precision="fp32")
     small = FaceGeometry(name, backend="onnxruntime", device="cpu", precision="int8")
@@ -286,14 +295,16 @@ def draw_history(history: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return draw_curves(curves, labels, x_max=last, y_range=(low, high))
 
 
-def _card(name: str, size: int) -> Card:
+def _card(name: str, size: int, face_model: MorphableModel) -> Card:
     return card(
         name,
         "landmarks",
         SYNERGY,
         crop_convention=CONVENTION.name,
         crop_size=size,
-        unit_mm=MorphableModel.generic().unit_mm,
+        unit_mm=face_model.unit_mm,
+        num_shape=face_model.num_shape,
+        num_expression=face_model.num_expression,
     )
 
 

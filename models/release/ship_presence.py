@@ -58,6 +58,8 @@ def ship(name: str, run: Path, dev: Path, backgrounds: Path) -> None:
     }
     shared = {"morphable": model.card.files["morphable"].file}
     others = {"network-int8": networks["network-int8"]}
+    if "bridge" in model.card.files:
+        others["bridge"] = model.read("bridge")
     write_shipped(model.card, networks["network"], shared, others, home_of(name))
 
     folder = MODELS / name

@@ -26,7 +26,7 @@ STYLES = "landmarks,pose,box,mesh,wireframe,depth,pncc,uv"
 WORKS: dict[str, str | None] = {
     "facegeo predict photo.jpg": None,
     f"facegeo predict photo.jpg --out drawn --draw {STYLES} --save obj,ply,glb": None,
-    "facegeo predict photo.jpg --out fitted --save glb --face-model facegeo-generic": None,
+    "facegeo predict photo.jpg --out fitted --save glb --face-model facegeo-head": None,
     "facegeo predict photo.jpg --json": None,
     "facegeo predict photo.jpg --out fast --precision fp32 --backend onnxruntime": None,
     "facegeo predict photo.jpg --out torch --backend pytorch": "torch",

@@ -57,7 +57,7 @@ def test_maps_cover_the_face_and_nothing_else(written, sample_photo):
 def test_meshes_load_elsewhere(written, kind):
     trimesh = pytest.importorskip("trimesh")
     mesh = trimesh.load(written / f"photo.faces.0.{kind}", force="mesh", process=False)
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     assert mesh.vertices.shape == (model.num_vertices, 3)
     assert mesh.faces.shape == model.triangles.shape
     front = mesh.vertices[:, 2] > np.quantile(mesh.vertices[:, 2], 0.9)
@@ -66,7 +66,7 @@ def test_meshes_load_elsewhere(written, kind):
 
 def test_the_record_says_which_model_and_how(written):
     mesh = json.loads((written / "photo.faces.json").read_text())["mesh"]
-    assert mesh["model"] == "facegeo-generic" and mesh["fitted"] is True
+    assert mesh["model"] == "facegeo-head" and mesh["fitted"] is True
     assert np.shape(mesh["shape"]) == (1, 40) and np.shape(mesh["affine"]) == (1, 3, 4)
 
 

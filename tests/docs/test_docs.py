@@ -216,7 +216,7 @@ def test_the_picture_of_the_axes_says_what_is_seen(pictures):
 @pytest.mark.parametrize("degrees", [-30, 30])
 def test_a_network_reads_the_same_angles_off_the_picture(pictures, predictor, degrees):
     """The drawn heads, measured by a network that knows nothing of facegeo's formulas."""
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     size = 330
     for index, angle in enumerate(pictures.ANGLES):
         panel = pictures.head_picture(angle, degrees, size)

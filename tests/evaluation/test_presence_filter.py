@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers.landmark_network import LandmarkNetwork
+from helpers.morphable_data import GENERIC_FILE
 
 from facegeo import detect
 from facegeo.cli import main
@@ -143,7 +144,7 @@ def predictor_of(tmp_path, monkeypatch, cache):
     from facegeo import FaceGeometry
     from facegeo.zoo import Card, shipped
 
-    shutil.copy(shipped.ASSETS / "facegeo-generic.npz", tmp_path)
+    shutil.copy(GENERIC_FILE, tmp_path)
     monkeypatch.setattr(shipped, "ASSETS", tmp_path)
     card = Card("tiny", "landmarks", "synergynet", "a test", "MIT", {}, crop_convention="exact")
     write_shipped(card, b"onnx", {"morphable": "facegeo-generic.npz"})

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.morphable_data import generic_model
 
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import find_convention
@@ -113,7 +114,7 @@ def test_a_neutral_face_has_no_blendshapes_and_too_much_is_bounded(ict, solver):
 )
 def test_a_networks_expression_is_told_from_identity_and_pose(driver, solver, mode, arkit, angles):
     """A network that speaks facegeo-generic: its jaw is ICT's jaw, whoever it is."""
-    model = MorphableModel.generic()
+    model = generic_model()
     faces = [face_of(model, {mode: 2.0}, angles, seed) for seed in range(2)]
     moved = driver.expression_displacements_mm(faces)
     assert np.allclose(moved[0], moved[1])
@@ -125,7 +126,7 @@ def test_a_networks_expression_is_told_from_identity_and_pose(driver, solver, mo
 def test_records_are_json_lines_of_every_face(driver, ict):
     import json
 
-    face = face_of(MorphableModel.generic(), {"jaw_open": 2.0}, (0, 0, 0))
+    face = face_of(generic_model(), {"jaw_open": 2.0}, (0, 0, 0))
     frames = [
         SimpleNamespace(index=0, timestamp_s=0.0, faces=[]),
         SimpleNamespace(index=1, timestamp_s=0.04, faces=[face]),
@@ -138,6 +139,6 @@ def test_records_are_json_lines_of_every_face(driver, ict):
 def test_a_model_without_the_names_is_refused(driver):
     import dataclasses
 
-    model = dataclasses.replace(MorphableModel.generic(), expression_names=())
+    model = dataclasses.replace(generic_model(), expression_names=())
     with pytest.raises((InvalidInputError, ValueError)):
         driver.BlendshapeSolver(model)

@@ -134,7 +134,7 @@ def test_a_network_of_more_modes_tells_them():
 
     config = SynergyConfig(backbone="mobilenet_v1_x0.5", num_shape=7, num_expression=3)
     network = SynergyNet(config, CONVENTION, "a model").eval()
-    model = MorphableModel.generic().truncated(7, 3)
+    model = MorphableModel.default().truncated(7, 3)
     network.set_face_model(model, np.zeros(22), np.full(22, 0.1))
     said = json.loads(texts(opened(exported(network, 64)))["outputs"])
     assert said["params"].startswith("22 numbers") and "7 of shape, 3 of" in said["params"]

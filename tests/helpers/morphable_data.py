@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,16 @@ def shared(*parts: str) -> Path:
     if folder is None:
         pytest.skip("reference material is not here (set FACEGEO_SHARED)")
     return folder.joinpath(*parts)
+
+
+#: The face model before facegeo-head, which 62 parameters of the networks here are of.
+GENERIC_FILE = Path(__file__).parents[2] / "models" / "facegeo-generic" / "facegeo-generic.npz"
+
+
+@cache
+def generic_model() -> MorphableModel:
+    """``facegeo-generic``: 40 + 10 modes."""
+    return MorphableModel.load(GENERIC_FILE)
 
 
 def ellipsoid(num_shape: int = 6, num_expression: int = 3, seed: int = 0) -> MorphableModel:

@@ -7,9 +7,9 @@ import torch
 
 from facegeo.export.to_onnx import regressor_onnx
 from facegeo.geometry.crop import CROP_SIZE, find_convention
-from facegeo.morphable import MorphableModel
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.network import SynergyNet
+from helpers.morphable_data import generic_model
 
 CONVENTION = find_convention("exact")
 
@@ -24,7 +24,7 @@ def small_network(refinement_std: float = 0.05, **changes) -> SynergyNet:
     mean[:12] = [0.5, 0, 0, 60, 0, 0.5, 0, 60, 0, 0, 0.5, 0]
     std[[3, 7, 11]] = 5
     std[[0, 1, 2, 4, 5, 6, 8, 9, 10]] = 0.02
-    network.set_face_model(MorphableModel.generic(), mean, std)
+    network.set_face_model(generic_model(), mean, std)
     if network.refinement is not None:
         torch.nn.init.normal_(network.refinement.last.weight, std=refinement_std)
     return network.eval()

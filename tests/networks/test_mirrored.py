@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from helpers.morphable_data import generic_model  # noqa: E402
 from helpers.synergy_networks import CONVENTION, exported, settle_norms, small_network  # noqa: E402
 
 from facegeo.backends.onnxrt.backend import OnnxRuntimeBackend  # noqa: E402
 from facegeo.errors import InvalidInputError  # noqa: E402
-from facegeo.morphable import MorphableModel  # noqa: E402
 from facegeo.morphable.mirror import mirror_params  # noqa: E402
 from facegeo.networks.regressor import (  # noqa: E402
     SYNERGY,
@@ -32,7 +32,7 @@ def plain_network():
 
 def in_both():
     """The plain network, mirrored, for labels that lie off by OFFSET_PX."""
-    return mirrored_network(plain_network(), MorphableModel.generic(), OFFSET_PX)
+    return mirrored_network(plain_network(), generic_model(), OFFSET_PX)
 
 
 def moved(params: np.ndarray, sign: int) -> np.ndarray:
@@ -44,7 +44,7 @@ def moved(params: np.ndarray, sign: int) -> np.ndarray:
 
 
 def in_the_mirror(params: np.ndarray) -> np.ndarray:
-    mirror = MorphableModel.generic().mirror
+    mirror = generic_model().mirror
     return moved(mirror_params(moved(params, -1), mirror, CONVENTION), 1)
 
 
@@ -108,12 +108,12 @@ def test_the_mirror_travels_with_the_weights_and_into_onnx():
 
 def test_a_face_model_without_a_mirror_is_refused():
     network = small_network(mirrored=True)
-    model = dataclasses.replace(MorphableModel.generic(), mirror=None)
+    model = dataclasses.replace(generic_model(), mirror=None)
     with pytest.raises(InvalidInputError, match="no mirror"):
         network.set_face_model(model, np.zeros(62), np.ones(62))
 
 
 def test_another_face_model_than_the_networks_is_refused():
-    model = dataclasses.replace(MorphableModel.generic(), name="another")
+    model = dataclasses.replace(generic_model(), name="another")
     with pytest.raises(InvalidInputError, match="expected 'facegeo-generic'"):
         mirrored_network(small_network(), model, (0.0, 0.0))

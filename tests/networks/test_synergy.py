@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from helpers.morphable_data import generic_model  # noqa: E402
 from helpers.synergy_networks import CONVENTION, exported, small_network  # noqa: E402
 
 from facegeo.errors import InvalidInputError  # noqa: E402
 from facegeo.geometry.crop import CROP_SIZE  # noqa: E402
-from facegeo.morphable import MorphableModel  # noqa: E402
 from facegeo.networks.backbones.mobilenet_v2 import SHALLOW, MobileNetV2, shortened  # noqa: E402
 from facegeo.networks.backbones.table import BACKBONES, build_backbone  # noqa: E402
 from facegeo.networks.regressor import (  # noqa: E402
@@ -131,7 +131,7 @@ def test_every_ablation_regresses(row):
 
 def test_coarse_landmarks_are_rows_of_the_mesh():
     network = small_network()
-    model = MorphableModel.generic()
+    model = generic_model()
     with torch.inference_mode():
         params, _, coarse, _ = (value.numpy() for value in network(input_example(3)))
     pose = params[:, :12].reshape(-1, 3, 4)
@@ -197,11 +197,11 @@ def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_
     network = small_network()
     onnx = exported(network)
     card = Card("tiny", "landmarks", SYNERGY, "test", "MIT", {}, crop_convention="exact")
-    install(card, {"network": onnx, "morphable": model_bytes(MorphableModel.generic())})
+    install(card, {"network": onnx, "morphable": model_bytes(generic_model())})
 
     (face,) = FaceGeometry("tiny", backend=backend)(sample_photo, boxes=[[180, 70, 270, 180]])
     assert 0 < face.presence < 1
     assert np.abs(face.landmarks - face.coarse_landmarks).max() > 0.05
-    rows = MorphableModel.generic().landmark_rows
+    rows = generic_model().landmark_rows
     assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
     assert face.to_dict()["presence"] == face.presence

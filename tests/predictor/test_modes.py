@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.landmark_network import LandmarkNetwork
-from helpers.morphable_data import ellipsoid
+from helpers.morphable_data import ellipsoid, generic_model
 
 from facegeo import FaceGeometry
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.geometry.crop import crop_faces, find_convention
-from facegeo.morphable import MorphableModel
 from facegeo.morphable.bridge import ParameterBridge
 from facegeo.zoo.cards import Card
 from facegeo.zoo.face_models import model_bytes
@@ -65,7 +64,7 @@ def test_a_bridge_takes_parameters_to_the_cards_face_model(cache, sample_photo):
 
 def test_a_bridge_moves_no_refined_point(cache, sample_photo):
     installed("bridged", {"bridge": bridge().to_bytes()}, num_shape=6, num_expression=3)
-    installed("plain", {"morphable": model_bytes(MorphableModel.generic())})
+    installed("plain", {"morphable": model_bytes(generic_model())})
     found = [
         FaceGeometry(name, network=TalkingNetwork(), detector=None)(sample_photo, boxes=BOX)[0]
         for name in ("bridged", "plain")

@@ -42,8 +42,9 @@ def assets(tmp_path, monkeypatch):
 
     folder = tmp_path / "assets"
     folder.mkdir()
-    shutil.copy(shipped.ASSETS / "facegeo-generic.npz", folder)
     card = find_any(NAME).card
+    for role in ("morphable", "bridge"):
+        shutil.copy(shipped.ASSETS / card.files[role].file, folder)
     figures = json.loads((REPOSITORY / "models" / NAME / "metrics.json").read_text())
     entries = dict(card.files)
     for role, section in (("network", "onnx"), ("network-int8", "int8")):

@@ -18,6 +18,7 @@ from helpers.shared_material import REPOSITORY
 torch = pytest.importorskip("torch")
 yaml = pytest.importorskip("yaml")
 
+from helpers.morphable_data import GENERIC_FILE  # noqa: E402
 from helpers.synergy_networks import CONVENTION, exported, small_network  # noqa: E402
 
 from facegeo import FaceGeometry  # noqa: E402
@@ -39,7 +40,7 @@ FACES = 24
 def assets(tmp_path, monkeypatch, cache) -> Path:
     folder = tmp_path / "assets"
     folder.mkdir()
-    shutil.copy(shipped.ASSETS / "facegeo-generic.npz", folder)
+    shutil.copy(GENERIC_FILE, folder)
     monkeypatch.setattr(shipped, "ASSETS", folder)
     monkeypatch.setattr(shipped, "further_roots", lambda: (tmp_path / "models",))
     return folder
@@ -95,6 +96,7 @@ def run_folder(path: Path, network, errors: list[float], offset_px=None) -> Path
         "backgrounds": "/srv/noise.tar",
         "dev": "",
         "negatives": 0.1,
+        "morphable_model": str(GENERIC_FILE),
         "offset_px": offset_px,
     }
     config = {"run": str(path), "data": data, "seed": 3, "initial": "/x/runs/first/weights.npz"}

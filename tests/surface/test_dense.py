@@ -21,7 +21,7 @@ def photo(shared):
 
 def test_fitted_meshes_sit_on_the_landmarks(faces):
     dense = dense_faces(faces)
-    assert dense.fitted and dense.model.name == "facegeo-generic" and len(dense) == 2
+    assert dense.fitted and dense.model.name == "facegeo-head" and len(dense) == 2
     rows = dense.vertices[:, dense.model.landmark_rows]
     for points, face in zip(rows, faces, strict=True):
         size = np.sqrt(np.ptp(face.landmarks[:, :2], axis=0).prod())
@@ -41,7 +41,7 @@ def test_fitted_meshes_turn_as_the_network_says(faces):
 
 
 def test_no_faces_are_no_surfaces():
-    assert dense_faces([]).vertices.shape == (0, MorphableModel.generic().num_vertices, 3)
+    assert dense_faces([]).vertices.shape == (0, MorphableModel.default().num_vertices, 3)
 
 
 def test_surfaces_are_life_size_and_coloured_from_the_photo(faces, photo):

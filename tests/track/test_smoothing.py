@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.morphable_data import generic_model
 from helpers.video_data import NoMesh
 
-from facegeo import MorphableModel
 from facegeo.conventions import LANDMARK_REGIONS
 from facegeo.geometry.crop import find_convention, pose_from_photo, pose_to_photo
 from facegeo.geometry.depth import from_eyes
@@ -24,7 +24,7 @@ class GenericMesh:
     """The default face model as a mesh source."""
 
     unit_mm = 1.0
-    morphable = MorphableModel.generic()
+    morphable = generic_model()
 
 
 def face(angles, noise=0.0, seed=0, source=GenericMesh):

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs PyTorch")
 
+from helpers.morphable_data import generic_model
 from helpers.training_data import write_faces
 
 from facegeo.morphable import MorphableModel
@@ -14,7 +15,7 @@ from facegeo.training.data.datasets import LabelledFaces
 
 @pytest.fixture(scope="session")
 def model() -> MorphableModel:
-    return MorphableModel.generic()
+    return generic_model()
 
 
 @pytest.fixture(scope="session")

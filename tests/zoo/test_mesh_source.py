@@ -10,7 +10,7 @@ from facegeo.errors import CorruptFileError, MissingBasisError, ModelNotFoundErr
 from facegeo.zoo.mesh_source import ModelMesh
 from facegeo.zoo.store import InstalledModel, find
 
-PARAMS = np.zeros((1, 62), np.float32)
+PARAMS = np.zeros((1, 124), np.float32)
 AFFINE = np.eye(3, 4, dtype=np.float32)[None]
 
 

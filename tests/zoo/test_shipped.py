@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.morphable_data import GENERIC_FILE, generic_model
 from helpers.shared_material import REPOSITORY
 
 import facegeo
@@ -26,7 +27,7 @@ from facegeo.zoo.cards import read_card
 from facegeo.zoo.store import add_files, find_any, install
 from models.release.package import write_shipped
 
-GENERIC = "facegeo-generic.npz"
+GENERIC = GENERIC_FILE.name
 
 REAL = Path(facegeo.__file__).parent / "assets"
 
@@ -36,7 +37,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path
     """A package with the generic face model only, and an environment with nothing."""
     folder = tmp_path / "assets"
     folder.mkdir()
-    shutil.copy(shipped.ASSETS / GENERIC, folder)
+    shutil.copy(GENERIC_FILE, folder)
     monkeypatch.setattr(shipped, "ASSETS", folder)
     monkeypatch.setattr(shipped, "further_roots", lambda: ())
     monkeypatch.delenv("FACEGEO_SHARED", raising=False)
@@ -78,14 +79,14 @@ def tiny(assets: Path, network_bytes: bytes) -> Card:
 def test_a_shipped_network_gives_landmarks_and_its_own_mesh(
     tiny, detector, name, monkeypatch, sample_photo
 ):
-    from facegeo.morphable import MorphableModel
+
     from facegeo.surface.dense import dense_faces
 
     is_default(monkeypatch, "landmarks", "tiny")
     predictor = FaceGeometry(name, backend="onnxruntime")
     assert predictor.info()["model"] == "tiny" and not cache_dir().exists()
     (face,) = predictor(sample_photo, boxes=[[180, 70, 270, 180]])
-    rows = MorphableModel.generic().landmark_rows
+    rows = generic_model().landmark_rows
     assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
     dense = dense_faces([face])
     assert not dense.fitted
@@ -231,7 +232,7 @@ def test_what_really_ships_is_whole_and_small(name):
 def test_every_asset_is_in_the_package():
     """In a test run of the installed package this looks into the wheel."""
     ours = {path.name for path in (REPOSITORY / "facegeo/assets").iterdir()}
-    assert GENERIC in ours and {path.name for path in REAL.iterdir()} == ours
+    assert "facegeo-head.npz" in ours and {path.name for path in REAL.iterdir()} == ours
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["facegeo"]
     assert all(any(fnmatch.fnmatch(f"assets/{name}", p) for p in patterns) for name in ours)

@@ -47,6 +47,9 @@ _MOST_DEG = (60.0, 25.0, 25.0)
 #: Standard deviation of shape and expression, as a part of the model's.
 _SPREAD = 0.8
 
+#: Blendshapes of a face that are not 0, on average.
+_EXPRESSIONS = 5
+
 #: A face's box fills this part of the crop, as :func:`facegeo.geometry.crop.rois_from_landmarks`
 #: places it; by how much size and middle vary, as parts of the crop.
 _FILLED, _SIZE_SPREAD, _SHIFT_SPREAD = 2**-0.5, 0.06, 0.03
@@ -123,9 +126,11 @@ def random_params(rng: np.random.Generator, model: MorphableModel) -> np.ndarray
     basis = model.landmark_basis
     deviations = np.concatenate([basis.shape_std, basis.expression_std])
     coefficients = _SPREAD * deviations * rng.normal(size=len(deviations))
-    if basis.expression_range is not None:
-        expressions = coefficients[model.num_shape :]
-        np.clip(expressions, *basis.expression_range, out=expressions)
+    if basis.expression_range is not None:  # blendshapes: a few of them at a time
+        count = model.num_expression
+        chosen = rng.random(count) < _EXPRESSIONS / max(count, 1)
+        low, high = basis.expression_range
+        coefficients[model.num_shape :] = np.where(chosen, rng.uniform(low, high, count), 0)
     affine = np.zeros((1, 3, 4))
     affine[0, :, :3] = np.diag([1, -1, 1]) @ rotation
     shape, expression = np.split(coefficients[None].astype(np.float32), [model.num_shape], axis=1)
@@ -154,7 +159,7 @@ def write_synthetic(folder: str | Path, count: int, seed: int = 0) -> dict[str, 
         ``faces``, ``pictures`` and ``labels``.
     """
     folder = Path(folder)
-    model = MorphableModel.generic()
+    model = MorphableModel.default()
     faces = FacePainter(model).draw(count, seed)
     names = [f"{k:06d}.jpg" for k in range(count)]
     with replacing(folder / CROPS) as temporary, tarfile.open(temporary, "w") as archive:
@@ -177,10 +182,13 @@ def _skin(model: MorphableModel) -> np.ndarray:
     image = sample_photo()
     predictor = FaceGeometry(backend=REFERENCE, device="cpu", precision="fp32")
     texture = dense_faces(predictor(image), model).texture(0, image)
-    if texture is None or model.uv is None:
+    if texture is None or model.uv is None or model.uv_triangles is None:
         raise InvalidInputError("model: expected a face model with texture coordinates")
     size = len(texture.image)
-    column, row, _ = np.clip(np.rint(texel_positions(model.uv, size)), 0, size - 1).astype(int).T
+    # Along the seams of the layout a vertex has several places: any of them will do.
+    places = np.zeros((model.num_vertices, 2), np.float32)
+    places[model.triangles] = model.uv[model.uv_triangles]
+    column, row, _ = np.clip(np.rint(texel_positions(places, size)), 0, size - 1).astype(int).T
     return texture.image[row, column].astype(np.float32)
 
 

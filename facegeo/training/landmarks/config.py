@@ -32,7 +32,7 @@ class DataConfig:
         Label file and crops (folder or tar), as
         :func:`facegeo.training.data.datasets.read_labelled` takes them.
     morphable_model : str
-        ``generic``, or the file of the face model that the labels belong to.
+        The face model that the labels belong to: a name, ``default``, or an ``.npz`` file.
     backgrounds : str
         Folder or tar of photos without faces, for negatives; may be empty. The first of every
         five, by file name, is held back for ``facegeo eval presence``.
@@ -55,7 +55,7 @@ class DataConfig:
 
     labels: str
     pictures: str
-    morphable_model: str = "generic"
+    morphable_model: str = "default"
     backgrounds: str = ""
     negatives: float = 0.25
     turned: float = 0.0

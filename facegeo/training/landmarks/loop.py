@@ -38,6 +38,7 @@ from facegeo.training.data.sampling import (
 from facegeo.training.landmarks.config import TrainConfig
 from facegeo.training.landmarks.measure import DevSet, HeldBack
 from facegeo.training.landmarks.step import Batch, TrainingStep
+from facegeo.zoo.face_models import load_face_model
 
 _log = logging.getLogger(__name__)
 
@@ -77,8 +78,7 @@ def train(config: TrainConfig, faces: LabelledFaces | None = None) -> Path:
 
 def face_model(config: TrainConfig) -> MorphableModel:
     """The face model that the labels belong to."""
-    name = config.data.morphable_model
-    return MorphableModel.generic() if name == "generic" else MorphableModel.load(name)
+    return load_face_model(config.data.morphable_model)
 
 
 class Trainer:

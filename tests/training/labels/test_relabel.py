@@ -10,17 +10,18 @@ import pytest
 
 pytest.importorskip("torch")
 
+from helpers.morphable_data import generic_model
+
 from facegeo.cli import main
 from facegeo.conventions import NUM_PARAMS
 from facegeo.errors import InvalidInputError
 from facegeo.geometry import pose
 from facegeo.geometry.params import join, split
-from facegeo.morphable import MorphableModel
 from facegeo.training.data.datasets import LabelledFaces, landmarks_of, read_labelled, write_labels
 from facegeo.training.labels.relabel import CONVENTION, Prediction, predict_views, relabelled
 from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned
 
-MODEL = MorphableModel.generic()
+MODEL = generic_model()
 
 
 def turned(angle_deg: np.ndarray) -> np.ndarray:

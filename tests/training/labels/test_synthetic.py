@@ -20,7 +20,7 @@ from facegeo.training.labels.synthetic import CONVENTION, FacePainter
 
 @pytest.fixture(scope="module")
 def painter() -> FacePainter:
-    return FacePainter(MorphableModel.generic())
+    return FacePainter(MorphableModel.default())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_faces_vary_and_fill_their_crops(drawn):
 
 
 def test_labels_are_of_the_face_model(drawn):
-    points = landmarks_of(drawn.params, MorphableModel.generic(), CONVENTION)
+    points = landmarks_of(drawn.params, MorphableModel.default(), CONVENTION)
     np.testing.assert_allclose(points, drawn.landmarks, atol=1e-4)
 
 
@@ -72,4 +72,4 @@ def test_the_command_writes_what_training_reads(tmp_path, capsys):
     report = json.loads(capsys.readouterr().out)
     faces = read_labelled(report["labels"], report["pictures"])
     assert len(faces) == report["faces"] == 3
-    assert faces.morphable_model == "facegeo-generic" and faces.skipped == 0
+    assert faces.morphable_model == "facegeo-head" and faces.skipped == 0

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers.morphable_data import GENERIC_FILE, generic_model
 from helpers.training_data import CONVENTION
 
 from facegeo.errors import (
@@ -18,7 +19,6 @@ from facegeo.errors import (
 )
 from facegeo.geometry.crop import find_convention
 from facegeo.images.collections import FolderImages
-from facegeo.morphable import MorphableModel
 from facegeo.morphable.mirror import mirror_matrix
 from facegeo.networks.folding import ChannelAffine
 from facegeo.networks.regressor import SYNERGY, build_regressor
@@ -56,7 +56,7 @@ def config_of(run, **changes) -> TrainConfig:
     """Two epochs of five batches on the made-up faces, small crops."""
     plain = TrainConfig(
         run=str(run),
-        data=DataConfig("", "", negatives=0.25, workers=0),
+        data=DataConfig("", "", str(GENERIC_FILE), negatives=0.25, workers=0),
         network=SynergyConfig(backbone="mobilenet_v1_x0.5"),
         augment=QUIET,
         optimiser=OptimiserConfig("adamw", 1e-3, schedule="cosine", warmup=0.0, clip=0.0),
@@ -178,7 +178,7 @@ def test_parts_of_it_can_start_anew(tmp_path, faces):
     weights = train(config_of(tmp_path / "first", epochs=1), faces)
     given = read_weights(weights, CONVENTION).state_dict()
     config = config_of(tmp_path / "second", initial=str(weights), fresh=("refinement",))
-    network = _network(config, MorphableModel.generic(), faces)
+    network = _network(config, generic_model(), faces)
     own = network.state_dict()
     same = {name: torch.equal(value, given[name]) for name, value in own.items()}
     assert all(same[name] for name in own if not name.startswith("refinement."))
@@ -266,14 +266,14 @@ def test_balance_counts_the_faces_and_leaves_the_negatives(faces, model):
 
 
 def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(tmp_path, faces):
-    data = DataConfig("", "", negatives=0.25, workers=0, offset_px=(-2.0, 3.0))
+    data = DataConfig("", "", str(GENERIC_FILE), negatives=0.25, workers=0, offset_px=(-2.0, 3.0))
     plain = train(config_of(tmp_path / "plain", epochs=1), faces)
     network = SynergyConfig(backbone="mobilenet_v1_x0.5", mirrored=True)
     config = config_of(tmp_path / "mirrored", data=data, network=network, initial=str(plain))
     weights = read_weights(train(config, faces), CONVENTION)
     assert weights.config.mirrored
     # An undisturbed centre, x = 59.5, stays there; the labels' -2 lies at the same place in both.
-    of_model = mirror_matrix(MorphableModel.generic().mirror, CONVENTION)[1]
+    of_model = mirror_matrix(generic_model().mirror, CONVENTION)[1]
     assert weights.mirror.offset.numpy() - of_model == pytest.approx([0, 0, 0, -4] + [0] * 58)
 
 
@@ -294,7 +294,9 @@ def test_held_back_backgrounds_are_not_trained_on(faces, model, tmp_path):
         photo = np.full((50, 50, 3), 255 if index % 5 == 0 else 100, np.uint8)
         cv2.imwrite(str(tmp_path / f"{index}.png"), photo)
     plain = AugmentConfig(swap=0, blur=0, jpeg=0, brightness=0, contrast=0, tint=0)
-    sources = DataConfig("", "", backgrounds=str(tmp_path), negatives=4.0, workers=0)
+    sources = DataConfig(
+        "", "", str(GENERIC_FILE), backgrounds=str(tmp_path), negatives=4.0, workers=0
+    )
     data = _training_set(config_of("", data=sources, augment=plain), faces, model)
     crops = [data[Key(0, index, 32)]["crop"].numpy() for index in range(16, len(data))]
     flat = [crop.mean() for crop in crops if np.ptp(crop) == 0 and crop.mean() > 60]
@@ -387,6 +389,7 @@ def test_the_command_trains_and_prints_the_weights(tmp_path, model, monkeypatch,
         "labels": str(tmp_path / "data" / "labels.npz"),
         "pictures": str(tmp_path / "data" / "crops"),
         "backgrounds": str(tmp_path / "data" / "crops"),
+        "morphable_model": str(GENERIC_FILE),
         "workers": 1,
     }
     content = {
@@ -425,7 +428,7 @@ def test_a_run_that_diverges_says_so_and_at_which_step(tmp_path, faces):
 
 def test_a_network_that_diverged_unseen_is_no_error_of_linear_algebra(tmp_path, faces):
     """Losses that are finite and weights that are not: seen when the network is measured."""
-    network = _network(config_of(tmp_path / "run"), MorphableModel.generic(), faces)
+    network = _network(config_of(tmp_path / "run"), generic_model(), faces)
     with torch.no_grad():
         next(iter(network.heads["pose"].parameters())).fill_(float("nan"))
     crops = np.zeros((2, 120, 120, 3), np.uint8)
@@ -439,7 +442,7 @@ def test_faces_are_held_back_and_measured(tmp_path, faces):
     assert not set(rest.pictures.names) & {faces.pictures.names[k] for k in (0, 4, 8, 12)}
     np.testing.assert_array_equal(held.landmarks, faces.landmarks[::4])
     np.testing.assert_array_equal(rest.params, np.delete(faces.params, [0, 4, 8, 12], axis=0))
-    data = DataConfig("", "", negatives=0.0, workers=0, held_back=0.25)
+    data = DataConfig("", "", str(GENERIC_FILE), negatives=0.0, workers=0, held_back=0.25)
     train(config_of(tmp_path / "run", data=data, epochs=1), faces)
     (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     record = json.loads(line)

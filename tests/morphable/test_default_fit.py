@@ -15,8 +15,8 @@ NARROW_FACE = 6706
 
 
 @pytest.fixture(scope="module")
-def generic() -> MorphableModel:
-    return MorphableModel.generic()
+def model() -> MorphableModel:
+    return MorphableModel.default()
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def reference() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def fit(generic: MorphableModel, reference: dict[str, np.ndarray]) -> FitResult:
-    return generic.fit(reference["landmarks"])
+def fit(model: MorphableModel, reference: dict[str, np.ndarray]) -> FitResult:
+    return model.fit(reference["landmarks"])
 
 
 def test_residual_on_the_reference_faces(fit: FitResult, reference: dict[str, np.ndarray]) -> None:
@@ -55,7 +55,7 @@ def test_orientation_after_one_calibrating_rotation(
     assert (error <= 3).all(), error
 
 
-def test_surface_from_68_points_of_ict_faces(generic: MorphableModel) -> None:
+def test_surface_from_68_points_of_ict_faces(model: MorphableModel) -> None:
     """100 faces of another model, seen through their landmarks only: the surface between them."""
     from facegeo.morphable.readers import read_upstream_model
 
@@ -66,10 +66,10 @@ def test_surface_from_68_points_of_ict_faces(generic: MorphableModel) -> None:
     for row in expression:
         row[rng.choice(len(row), 3, replace=False)] = rng.uniform(0, 1, 3)
     truth = ict.vertices(shape, expression)[:, :NARROW_FACE]
-    fit = generic.fit(ict.landmarks(shape, expression), frame="model")
-    fitted = generic.vertices(fit.shape, fit.expression, fit.pose)
+    fit = model.fit(ict.landmarks(shape, expression), frame="model")
+    fitted = model.vertices(fit.shape, fit.expression, fit.pose)
     distances = [
-        distance_to_surface(points, vertices, generic.triangles)
+        distance_to_surface(points, vertices, model.triangles)
         for points, vertices in zip(truth, fitted, strict=True)
     ]
     assert np.mean(distances) * ict.unit_mm <= 3
