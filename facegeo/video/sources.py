@@ -24,7 +24,13 @@ from facegeo.errors import (
     UnreadableFileError,
 )
 from facegeo.images import Color, find_photos, load_photo
-from facegeo.video.containers import Container, import_av, photo_message
+from facegeo.video.containers import (
+    Container,
+    cut_message,
+    import_av,
+    photo_message,
+    reason_of,
+)
 from facegeo.video.statements import missing_bytes
 
 _log = logging.getLogger(__name__)
@@ -132,7 +138,6 @@ class FileSource(_Stoppable):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self._av = import_av()
         if not path.exists():
             raise UnreadableFileError(f"{path}: no such file")
         if path.is_file() and path.stat().st_size == 0:
@@ -144,10 +149,13 @@ class FileSource(_Stoppable):
                 missing = missing_bytes(path)
             except OSError as error:
                 raise UnreadableFileError(f"{path}: cannot be read ({error.strerror})") from error
+        self._av = import_av()
         try:
             self._container = Container(str(path), self.name, missing_bytes=missing)
         except self._av.error.FFmpegError as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
+            if missing:
+                raise CorruptFileError(cut_message(self.name, missing)) from error
             if path.is_file():  # it has been read: what is wrong is in it
                 raise CorruptFileError(
                     f"{path}: no video that can be decoded, or cut short ({reason})"
@@ -162,7 +170,7 @@ class FileSource(_Stoppable):
         try:
             yield from self._container.frames()
         except self._av.error.FFmpegError as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise CorruptFileError(f"{self.name}: cannot be read to its end ({reason})") from error
 
     def close(self) -> None:
@@ -196,7 +204,7 @@ class CameraSource(_Stoppable):
         try:
             self._container = Container(address, self.name, driver)
         except (av.error.FFmpegError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise StreamError(
                 f"camera {index}: cannot be opened as {address} ({reason}); is it connected, free, "
                 "and may this user read it?"
@@ -210,7 +218,7 @@ class CameraSource(_Stoppable):
                 start = moment if start is None else start
                 yield moment - start, image
         except (OSError, CorruptFileError) as error:
-            raise StreamError(f"{self.name}: lost ({error})") from error
+            raise StreamError(f"{self.name}: lost ({reason_of(error)})") from error
         raise StreamError(f"{self.name}: lost")
 
     def close(self) -> None:
@@ -240,7 +248,7 @@ class UrlSource(_Stoppable):
         try:
             self._container = self._open()
         except self._av.error.FFmpegError as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise StreamError(f"{self.name}: cannot be opened ({reason})") from error
         self.rate = self._container.rate
         length_s = self._container.duration_s
@@ -254,7 +262,7 @@ class UrlSource(_Stoppable):
             try:
                 yield from self._container.frames()
             except self._av.error.FFmpegError as error:
-                reason = getattr(error, "strerror", None) or error
+                reason = reason_of(error)
                 raise StreamError(f"{self.name}: lost ({reason})") from error
             return
         began = alive = time.monotonic()
@@ -273,7 +281,7 @@ class UrlSource(_Stoppable):
                     if self._stopped.is_set():
                         return
             except (self._av.error.FFmpegError, CorruptFileError) as error:
-                reason = str(getattr(error, "strerror", None) or error)
+                reason = reason_of(error)
             self.close()
             offset = None
             if time.monotonic() - alive > self._patience_s:
