@@ -4,6 +4,7 @@ says what was expected and what came."""
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,11 +34,23 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
 
 def number_in(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """``value`` as a float from ``low`` to ``high``; InvalidInputError for NaN, texts and None."""
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if not is_number or isinstance(value, bool) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         bounds = f"of at least {low:g}" if high == math.inf else f"in {low:g}..{high:g}"
         raise InvalidInputError(f"{name}: expected a number {bounds}, got {value!r}")
     return float(value)
+
+
+def positive_number(name: str, value: Any, most: float = math.inf) -> float:
+    """``value`` as a finite float above zero, of at most ``most``; errors as of the others."""
+    if not _is_number(value) or not 0 < value <= most or value == math.inf:
+        bounds = "" if most == math.inf else f", at most {most:g}"
+        raise InvalidInputError(f"{name}: expected a number above 0{bounds}, got {value!r}")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    """True for whole and other numbers of Python and NumPy, and fractions such as PyAV's rates."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _matches(shape: tuple[int, ...], expected: Shape) -> bool:

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,16 @@ def test_boxes_of_every_accepted_form():
 def test_boxes_without_area_are_refused(box):
     with pytest.raises(InvalidInputError):
         arrays.boxes_xyxy([box])
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, "3", None, True, [1], np.array([1, 2])])
+def test_what_is_no_positive_number_is_named(value):
+    with pytest.raises(InvalidInputError, match="x: expected a number above 0"):
+        arrays.positive_number("x", value)
+
+
+def test_positive_numbers_of_every_kind():
+    for value in (2, 2.0, np.float32(2), np.int64(2), Fraction(4, 2)):
+        assert arrays.positive_number("x", value) == arrays.number_in("x", value, 0) == 2.0
+    with pytest.raises(InvalidInputError, match="above 0, at most 10, got 11"):
+        arrays.positive_number("x", 11, 10)
