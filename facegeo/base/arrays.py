@@ -59,6 +59,21 @@ def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
     )
 
 
+def as_array(name: str, value: Any, wanted: str) -> np.ndarray:
+    """``value`` as whatever array NumPy makes of it; ``wanted`` is the shape for messages."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise InvalidInputError(
+            f"{name}: expected numbers of shape {wanted}, got a list whose rows differ in length"
+        ) from error
+    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or one that has a gradient
+        raise InvalidInputError(
+            f"{name}: expected numbers of shape {wanted}, got {describe(value)}, of which NumPy "
+            f"makes no array ({error})"
+        ) from error
+
+
 def array_of(
     name: str,
     value: Any,
@@ -82,12 +97,7 @@ def array_of(
         If shape or kind of dtype differ, or a number is not finite.
     """
     wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # a ragged list
-        raise InvalidInputError(
-            f"{name}: expected numbers of shape {wanted}, got a list whose rows differ in length"
-        ) from error
+    array = as_array(name, value, wanted)
     if array.dtype.kind not in "fiub":
         raise InvalidInputError(
             f"{name}: expected numbers of shape {wanted}, got {describe(value)}"
@@ -109,8 +119,8 @@ def boxes_xyxy(value: Any, name: str = "boxes") -> np.ndarray:
     """
     if isinstance(value, Sequence) and len(value) == 0:
         return np.zeros((0, 4), np.float32)
-    boxes = np.asarray(value)
-    boxes = array_of(name, boxes[None] if boxes.ndim == 1 else value, ("N", 4))
+    boxes = as_array(name, value, "(N, 4)")
+    boxes = array_of(name, boxes[None] if boxes.ndim == 1 else boxes, ("N", 4))
     flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
     if flat.any():
         index = int(np.argmax(flat))

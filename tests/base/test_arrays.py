@@ -41,6 +41,12 @@ def test_boxes_without_area_are_refused(box):
         arrays.boxes_xyxy([box])
 
 
+@pytest.mark.parametrize("boxes", [5, None, "a", [[1, 2, 3, 4], [1, 2]], {"a": 1}, object()])
+def test_what_is_no_boxes_is_named(boxes):
+    with pytest.raises(InvalidInputError, match=r"^boxes: expected"):
+        arrays.boxes_xyxy(boxes)
+
+
 @pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, "3", None, True, [1], np.array([1, 2])])
 def test_what_is_no_positive_number_is_named(value):
     with pytest.raises(InvalidInputError, match="x: expected a number above 0"):
