@@ -32,6 +32,14 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def positive_number(name: str, value: Any, most: float = math.inf) -> float:
+    """``value`` as a finite float above zero, of at most ``most``; InvalidInputError for others."""
+    if not _is_number(value) or not 0 < value <= most or value == math.inf:
+        bounds = "" if most == math.inf else f", at most {most:g}"
+        raise InvalidInputError(f"{name}: expected a number above 0{bounds}, got {value!r}")
+    return float(value)
+
+
 def number_in(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """``value`` as a float from ``low`` to ``high``; InvalidInputError for NaN, texts and None."""
     if not _is_number(value) or not low <= value <= high:
@@ -40,23 +48,15 @@ def number_in(name: str, value: Any, low: float, high: float = math.inf) -> floa
     return float(value)
 
 
-def positive_number(name: str, value: Any, most: float = math.inf) -> float:
-    """``value`` as a finite float above zero, of at most ``most``; errors as of the others."""
-    if not _is_number(value) or not 0 < value <= most or value == math.inf:
-        bounds = "" if most == math.inf else f", at most {most:g}"
-        raise InvalidInputError(f"{name}: expected a number above 0{bounds}, got {value!r}")
-    return float(value)
+def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
+    return len(shape) == len(expected) and all(
+        isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
+    )
 
 
 def _is_number(value: Any) -> bool:
     """True for whole and other numbers of Python and NumPy, and fractions such as PyAV's rates."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
-    return len(shape) == len(expected) and all(
-        isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
-    )
 
 
 def as_array(name: str, value: Any, wanted: str) -> np.ndarray:

@@ -192,13 +192,13 @@ def open_stream(
     """Open the stream of :meth:`FaceGeometry.stream`; arguments and errors are described there."""
     if not isinstance(mode, str) or mode not in ("offline", "live"):
         raise InvalidInputError(f"mode: expected 'offline' or 'live', got {mode!r}")
-    if not isinstance(smooth, bool | Smoothing):
-        raise InvalidInputError(f"smooth: expected True, False or a Smoothing, got {smooth!r}")
-    if tracking is not None and not isinstance(tracking, TrackerOptions):
+    if not isinstance(smooth, bool | np.bool_ | Smoothing):
+        raise InvalidInputError(f"smooth: expected True, False or Smoothing, got {smooth!r}")
+    if not isinstance(tracking, TrackerOptions | None):
         raise InvalidInputError(f"tracking: expected TrackerOptions or None, got {tracking!r}")
-    check_source_options(fps, timeout_s, color)  # before a detector is opened
     options = tracking or TrackerOptions(max_faces=predictor.max_faces)
     how = smooth if isinstance(smooth, Smoothing) else (Smoothing() if smooth else None)
+    check_source_options(fps, timeout_s, color)  # before a detector is opened
     _ = predictor.detector  # opened before the source: a missing model is no reason to wait
     opened = open_source(source, fps=fps, timeout_s=timeout_s, color=color)
     reader = FrameReader(opened, live=mode == "live", timeout_s=timeout_s)

@@ -24,23 +24,6 @@ def test_wrong_arrays_say_what_was_expected_and_what_came(value, message):
         arrays.array_of("x", value, ("N", 4))
 
 
-def test_numbers_are_converted_and_contiguous():
-    array = arrays.array_of("x", np.arange(8).reshape(4, 2).T, ("N", 4))
-    assert array.dtype == np.float32 and array.flags.c_contiguous
-
-
-def test_boxes_of_every_accepted_form():
-    assert arrays.boxes_xyxy([]).shape == (0, 4)
-    assert arrays.boxes_xyxy([1, 2, 3, 4]).shape == (1, 4)
-    assert arrays.boxes_xyxy(np.zeros((0, 4))).shape == (0, 4)
-
-
-@pytest.mark.parametrize("box", [[5, 5, 5, 9], [9, 5, 5, 9], [0, 0, 5, np.nan], [0, 0, 5]])
-def test_boxes_without_area_are_refused(box):
-    with pytest.raises(InvalidInputError):
-        arrays.boxes_xyxy([box])
-
-
 @pytest.mark.parametrize("boxes", [5, None, "a", [[1, 2, 3, 4], [1, 2]], {"a": 1}, object()])
 def test_what_is_no_boxes_is_named(boxes):
     with pytest.raises(InvalidInputError, match=r"^boxes: expected"):
@@ -58,3 +41,20 @@ def test_positive_numbers_of_every_kind():
         assert arrays.positive_number("x", value) == arrays.number_in("x", value, 0) == 2.0
     with pytest.raises(InvalidInputError, match="above 0, at most 10, got 11"):
         arrays.positive_number("x", 11, 10)
+
+
+def test_numbers_are_converted_and_contiguous():
+    array = arrays.array_of("x", np.arange(8).reshape(4, 2).T, ("N", 4))
+    assert array.dtype == np.float32 and array.flags.c_contiguous
+
+
+def test_boxes_of_every_accepted_form():
+    assert arrays.boxes_xyxy([]).shape == (0, 4)
+    assert arrays.boxes_xyxy([1, 2, 3, 4]).shape == (1, 4)
+    assert arrays.boxes_xyxy(np.zeros((0, 4))).shape == (0, 4)
+
+
+@pytest.mark.parametrize("box", [[5, 5, 5, 9], [9, 5, 5, 9], [0, 0, 5, np.nan], [0, 0, 5]])
+def test_boxes_without_area_are_refused(box):
+    with pytest.raises(InvalidInputError):
+        arrays.boxes_xyxy([box])
