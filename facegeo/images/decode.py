@@ -40,7 +40,8 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
         Arrays are uint8: ``(H, W)`` grey, ``(H, W, 1)`` grey, ``(H, W, 3)``, ``(H, W, 4)`` with
         alpha, which is dropped. The orientation that a file or a PIL image states is honoured.
         PIL images with other numbers than bytes: 16 bits (``I;16``) are divided by 257; of modes
-        ``I`` and ``F`` the largest number tells whether white is 1 (``F``), 255 or 65535.
+        ``I`` and ``F`` the largest number tells whether white is 1 (``F``), 255 or 65535. So it
+        does of TIFF and PFM files of floats.
     color : {"bgr", "rgb"}
         Channel order of *arrays*; files and PIL images know their own.
 
