@@ -15,6 +15,7 @@ from facegeo.training.core.optimiser import OptimiserConfig
 from facegeo.training.data.augment import AugmentConfig
 from facegeo.training.landmarks.config import DataConfig, TrainConfig, config_from
 from facegeo.training.landmarks.losses import LossConfig
+from facegeo.training.tasks import train_from
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,11 @@ def test_every_number_of_a_configuration_is_checked():
             for value in (-1e9, math.nan, math.inf):
                 with pytest.raises(InvalidInputError, match=field.name):
                     dataclasses.replace(section, **{field.name: value})
+
+
+@pytest.mark.parametrize("task", ["[landmarks]", "{a: 1}", "faces", "null"])
+def test_a_task_that_is_none_is_named(tmp_path, task):
+    path = tmp_path / "train.yaml"
+    path.write_text(f"task: {task}\nrun: x\n")
+    with pytest.raises(InvalidInputError, match=r"train\.yaml: task: expected one of"):
+        train_from(path)
