@@ -4,6 +4,7 @@ says what was expected and what came."""
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,10 +32,17 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def positive_number(name: str, value: Any, most: float = math.inf) -> float:
+    """``value`` as a finite float above zero, of at most ``most``; InvalidInputError for others."""
+    if not _is_number(value) or not 0 < value <= most or value == math.inf:
+        bounds = "" if most == math.inf else f", at most {most:g}"
+        raise InvalidInputError(f"{name}: expected a number above 0{bounds}, got {value!r}")
+    return float(value)
+
+
 def number_in(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """``value`` as a float from ``low`` to ``high``; InvalidInputError for NaN, texts and None."""
-    is_number = isinstance(value, int | float | np.integer | np.floating)
-    if not is_number or isinstance(value, bool) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         bounds = f"of at least {low:g}" if high == math.inf else f"in {low:g}..{high:g}"
         raise InvalidInputError(f"{name}: expected a number {bounds}, got {value!r}")
     return float(value)
@@ -44,6 +52,26 @@ def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
     return len(shape) == len(expected) and all(
         isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)
     )
+
+
+def _is_number(value: Any) -> bool:
+    """True for whole and other numbers of Python and NumPy, and fractions such as PyAV's rates."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def as_array(name: str, value: Any, wanted: str) -> np.ndarray:
+    """``value`` as whatever array NumPy makes of it; ``wanted`` is the shape for messages."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise InvalidInputError(
+            f"{name}: expected numbers of shape {wanted}, got a list whose rows differ in length"
+        ) from error
+    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or one that has a gradient
+        raise InvalidInputError(
+            f"{name}: expected numbers of shape {wanted}, got {describe(value)}, of which NumPy "
+            f"makes no array ({error})"
+        ) from error
 
 
 def array_of(
@@ -69,12 +97,7 @@ def array_of(
         If shape or kind of dtype differ, or a number is not finite.
     """
     wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # a ragged list
-        raise InvalidInputError(
-            f"{name}: expected numbers of shape {wanted}, got a list whose rows differ in length"
-        ) from error
+    array = as_array(name, value, wanted)
     if array.dtype.kind not in "fiub":
         raise InvalidInputError(
             f"{name}: expected numbers of shape {wanted}, got {describe(value)}"
@@ -96,8 +119,8 @@ def boxes_xyxy(value: Any, name: str = "boxes") -> np.ndarray:
     """
     if isinstance(value, Sequence) and len(value) == 0:
         return np.zeros((0, 4), np.float32)
-    boxes = np.asarray(value)
-    boxes = array_of(name, boxes[None] if boxes.ndim == 1 else value, ("N", 4))
+    boxes = as_array(name, value, "(N, 4)")
+    boxes = array_of(name, boxes[None] if boxes.ndim == 1 else boxes, ("N", 4))
     flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
     if flat.any():
         index = int(np.argmax(flat))

@@ -48,14 +48,28 @@ def _reader(
                 f"variable {name!r} is sparse, which is not read; save full({name})"
             )
         numbers = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
-        if form == _TEXT and 0 in shape:
-            return np.zeros(0, "U1")
         if form == _TEXT:
-            codes = numbers.astype(np.uint8).reshape(shape, order="F")
-            return np.array([bytes(row).decode("latin1") for row in codes], np.str_)
+            return _text(numbers, name, shape, imaginary)
         if imaginary:
-            real, imag = numbers.reshape(2, -1)
-            numbers = real + 1j * imag
+            numbers = complex_numbers(*numbers.reshape(2, -1))
         return numbers.reshape(shape, order="F")
 
     return value
+
+
+def complex_numbers(real: np.ndarray, imaginary: np.ndarray) -> np.ndarray:
+    """Both parts as one; multiplied by i, infinity would make the other part NaN."""
+    joined = np.empty(real.shape, np.result_type(real, imaginary, 1j))
+    joined.real, joined.imag = real, imaginary
+    return joined
+
+
+def _text(numbers: np.ndarray, name: str, shape: tuple[int, int], imaginary: int) -> np.ndarray:
+    """One text a row, of characters that may be stored as any kind of number."""
+    if 0 in shape:
+        return np.zeros(0, "U1")
+    codes = np.clip(np.nan_to_num(numbers), 0, 255).astype(np.uint8)
+    if imaginary or not np.array_equal(codes, numbers):
+        raise CorruptFileError(f"variable {name!r}: a text of numbers that are no characters")
+    rows = codes.reshape(shape, order="F")
+    return np.array([bytes(row).decode("latin1") for row in rows], np.str_)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from facegeo.base.limits import checked_size, unpacked_limit
+from facegeo.base.matlab4 import complex_numbers
 from facegeo.errors import CorruptFileError
 
 _MATRIX, _COMPRESSED = 14, 15
@@ -235,7 +236,7 @@ def _numeric(header: _Header) -> np.ndarray:
         imaginary = header.rest.decoded(*header.rest.take())
         if len(values) != len(imaginary):
             raise CorruptFileError(f"variable {header.name!r}: real and imaginary parts differ")
-        values = values + imaginary * 1j
+        values = complex_numbers(values, imaginary)
     return _shaped(header, values)
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from facegeo.base.arrays import describe
-from facegeo.base.urls import is_url, without_password
+from facegeo.base.urls import is_url, local_path, without_password
 from facegeo.errors import InvalidImageError, UnreadableFileError
 from facegeo.images import isobmff
 from facegeo.images.heic import open_heic
@@ -23,6 +23,9 @@ Color = Literal["bgr", "rgb"]
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 _TIFF = (b"II*\0", b"MM\0*")
+
+#: Portable float maps, which OpenCV cuts to whole numbers where it is asked for colours.
+_PFM = (b"PF\n", b"Pf\n", b"PF\r", b"Pf\r", b"PF ", b"Pf ")
 
 #: Below this no face can be told from noise, and detectors' strides leave nothing.
 SMALLEST_SIDE = 16
@@ -37,7 +40,8 @@ def load_photo(source: Any, color: Color = "bgr") -> np.ndarray:
         Arrays are uint8: ``(H, W)`` grey, ``(H, W, 1)`` grey, ``(H, W, 3)``, ``(H, W, 4)`` with
         alpha, which is dropped. The orientation that a file or a PIL image states is honoured.
         PIL images with other numbers than bytes: 16 bits (``I;16``) are divided by 257; of modes
-        ``I`` and ``F`` the largest number tells whether white is 1 (``F``), 255 or 65535.
+        ``I`` and ``F`` the largest number tells whether white is 1 (``F``), 255 or 65535. So it
+        does of TIFF and PFM files of floats.
     color : {"bgr", "rgb"}
         Channel order of *arrays*; files and PIL images know their own.
 
@@ -81,9 +85,11 @@ def path_given(source: Any) -> str | os.PathLike[str] | None:
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """Decode an image file to upright BGR; errors as in :func:`load_photo`."""
     if is_url(path) and not os.path.exists(path):  # noqa: PTH110 - Path folds a URL's slashes
+        local = local_path(path)
+        hint = f"give its path, {local}" if local else "URLs are not fetched: download it first"
         raise InvalidImageError(
             f"photo: expected a file, an array or a PIL image, got the URL "
-            f"{without_password(os.fspath(path))}; URLs are not fetched: download it first"
+            f"{without_password(os.fspath(path))}; {hint}"
         )
     path = Path(path)
     try:
@@ -110,6 +116,8 @@ def decode_photo(data: np.ndarray | bytes, name: str = "photo") -> np.ndarray:
     if kind == "avif":
         image = _decode(data, _AS_STORED)
         image = None if image is None else isobmff.turn_of(data).apply(image)
+    elif data.startswith(_PFM):
+        image = _of_large_numbers(data, name)
     else:
         image = _decode(data, cv2.IMREAD_COLOR)  # applies the EXIF orientation
     if image is None and data.startswith(_TIFF):
@@ -155,7 +163,7 @@ def _decode(data: bytes, flags: int) -> np.ndarray | None:
 
 
 def _of_large_numbers(data: bytes, name: str) -> np.ndarray | None:
-    """A TIFF of floats or of 32-bit numbers, which OpenCV gives only as they are."""
+    """A file of floats or of 32-bit numbers, which OpenCV gives only as they are."""
     values = _decode(data, cv2.IMREAD_UNCHANGED)
     if values is None:
         return None
@@ -163,14 +171,18 @@ def _of_large_numbers(data: bytes, name: str) -> np.ndarray | None:
 
 
 def _is_video(head: bytes) -> bool:
-    """True if a file starts as videos do: MP4 and MOV, AVI, Matroska, FLV, WMV, MPEG."""
+    """True if a file starts as videos do: MP4 and MOV, AVI, Matroska, FLV, WMV, Ogg, MPEG."""
     if head[4:8] == b"ftyp":
         return head[8:11] not in (b"avi", b"hei", b"hev", b"mif", b"msf")  # AVIF and HEIF
     return (
         head[4:8] in (b"moov", b"mdat", b"wide")
         or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
-        or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"\0\0\1\xba"))
-        or (head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G")
+        or head.startswith((b"\x1aE\xdf\xa3", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"OggS"))
+        or head.startswith((b"\0\0\1\xba", b"\0\0\1\xb3"))
+        or any(
+            head[at : at + 1] == head[at + step : at + step + 1] == b"G"
+            for at, step in ((0, 188), (4, 192))  # with a time of four bytes in M2TS
+        )
     )
 
 

@@ -17,7 +17,13 @@ PHOTO_SUFFIXES = _HEIC | frozenset(
     """.split()  # noqa: SIM905 - read as one line
 )
 
-_VIDEOS = frozenset(".mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .mts .wmv .3gp".split())  # noqa: SIM905
+_VIDEOS = frozenset(
+    """
+    .mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .m1v .m2v .mpv .vob .ts .mts .m2ts .m2t .flv .f4v .ogv
+    .ogm .wmv .asf .3gp .3g2 .mxf .dv .divx .rm .rmvb .mjpeg .mjpg .h264 .264 .hevc .h265 .265 .ivf
+    .y4m
+    """.split()  # noqa: SIM905 - read as one line
+)
 _RAW = frozenset(".dng .cr2 .cr3 .nef .arw .raf .orf .rw2".split())  # noqa: SIM905
 
 #: How files are named that are made of a photo: NAME.faces.jpg, NAME.faces.0.obj ...
@@ -91,9 +97,16 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def is_own_output(path: Path) -> bool:
-    """True for a file that facegeo wrote, as its record beside it proves."""
+    """True for a file that facegeo wrote, as the photo's record beside it proves."""
     own = _OWN.search(path.name)
-    return own is not None and path.with_name(f"{path.name[: own.end()]}json").is_file()
+    if own is None:
+        return False
+    record = f"{path.name[: own.end()]}json"
+    if path.with_name(record).is_file():
+        return True
+    # Files beside a mesh have no blanks in their names, whatever the photo's had.
+    others = path.parent.glob("*.faces.json")
+    return any(re.sub(r"\s+", "_", other.name) == record for other in others)
 
 
 def _entries(folder: Path, found: FolderScan) -> Iterator[os.DirEntry[str]]:

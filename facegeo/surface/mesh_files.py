@@ -7,6 +7,7 @@ pixels is turned into that frame by negating y.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ from facegeo.morphable.validation import index_array
 from facegeo.render.normals import vertex_normals
 from facegeo.surface.glb import glb_file
 from facegeo.surface.ply import ply_bytes
+
+#: Meshes that have files beside them.
+_WITH_FILES = (".obj", ".ply")
 
 _FLIP = {"photo": Y_FLIP.astype(np.float32), "model": np.ones(3, np.float32)}
 
@@ -143,10 +147,12 @@ def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
 def write_obj(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     """Wavefront OBJ; with a texture also ``<name>.mtl`` and ``<name>.png`` beside it.
 
+    Their names have ``_`` for blanks.
     Written here: libraries would split the vertices along the texture's seams.
     """
     path = Path(path)
-    material, texture = (path.with_name(_stem(path) + ending) for ending in (".mtl", ".png"))
+    stem = _stem(path)
+    material, texture = path.with_name(f"{stem}.mtl"), path.with_name(f"{stem}.png")
     contents: dict[Path, bytes] = {}
     if surface.texture is not None:
         contents[texture] = _png(surface.texture)
@@ -229,8 +235,29 @@ def sample_vertex_colors(image: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 
 
 def _stem(path: Path) -> str:
-    """The name of files beside a mesh: some readers take a blank for the end of a name."""
-    return re.sub(r"\s+", "_", path.stem)
+    """The name of files beside a mesh: some readers take a blank for the end of a name.
+
+    Where a mesh whose name differs in blanks only lies there too, a number keeps them apart.
+    """
+    plain = _without_blanks(path.stem)
+    if not _is_shared(plain, path):
+        return plain
+    return f"{plain}-{hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:8]}"
+
+
+def _is_shared(plain: str, path: Path) -> bool:
+    if "_" not in plain:
+        return False
+    own, wanted = path.stem.casefold(), plain.casefold()  # many file systems mix upper and lower
+    with contextlib.suppress(OSError):  # whoever writes there says what is wrong
+        meshes = (other for other in path.parent.iterdir() if other.suffix.lower() in _WITH_FILES)
+        stems = {mesh.stem.casefold() for mesh in meshes}
+        return any(_without_blanks(stem) == wanted for stem in stems - {own})
+    return False
+
+
+def _without_blanks(name: str) -> str:
+    return re.sub(r"\s+", "_", name)
 
 
 def _write_together(contents: Mapping[Path, bytes]) -> list[Path]:

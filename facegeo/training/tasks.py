@@ -28,7 +28,7 @@ def train_from(path: str | Path) -> Path:
     """
     content = read_settings(path)
     task = content.pop("task", "landmarks")
-    if task not in _TASKS:
+    if not isinstance(task, str) or task not in _TASKS:
         raise InvalidInputError(f"{path}: task: expected one of {sorted(_TASKS)}, got {task!r}")
     return _TASKS[task](content)
 

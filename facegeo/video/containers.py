@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,12 +31,18 @@ _STATES_END = frozenset({"matroska", "flv"})
 #: Those that state how many frames there are, and no times: frames are in the order of decoding.
 _STATES_FRAMES = frozenset({"avi"})
 
+#: Bytes between a packet's place by the index of such a file, and by the packet itself.
+_CHUNK_HEADER = 8
+
 #: Those that may be recorded from the middle of a broadcast: what cannot be decoded before the
 #: first frame is no damage.
 _JOINABLE = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "flv", "rtsp", "hls"})
 
 #: Larger frames are a damaged file's: 16 times 4K.
 _MOST_PIXELS = 16 * 3840 * 2160
+
+#: What PyAV stumbles over where a damaged file's numbers make no sense.
+_STUMBLES = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 def import_av() -> Any:
@@ -51,9 +56,22 @@ def import_av() -> Any:
     return av
 
 
+def reason_of(error: BaseException) -> str:
+    """The words of an error, without the number that those of the system begin with."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def photo_message(name: str) -> str:
     """The error where a video was expected."""
     return f"{name}: a photo, not a video; for photos: facegeo predict FILE"
+
+
+def cut_message(name: str, missing: int) -> str:
+    """The error where nothing of a cut file can be read."""
+    return (
+        f"{name}: cut short by {missing} bytes, which tell how to read the rest; copy or download "
+        "it again"
+    )
 
 
 def no_decoder_message(name: str) -> str:
@@ -156,17 +174,18 @@ class Container:
         """
         convert = FrameConverter(self._av)
         step = 1 / (self.rate or 30.0)
-        times = _DecodingTimes() if self._format in _STATES_FRAMES else None
+        times = self._decoding_times() if self._format in _STATES_FRAMES else None
         found = _Found(-step)
         for item in self._decoded(found, times):
             if isinstance(item, Exception):
-                self._note(found, str(item))
+                self._note(found, reason_of(item))
                 found.lost += found.damaged_s is not None
                 continue
             frame = item
-            time = frame.time if times is None else times.next()
-            found.time_s = float(time) if time is not None else found.time_s + step
-            lasts = float(frame.duration * frame.time_base) if frame.duration else step
+            # Frames that are left when reading fails know no unit: they are asked for the number.
+            time = self._seconds(frame.pts) if times is None else times.of(frame)
+            found.time_s = time if time is not None else found.time_s + step
+            lasts = self._seconds(frame.duration) or step
             found.video_end_s = max(found.video_end_s, found.time_s + lasts)
             found.count += 1
             if frame.is_corrupt:
@@ -177,6 +196,7 @@ class Container:
             shape, transfer = self._video.sample_aspect_ratio, self._transfer(frame)
             yield found.time_s, convert(frame, shape, transfer)
         if found.count == 0:
+            self._refuse_cut()
             raise CorruptFileError(f"{self._shown}: holds no frame that can be decoded")
         self._check(found)
 
@@ -190,18 +210,25 @@ class Container:
         attached = self._av.stream.Disposition.attached_pic
         moving = [s for s in self._container.streams.video if not s.disposition & attached]
         if not moving:
+            self._refuse_cut()
             pictures = len(self._container.streams.video)
             raise CorruptFileError(
                 f"{self._shown}: holds no video" + (", only a cover picture" if pictures else "")
             )
         moving = [stream for stream in moving if stream.codec_context is not None]
         if not moving:
+            self._refuse_cut()
             raise UnreadableFileError(no_decoder_message(self._shown))
         best = self._container.streams.best("video")
         if best in moving:
             return best
         default = self._av.stream.Disposition.default
         return max(moving, key=lambda s: (bool(s.disposition & default), s.width * s.height))
+
+    def _refuse_cut(self) -> None:
+        """Name the reason why nothing can be read, if the file tells it."""
+        if self._missing_bytes:
+            raise CorruptFileError(cut_message(self._shown, self._missing_bytes))
 
     def _transfer(self, frame: Any) -> int | None:
         # Older releases of PyAV tell it of the stream only; 2 is "not specified".
@@ -214,7 +241,7 @@ class Container:
     def _decoded(self, found: _Found, times: _DecodingTimes | None) -> Iterator[Any]:
         """Frames, and errors of packets that could not be read or decoded."""
         try:
-            for packet in self._container.demux():
+            for packet in self._packets():
                 found.add_end(packet)
                 if packet.stream is not self._video:
                     continue
@@ -226,18 +253,45 @@ class Container:
                     yield from packet.decode()
                 except self._av.error.DecoderNotFoundError as error:
                     raise UnreadableFileError(no_decoder_message(self._shown)) from error
-                except self._av.error.FFmpegError as error:
+                except (self._av.error.FFmpegError, *_STUMBLES) as error:
                     yield error
-        except self._av.error.InvalidDataError as error:
+        except (self._av.error.InvalidDataError, *_STUMBLES) as error:
             yield error
             yield from self._remaining()
+
+    def _packets(self) -> Iterator[Any]:
+        """Packets of all streams, then those that empty the decoders."""
+        packets = self._container.demux()
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except IndexError:
+                # At the end PyAV looks for streams that have appeared meanwhile, and knows only
+                # those of the beginning: its own have been emptied by then.
+                return
+            yield packet
 
     def _remaining(self) -> list[Any]:
         """Frames that the decoder holds back when reading has come to an early end."""
         try:
             return list(self._video.decode(None))
-        except self._av.error.FFmpegError:
+        except (self._av.error.FFmpegError, *_STUMBLES):
             return []
+
+    def _seconds(self, units: int | None) -> float | None:
+        """A time or duration of the video stream; None where it is not stated."""
+        base = self._video.time_base
+        return None if units is None or not base else float(units * base)
+
+    def _decoding_times(self) -> _DecodingTimes:
+        times = _DecodingTimes(self._av.video.frame.PictureType.B)
+        # Older releases of PyAV do not tell the index.
+        for entry in getattr(self._video, "index_entries", ()):
+            if entry.size:  # an empty one repeats the picture before it
+                times.expect(entry.pos + _CHUNK_HEADER, self._seconds(entry.timestamp))
+        return times
 
     def _note(self, found: _Found, reason: str) -> None:
         """Keep the first damage; each run of them is one line in the log."""
@@ -292,7 +346,7 @@ class Container:
 
     def _start_s(self) -> float:
         start = None if self._format in _STATES_FRAMES else self._video.start_time
-        return float(start * self._video.time_base) if start else 0.0
+        return self._seconds(start) or 0.0
 
 
 @dataclass
@@ -319,18 +373,39 @@ class _Found:
 class _DecodingTimes:
     """Times of frames where packets have those of decoding only, as in AVI.
 
-    Frames are shown at the same moments at which they are decoded, in another order: the next frame
-    has the earliest of the times that are left.
+    Frames are shown at the same moments at which they are decoded, in another order: each takes the
+    next of these moments. All that is decoded before a picture that is not of type B is shown
+    before it: where packets were lost, or gave no frame, such a picture passes over their moments.
     """
 
-    def __init__(self) -> None:
-        self._waiting: list[float] = []
+    def __init__(self, type_b: Any) -> None:
+        self._type_b = type_b
+        self._moments: list[float | None] = []
+        self._numbers: dict[int, int] = {}  # of packets, by their place in the file
+        self._newest = -1  # of the packets
+        self._last = -1  # of the moments
+        self._early: set[int] = set()  # packets of pictures that were shown before earlier packets'
+
+    def expect(self, place: int, moment: float | None) -> None:
+        """The file's index has a packet at this place."""
+        self._numbers[place] = len(self._moments)
+        self._moments.append(moment)
 
     def add(self, packet: Any) -> None:
-        """A packet goes into the decoder."""
-        if packet.dts is not None and packet.time_base:
-            heapq.heappush(self._waiting, float(packet.dts * packet.time_base))
+        """A packet goes into the decoder; its frame is to have its number for a time."""
+        self._newest = self._numbers.get(packet.pos, self._newest + 1)
+        if self._newest >= len(self._moments):
+            is_known = packet.dts is not None and packet.time_base
+            self._moments.append(float(packet.dts * packet.time_base) if is_known else None)
+        packet.pts = self._newest
 
-    def next(self) -> float | None:
+    def of(self, frame: Any) -> float | None:
         """Time of the frame that comes out."""
-        return heapq.heappop(self._waiting) if self._waiting else None
+        number, place = frame.pts, self._last + 1
+        if number is not None and frame.pict_type == self._type_b:
+            self._early.add(number)
+        elif number is not None:
+            self._early = {early for early in self._early if early > number}
+            place = max(place, number + len(self._early))
+        self._last = place
+        return self._moments[place] if place < len(self._moments) else None

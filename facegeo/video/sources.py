@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -13,24 +14,38 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
-from facegeo.base.arrays import describe
+from facegeo.base.arrays import describe, positive_number
 from facegeo.base.urls import without_password
 from facegeo.errors import (
     CorruptFileError,
+    DependencyMissingError,
     InvalidInputError,
     StreamError,
     UnreadableFileError,
 )
 from facegeo.images import Color, find_photos, load_photo
-from facegeo.video.containers import Container, import_av, photo_message
+from facegeo.video.containers import (
+    Container,
+    cut_message,
+    import_av,
+    photo_message,
+    reason_of,
+)
 from facegeo.video.statements import missing_bytes
 
 _log = logging.getLogger(__name__)
 
 #: Frames a second of a source that does not say.
 DEFAULT_FPS = 30.0
+
+#: More are a mistake, such as a frame's length in microseconds.
+MOST_FPS = 10_000
+
+#: A month; whoever wants to wait for ever says None.
+_LONGEST_TIMEOUT_S = 30 * 24 * 3600.0
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -89,13 +104,14 @@ def open_source(
     ------
     UnreadableFileError, CorruptFileError
         If a file or folder is missing, empty, or no video.
+    InvalidInputError
+        If an option is not as stated, or the file is a photo.
     StreamError
         If a camera or URL cannot be opened.
     DependencyMissingError
         If PyAV is needed and missing.
     """
-    if fps is not None and not 0 < fps < 10_000:
-        raise InvalidInputError(f"fps: expected a number of frames a second, got {fps}")
+    check_source_options(fps, timeout_s, color)
     if isinstance(source, int | np.integer) and not isinstance(source, bool):
         return CameraSource(int(source))
     if isinstance(source, str) and _URL.match(source):
@@ -109,6 +125,16 @@ def open_source(
         "source: expected a camera index, a URL, a file, a folder or an iterable of pictures, "
         f"got {describe(source)}"
     )
+
+
+def check_source_options(fps: Any, timeout_s: Any, color: Any) -> None:
+    """Raise InvalidInputError where an option of :func:`open_source` is not as stated."""
+    if fps is not None:
+        positive_number("fps", fps, MOST_FPS)
+    if timeout_s is not None:
+        positive_number("timeout_s", timeout_s, _LONGEST_TIMEOUT_S)
+    if not isinstance(color, str) or color not in ("bgr", "rgb"):
+        raise InvalidInputError(f"color: expected 'bgr' or 'rgb', got {color!r}")
 
 
 class _Stoppable:
@@ -132,7 +158,7 @@ class FileSource(_Stoppable):
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
-        self._av = import_av()
+        self._av = _av_for(path)
         if not path.exists():
             raise UnreadableFileError(f"{path}: no such file")
         if path.is_file() and path.stat().st_size == 0:
@@ -147,7 +173,9 @@ class FileSource(_Stoppable):
         try:
             self._container = Container(str(path), self.name, missing_bytes=missing)
         except self._av.error.FFmpegError as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
+            if missing:
+                raise CorruptFileError(cut_message(self.name, missing)) from error
             if path.is_file():  # it has been read: what is wrong is in it
                 raise CorruptFileError(
                     f"{path}: no video that can be decoded, or cut short ({reason})"
@@ -162,11 +190,32 @@ class FileSource(_Stoppable):
         try:
             yield from self._container.frames()
         except self._av.error.FFmpegError as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise CorruptFileError(f"{self.name}: cannot be read to its end ({reason})") from error
 
     def close(self) -> None:
         self._container.close()
+
+
+def _av_for(path: Path) -> Any:
+    """PyAV; where it is missing, a photo is told all the same: it would not help."""
+    try:
+        return import_av()
+    except DependencyMissingError as error:
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                _refuse_photo(path)
+                if _is_photo(path):
+                    raise InvalidInputError(photo_message(str(path))) from error
+        raise
+
+
+def _is_photo(path: Path) -> bool:
+    """True if OpenCV would read a file, and PyAV would not read it as an animation."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    is_animation = head.startswith(b"GIF8") or (head.startswith(b"\x89PNG") and b"acTL" in head)
+    return not is_animation and cv2.haveImageReader(str(path))
 
 
 def _refuse_photo(path: Path) -> None:
@@ -196,7 +245,7 @@ class CameraSource(_Stoppable):
         try:
             self._container = Container(address, self.name, driver)
         except (av.error.FFmpegError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise StreamError(
                 f"camera {index}: cannot be opened as {address} ({reason}); is it connected, free, "
                 "and may this user read it?"
@@ -210,7 +259,7 @@ class CameraSource(_Stoppable):
                 start = moment if start is None else start
                 yield moment - start, image
         except (OSError, CorruptFileError) as error:
-            raise StreamError(f"{self.name}: lost ({error})") from error
+            raise StreamError(f"{self.name}: lost ({reason_of(error)})") from error
         raise StreamError(f"{self.name}: lost")
 
     def close(self) -> None:
@@ -240,7 +289,7 @@ class UrlSource(_Stoppable):
         try:
             self._container = self._open()
         except self._av.error.FFmpegError as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = reason_of(error)
             raise StreamError(f"{self.name}: cannot be opened ({reason})") from error
         self.rate = self._container.rate
         length_s = self._container.duration_s
@@ -254,7 +303,7 @@ class UrlSource(_Stoppable):
             try:
                 yield from self._container.frames()
             except self._av.error.FFmpegError as error:
-                reason = getattr(error, "strerror", None) or error
+                reason = reason_of(error)
                 raise StreamError(f"{self.name}: lost ({reason})") from error
             return
         began = alive = time.monotonic()
@@ -273,7 +322,7 @@ class UrlSource(_Stoppable):
                     if self._stopped.is_set():
                         return
             except (self._av.error.FFmpegError, CorruptFileError) as error:
-                reason = str(getattr(error, "strerror", None) or error)
+                reason = reason_of(error)
             self.close()
             offset = None
             if time.monotonic() - alive > self._patience_s:

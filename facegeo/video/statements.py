@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +29,15 @@ _MOST = 1_000_000
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
+#: Sound, video, metadata; and the same with a filter.
+_FLV_TAGS = frozenset({8, 9, 18, 0x28, 0x29, 0x32})
+
+#: Metadata stand at the beginning; the name of the file's size, before a number of eight bytes.
+_FLV_METADATA, _FLV_SIZE = 65536, b"\0\x08filesize\0"
+
 
 def missing_bytes(path: Path) -> int:
-    """Bytes that a file of MP4, MKV, WebM, AVI or ASF says that it has and that are not there.
+    """Bytes that a file of MP4, MKV, WebM, AVI, ASF or FLV says that it has and that are not there.
 
     0 where it is whole, and where nothing is stated: raw and transport streams, live recordings.
     """
@@ -115,9 +122,44 @@ def _asf_end(file: BinaryIO, size: int) -> int:
     return int.from_bytes(header[at : at + 8], "little") if 40 <= at <= len(header) - 8 else 0
 
 
+def _tags_end(file: BinaryIO, size: int) -> int:
+    """End of the last tag of an FLV file, or the size that its metadata state if that is more."""
+    file.seek(0)
+    header = file.read(_FLV_METADATA)
+    at = header.find(_FLV_SIZE) + len(_FLV_SIZE)
+    stated = 0.0
+    if len(_FLV_SIZE) <= at <= len(header) - 8:
+        (stated,) = struct.unpack_from(">d", header, at)
+    is_size = math.isfinite(stated) and 0 < stated < 2**53
+    return max(int(stated) if is_size else 0, _last_tag_end(file, header, size))
+
+
+def _last_tag_end(file: BinaryIO, header: bytes, size: int) -> int:
+    file.seek(max(0, size - 4))
+    behind = size - 4 - int.from_bytes(file.read(4), "big")
+    if behind > 0 and behind + _tag_length(file, behind) == size:
+        return size  # the size that is repeated behind the last tag leads to its beginning
+    at = int.from_bytes(header[5:9], "big") + 4
+    for _ in range(_MOST):
+        length = _tag_length(file, at)
+        if length == 0 or at >= size:
+            break  # the end, or something that was appended
+        at += length
+    return at
+
+
+def _tag_length(file: BinaryIO, at: int) -> int:
+    """Bytes from one tag to the next; 0 where there is none."""
+    file.seek(at)
+    header = file.read(4)
+    is_tag = len(header) == 4 and header[0] in _FLV_TAGS
+    return 11 + int.from_bytes(header[1:], "big") + 4 if is_tag else 0
+
+
 _STATEMENTS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], int]], ...] = (
     (lambda head: head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"), _boxes_end),
     (lambda head: head[:4] == b"RIFF" and head[8:12] == b"AVI ", _chunks_end),
     (lambda head: head[:4] == _EBML.to_bytes(4, "big"), _elements_end),
     (lambda head: head.startswith(_ASF_HEADER), _asf_end),
+    (lambda head: head.startswith(b"FLV\x01"), _tags_end),
 )

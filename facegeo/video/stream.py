@@ -18,7 +18,7 @@ from facegeo.results import Face
 from facegeo.track import FaceSmoother, Smoothing, Tracker, TrackerOptions
 from facegeo.track.tracker import Tracked
 from facegeo.video.reader import FrameReader
-from facegeo.video.sources import open_source
+from facegeo.video.sources import check_source_options, open_source
 
 if TYPE_CHECKING:
     from facegeo.detect import Detections, Detector
@@ -190,12 +190,15 @@ def open_stream(
     color: Color,
 ) -> FaceStream:
     """Open the stream of :meth:`FaceGeometry.stream`; arguments and errors are described there."""
-    if mode not in ("offline", "live"):
+    if not isinstance(mode, str) or mode not in ("offline", "live"):
         raise InvalidInputError(f"mode: expected 'offline' or 'live', got {mode!r}")
-    if timeout_s is not None and not timeout_s > 0:
-        raise InvalidInputError(f"timeout_s: expected a positive number or None, got {timeout_s}")
+    if not isinstance(smooth, bool | np.bool_ | Smoothing):
+        raise InvalidInputError(f"smooth: expected True, False or Smoothing, got {smooth!r}")
+    if not isinstance(tracking, TrackerOptions | None):
+        raise InvalidInputError(f"tracking: expected TrackerOptions or None, got {tracking!r}")
     options = tracking or TrackerOptions(max_faces=predictor.max_faces)
     how = smooth if isinstance(smooth, Smoothing) else (Smoothing() if smooth else None)
+    check_source_options(fps, timeout_s, color)  # before a detector is opened
     _ = predictor.detector  # opened before the source: a missing model is no reason to wait
     opened = open_source(source, fps=fps, timeout_s=timeout_s, color=color)
     reader = FrameReader(opened, live=mode == "live", timeout_s=timeout_s)

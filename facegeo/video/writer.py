@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import queue
 import threading
 from fractions import Fraction
@@ -12,9 +13,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from facegeo.base.arrays import positive_number, whole_number
 from facegeo.base.closing import Closing
 from facegeo.errors import InvalidInputError, OutputError
+from facegeo.images.decode import check_image
 from facegeo.video.containers import import_av
+from facegeo.video.sources import MOST_FPS
 
 #: Ticks a second of the written timestamps, as is usual for video.
 _CLOCK = 90_000
@@ -30,6 +34,15 @@ FORMATS: dict[str, tuple[str, dict[str, str]]] = {
     ".mov": ("mov", _FRAGMENTED),
     ".mkv": ("matroska", {"flush_packets": "1"}),
 }
+
+#: x264's, from fast to slow.
+PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+
+#: The largest CRF of x264 for eight bits.
+_WORST_QUALITY = 51
 
 #: Frames that may wait for the encoder.
 _WAITING = 4
@@ -59,14 +72,14 @@ class VideoWriter(Closing):
     fps : float
         For the encoder's planning and the length of fragments; timestamps are those of the frames.
     quality : int
-        x264's CRF: 0 is lossless, 18 looks the same, 28 is small.
+        x264's CRF, 0 to 51: 0 is lossless, 18 looks the same, 28 is small.
     preset : str
-        x264's speed preset.
+        x264's speed preset, one of :data:`PRESETS`.
 
     Raises
     ------
     InvalidInputError
-        If the name has another ending.
+        If the name has another ending, or a number or name is not as stated.
     OutputError
         If the file cannot be written; also from :meth:`write` and :meth:`close`.
     """
@@ -81,7 +94,11 @@ class VideoWriter(Closing):
     ) -> None:
         check_video_name(path)
         self._path = Path(path)
-        self._fps = fps
+        self._fps = positive_number("fps", fps, MOST_FPS)
+        if whole_number("quality", quality, 0) > _WORST_QUALITY:
+            raise InvalidInputError(f"quality: expected 0 to {_WORST_QUALITY}, got {quality}")
+        if preset not in PRESETS:
+            raise InvalidInputError(f"preset: expected one of {PRESETS}, got {preset!r}")
         # Frames in another order than shown would need a shift of all times, which a fragmented
         # file has no place for.
         self._options = {"crf": str(quality), "preset": preset, "bf": "0"}
@@ -111,13 +128,22 @@ class VideoWriter(Closing):
             BGR. The first one decides the size of the video; others are fitted into it.
         timestamp_s : float
             Later than the one before.
+
+        Raises
+        ------
+        InvalidInputError, InvalidImageError
+            If an argument is not as stated, or the writer is closed.
+        OutputError
+            If a frame before this one could not be written.
         """
         if self._closed:
             raise InvalidInputError(f"{self._path}: the file is closed")
-        if not math.isfinite(timestamp_s):
+        is_number = isinstance(timestamp_s, numbers.Real)
+        if not is_number or not math.isfinite(timestamp_s):
             raise InvalidInputError(
-                f"timestamp_s: expected a finite number of seconds, got {timestamp_s}"
+                f"timestamp_s: expected a finite number of seconds, got {timestamp_s!r}"
             )
+        check_image(image)
         self._raise_error()
         self._frames.put((image, timestamp_s))
 

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,25 @@ from facegeo.errors import InvalidInputError
 def test_wrong_arrays_say_what_was_expected_and_what_came(value, message):
     with pytest.raises(InvalidInputError, match=message):
         arrays.array_of("x", value, ("N", 4))
+
+
+@pytest.mark.parametrize("boxes", [5, None, "a", [[1, 2, 3, 4], [1, 2]], {"a": 1}, object()])
+def test_what_is_no_boxes_is_named(boxes):
+    with pytest.raises(InvalidInputError, match=r"^boxes: expected"):
+        arrays.boxes_xyxy(boxes)
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan, np.inf, "3", None, True, [1], np.array([1, 2])])
+def test_what_is_no_positive_number_is_named(value):
+    with pytest.raises(InvalidInputError, match="x: expected a number above 0"):
+        arrays.positive_number("x", value)
+
+
+def test_positive_numbers_of_every_kind():
+    for value in (2, 2.0, np.float32(2), np.int64(2), Fraction(4, 2)):
+        assert arrays.positive_number("x", value) == arrays.number_in("x", value, 0) == 2.0
+    with pytest.raises(InvalidInputError, match="above 0, at most 10, got 11"):
+        arrays.positive_number("x", 11, 10)
 
 
 def test_numbers_are_converted_and_contiguous():

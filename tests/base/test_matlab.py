@@ -191,6 +191,46 @@ def test_rows_without_columns_take_no_time():
         load_matlab(io.BytesIO(head), "x.mat")
 
 
+def matrix4(kind, rows, columns, imaginary, data):
+    """A matrix of version 4 named ``a``, and one behind it that is whole."""
+    head = struct.pack("<5i", kind, rows, columns, imaginary, 2) + b"a\0"
+    return head + data + struct.pack("<5i", 0, 1, 1, 0, 2) + b"b\0" + struct.pack("<d", 5)
+
+
+@pytest.mark.parametrize(
+    "codes", [[97, 98, np.nan], [97, np.inf, 98], [-1, 97, 98], [97, 98, 256], [97.5, 98, 99]]
+)
+@pytest.mark.filterwarnings("error")
+def test_a_text_of_numbers_that_are_no_characters(codes):
+    data = matrix4(1, 1, 3, 0, np.array(codes, "<f8").tobytes())
+    with pytest.raises(CorruptFileError, match="variable 'a': a text of numbers that are no"):
+        load_matlab(io.BytesIO(data), "x.mat")
+    assert load_matlab(io.BytesIO(data), keys=["b"])["b"] == 5
+
+
+@pytest.mark.parametrize(("stored", "dtype"), [(0, "<f8"), (1, "<f4"), (4, "<u2"), (5, "<u1")])
+@pytest.mark.parametrize("shape", [(1, 3), (2, 2), (3, 1)])
+def test_a_text_with_an_imaginary_part(stored, dtype, shape):
+    codes = np.full(2 * shape[0] * shape[1], 97, dtype).tobytes()
+    whole = matrix4(10 * stored + 1, *shape, 0, codes[: len(codes) // 2])
+    assert load_matlab(io.BytesIO(whole))["a"].tolist() == ["a" * shape[1]] * shape[0]
+    data = matrix4(10 * stored + 1, *shape, 1, codes)
+    with pytest.raises(CorruptFileError, match="variable 'a': a text of numbers that are no"):
+        load_matlab(io.BytesIO(data), "x.mat")
+    assert load_matlab(io.BytesIO(data), keys=["b"])["b"] == 5
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("form", ["4", "5"])
+def test_infinite_imaginary_parts_leave_the_real_ones_alone(form):
+    values = np.array([complex(1, np.inf), complex(np.nan, 2), complex(-np.inf, np.nan)])
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"a": values}, format=form)
+    found = load_matlab(io.BytesIO(file.getvalue()))["a"].ravel()
+    np.testing.assert_array_equal(found.real, values.real)
+    np.testing.assert_array_equal(found.imag, values.imag)
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_file_cut_anywhere_is_refused(compressed):
     """Between two variables it looks whole."""

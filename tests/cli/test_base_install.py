@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from facegeo.base.optional import EXTRAS, missing_extra
@@ -32,6 +33,7 @@ WORKS: dict[str, str | None] = {
     "facegeo predict photo.jpg --out torch --backend pytorch": "torch",
     "facegeo predict photo.jpg --out vino --backend openvino": "openvino",
     "facegeo video clip.mp4": "video",
+    "facegeo video animation.gif": "video",
     "facegeo webcam": "video",
     "facegeo demo": None,
     "facegeo models": None,
@@ -67,6 +69,11 @@ NEEDS_DATA = (
     "facegeo eval second-opinion --data nowhere --backgrounds nowhere.tar",
     "facegeo eval detection --data nowhere",
     "facegeo-bench accuracy --data nowhere",
+)
+
+#: Commands for photos where a video is expected: no package would help.
+PHOTOS_FOR_VIDEOS = tuple(
+    f"facegeo video pictures/{name}" for name in ("a.jpg", "a.png", "a.webp", "a.tif", "a.heic")
 )
 
 _RUN = """
@@ -116,8 +123,16 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name in ("a.jpg", "b.jpg"):
         shutil.copy(desk / "photo.jpg", desk / "photos" / name)
     (desk / "clip.mp4").write_bytes(b"")
+    (desk / "animation.gif").write_bytes(b"GIF89a")
+    image = cv2.imread(str(desk / "photo.jpg"))
+    (desk / "pictures").mkdir()
+    for ending in (".png", ".webp", ".tif"):
+        cv2.imwrite(str(desk / "pictures" / f"a{ending}"), image)
+    shutil.copy(desk / "photo.jpg", desk / "pictures" / "a.jpg")
+    (desk / "pictures" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(400))
     code = _RUN.format(
-        absent=(*EXTRAS, "openvino", "tensorrt", "trimesh"), commands=[*WORKS, *NEEDS_DATA]
+        absent=(*EXTRAS, "openvino", "tensorrt", "trimesh"),
+        commands=[*WORKS, *NEEDS_DATA, *PHOTOS_FOR_VIDEOS],
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEGEO_CACHE_DIR", str(desk / "cache"))
@@ -172,6 +187,14 @@ def test_stops_at_its_data_in_one_line(ran, line):
     assert any(word in told for word in words[2:]), told
 
 
+@pytest.mark.parametrize("line", PHOTOS_FOR_VIDEOS)
+def test_a_photo_for_a_video_needs_another_command_and_no_package(ran, line):
+    code, _, err = ran[line]
+    assert code == 1, code
+    (told,) = [text for text in err.splitlines() if "error: " in text]
+    assert told.endswith("a photo, not a video; for photos: facegeo predict FILE"), told
+
+
 def test_every_file_of_a_photo_is_written(ran):
     drawn = {path.name for path in (ran["desk"] / "drawn").iterdir()}
     kinds = ("jpg", "json", "depth.png", "pncc.png", "0.uv.png", "0.obj", "0.ply", "0.glb")
@@ -180,8 +203,6 @@ def test_every_file_of_a_photo_is_written(ran):
 
 def test_a_mesh_that_cannot_be_written_costs_nothing_before_it(tmp_path, sample_photo):
     """The photo and its numbers are written first."""
-    import cv2
-
     from facegeo.cli import main
 
     cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,10 @@ def images(_: Path) -> Kind:
 
 
 def mat(_: Path) -> Kind:
-    """Numbers, texts, cells and structs within structs; packed and not, and of version 4."""
+    """Numbers, texts, cells and structs within structs; packed and not, and of version 4.
+
+    There texts may be stored as any numbers, and a flag gives numbers an imaginary part.
+    """
     from scipy.io import savemat
 
     from facegeo.base.matlab import load_matlab
@@ -47,12 +51,24 @@ def mat(_: Path) -> Kind:
     deep |= {"model": {"tri": np.arange(30, dtype=np.int32), "names": ["a", "bcd"], "in": {"b": 1}}}
     deep |= {"flag": np.array([True, False])}
     plain = {"Pose_Para": np.arange(7.0)[None], "name": "face"}
-    contents = []
+    contents = [_texts4()]
     for variables, form, packed in ((deep, "5", False), (deep, "5", True), (plain, "4", False)):
         file = io.BytesIO()
         savemat(file, variables, format=form, do_compression=packed)
         contents.append(file.getvalue())
     return Kind(".mat", contents, load_matlab)
+
+
+def _texts4() -> bytes:
+    """Texts of version 4 in every kind of number, one behind the other."""
+    parts = []
+    for kind, dtype in enumerate(("f8", "f4", "i4", "i2", "u2", "u1")):
+        for imaginary, is_text in ((0, 1), (0, 1), (1, 0)):
+            head = struct.pack("<5i", 10 * kind + is_text, 2, 4, imaginary, 2) + b"%c\0" % (
+                97 + kind
+            )
+            parts += [head, np.full(8 * (1 + imaginary), 98, f"<{dtype}").tobytes()]
+    return b"".join(parts)
 
 
 def pickles(_: Path) -> Kind:

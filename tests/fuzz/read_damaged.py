@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 
 from helpers.damage import damaged
@@ -54,6 +55,7 @@ def _read(folder: Path, kind: str, first: int, count: int, note: Path) -> dict[s
         path.write_bytes(content)
         read(path)
     _limit_memory()
+    warnings.simplefilter("error", RuntimeWarning)  # of numbers that were computed with unchecked
     tally = {"read": 0, "refused": 0}
     failures: list[str] = []
     path = folder / f"damaged{suffix}"

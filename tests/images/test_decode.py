@@ -165,6 +165,61 @@ def test_urls_are_not_fetched_and_their_passwords_not_told(url):
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize(
+    ("url", "shown", "local"),
+    [
+        ("file:///work/my%20a.jpg", "file:///work/my a.jpg", "/work/my a.jpg"),
+        (Path("file:///work/a.jpg"), "file:///work/a.jpg", "/work/a.jpg"),
+        ("file:/work/a.jpg", "file:///work/a.jpg", "/work/a.jpg"),
+        ("file://localhost/work/a.jpg", "file:///work/a.jpg", "/work/a.jpg"),
+        ("FILE:///C:/album/a.jpg", "FILE:///C:/album/a.jpg", "C:/album/a.jpg"),
+    ],
+)
+def test_the_path_of_a_file_url_is_told(url, shown, local):
+    with pytest.raises(InvalidImageError) as caught:
+        decode.load_photo(url)
+    assert str(caught.value).endswith(f"got the URL {shown}; give its path, {local}")
+
+
+def test_files_of_other_hosts_are_urls():
+    with pytest.raises(InvalidImageError, match=r"the URL file://host/a\.jpg; URLs are not"):
+        decode.load_photo("file://host/a.jpg")
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+@pytest.mark.parametrize("form", ["grey", "colour"])
+@pytest.mark.parametrize("ending", [".pfm", ".tiff"])
+def test_files_of_floats_are_scaled_by_their_white(tmp_path, ending, form, white):
+    levels = BGR if form == "colour" else np.ascontiguousarray(BGR[..., 1])
+    path = tmp_path / f"photo{ending}"
+    cv2.imwrite(str(path), (levels / 255 * white).astype(np.float32))
+    expected = levels if form == "colour" else np.repeat(levels[..., None], 3, axis=2)
+    np.testing.assert_array_equal(decode.load_photo(path), expected)
+
+
+def test_a_float_map_of_depths_is_no_photo(tmp_path):
+    path = tmp_path / "depth.pfm"
+    cv2.imwrite(str(path), np.full((40, 60), 1e6, np.float32))
+    with pytest.raises(InvalidImageError, match=r"depth\.pfm: expected numbers in 0\.\.1"):
+        decode.load_photo(path)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"FLV\1\5\0\0\0\x09",
+        b"OggS\0\2",
+        b"\0\0\1\xb3",
+        (b"G" + bytes(187)) * 4,
+        (bytes(4) + b"G" + bytes(187)) * 4,
+    ],
+)
+def test_videos_are_told(tmp_path, head):
+    (tmp_path / "clip").write_bytes(head + bytes(400))
+    with pytest.raises(InvalidImageError, match=r"a video, not a photo.*facegeo video"):
+        decode.load_photo(tmp_path / "clip")
+
+
 def test_a_file_that_is_named_like_a_url_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ab:").mkdir()

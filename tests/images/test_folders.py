@@ -97,3 +97,15 @@ def test_own_results_are_known_by_their_record(album):
     touch(album, "a.faces.jpg", "a.faces.json", "a.faces.0.uv.png", "b.faces.jpg", "faces.jpg")
     own = [path.name for path in sorted(album.iterdir()) if is_own_output(path)]
     assert own == ["a.faces.0.uv.png", "a.faces.jpg", "a.faces.json"]
+
+
+def test_own_results_without_the_blanks_of_the_photo(album):
+    touch(album, "my photo.faces.json", "my_photo.faces.0-1a2b3c4d.png", "our_photo.faces.png")
+    own = [path.name for path in sorted(album.iterdir()) if is_own_output(path)]
+    assert own == ["my photo.faces.json", "my_photo.faces.0-1a2b3c4d.png"]
+
+
+def test_videos_of_every_ending_are_called_so(album):
+    endings = ("mp4", "avi", "mkv", "webm", "ts", "m2ts", "MTS", "flv", "ogv", "mpg", "wmv", "h264")
+    touch(album, *(f"a.{ending}" for ending in endings))
+    assert set(reasons(scan_folder(album), album).values()) == {"videos (facegeo video)"}

@@ -323,3 +323,25 @@ def test_default_model_loads_back_in_trimesh(tmp_path: Path, suffix: str) -> Non
     assert normals[30, 2] > 0.5
     assert normals[8, 2] > 0 > normals[8, 1]
     assert volume(loaded.vertices - loaded.vertices.mean(axis=0), np.asarray(loaded.faces)) > 0
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 1, 0)])
+def test_textures_of_names_that_differ_in_blanks_stay_apart(model, tmp_path, order):
+    names = ("my photo", "my_photo", "My  photo", "my\tphoto")
+    textures = {}
+    for index in order:
+        texture = np.full((8, 8, 3), index, np.uint8)
+        surface = model_surface(model, np.zeros(6), np.zeros(3), POSE, texture=texture)
+        for ending in ("obj", "ply"):
+            written = write_mesh(surface, tmp_path / f"{names[index]}.{ending}")
+            textures[index, ending] = next(path for path in written if path.suffix == ".png")
+            assert not any(blank in textures[index, ending].name for blank in " \t")
+    assert len({path.name.casefold() for path in textures.values()}) == len(set(order))
+    assert textures[order[0], "obj"].name.casefold() == "my_photo.png" or order[2:] == (1, 0)
+    for (index, ending), path in textures.items():
+        assert (cv2.imread(str(path)) == index).all()
+        mesh = (tmp_path / f"{names[index]}.{ending}").read_bytes()
+        material = path.with_suffix(".mtl") if ending == "obj" else path
+        assert f" {material.name}\n".encode() in mesh
+        if ending == "obj":
+            assert f"map_Kd {path.name}\n" in material.read_text()

@@ -285,6 +285,10 @@ def test_an_empty_folder_and_a_bad_rate(tmp_path):
         open_source(tmp_path)
     with pytest.raises(InvalidInputError, match="fps"):
         open_source([], fps=0)
+    with pytest.raises(InvalidInputError, match="timeout_s: expected"):
+        open_source("http://127.0.0.1:9/x", timeout_s="3")
+    with pytest.raises(InvalidInputError, match="color: expected"):
+        open_source([], color="grey")
 
 
 def test_passwords_are_not_for_logs():

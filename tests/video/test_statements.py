@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from helpers.video_data import noisy_picture, write_clip
@@ -20,7 +22,7 @@ KINDS = {
     "webm": ({}, "libvpx", True),
     "avi": ({}, "mpeg4", True),
     "wmv": ({}, "msmpeg4", True),
-    "flv": ({}, "libx264", False),
+    "flv": ({}, "libx264", True),
     "ts": ({}, "libx264", False),
 }
 
@@ -88,6 +90,31 @@ def test_a_cut_file_is_reported_after_its_good_frames(whole, tmp_path, ending, s
     assert count < 60 or part > 0.9
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_the_last_tag_of_flv_tells_where_it_ends(whole, tmp_path, stated):
+    data = whole("flv", sound=True).read_bytes()
+    if not stated:  # as of a server, which does not know the size
+        assert data.count(b"filesize") == 1
+        data = data.replace(b"filesize", b"filesizf")
+    for cut in (1, 4, 5, 300, 5000):
+        path = tmp_path / "cut.flv"
+        path.write_bytes(data[:-cut])
+        missing = missing_bytes(path)
+        assert missing == cut if stated else 0 < missing < 10_000
+        count, error = read(path)
+        assert count > 50 and error is not None and "damaged or cut short" in error
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf"), 1e300])
+def test_sizes_of_flv_that_are_none_are_not_believed(whole, tmp_path, size):
+    data = bytearray(whole("flv").read_bytes())
+    at = data.index(b"filesize") + len(b"filesize") + 1
+    data[at : at + 8] = struct.pack(">d", size)
+    path = tmp_path / "a.flv"
+    path.write_bytes(data)
+    assert missing_bytes(path) == 0
+
+
 def test_a_live_recording_tells_nothing_and_is_not_judged(tmp_path):
     path = write_clip(tmp_path / "live.webm", 20, codec="libvpx", options={"live": "1"})
     assert missing_bytes(path) == 0
@@ -108,7 +135,7 @@ def test_a_clock_that_starts_late_is_no_damage(tmp_path, ending, sound):
 
 
 @pytest.mark.parametrize("appended", [b"\0" * 1000, b"made by somebody" * 9])
-@pytest.mark.parametrize("ending", ["mp4", "mkv", "avi"])
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "avi", "flv"])
 def test_what_was_appended_is_no_damage(whole, tmp_path, ending, appended):
     path = tmp_path / f"more.{ending}"
     path.write_bytes(whole(ending).read_bytes() + appended)

@@ -6,6 +6,7 @@ import gc
 import signal
 import threading
 import weakref
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from helpers.video_data import World, WorldPredictor, write_changing_clip, write_clip
 
 from facegeo.errors import CorruptFileError, InvalidInputError, StreamError
+from facegeo.track import TrackerOptions
 from facegeo.video.stream import open_stream
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -186,10 +188,25 @@ def test_a_damaged_file_gives_its_faces_first(tmp_path):
     assert count > 3
 
 
-@pytest.mark.parametrize("bad", [{"mode": "fast"}, {"timeout_s": 0}, {"fps": -1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *[{"mode": value} for value in ("fast", ["live"], None)],
+        *[{"timeout_s": value} for value in (0, "3", float("nan"), float("inf"), True, [3])],
+        *[{"fps": value} for value in (-1, "30", float("nan"), 20_000, True, np.array([30, 30]))],
+        *[{"smooth": value} for value in ("no", None, 1, {"landmark_noise": 1})],
+        *[{"tracking": value} for value in (True, {"detect_every": 3}, TrackerOptions)],
+        *[{"color": value} for value in ("BGR", None, ["rgb"])],
+    ],
+)
 def test_refuses_bad_options(bad):
-    with pytest.raises(InvalidInputError, match=next(iter(bad))):
+    with pytest.raises(InvalidInputError, match=f"^{next(iter(bad))}: expected"):
         stream([PHOTO], **bad)
+
+
+def test_rates_may_be_fractions():
+    frames = list(stream([PHOTO] * 3, fps=Fraction(30000, 1001)))
+    assert frames[2].timestamp_s == pytest.approx(2 * 1001 / 30000)
 
 
 @pytest.fixture(scope="session")

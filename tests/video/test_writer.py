@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from facegeo import cli
 from facegeo.cli import video
-from facegeo.errors import InvalidInputError, OutputError
+from facegeo.errors import InvalidImageError, InvalidInputError, OutputError
 from facegeo.video import annotated
 from facegeo.video.writer import VideoWriter
 
@@ -168,7 +168,30 @@ def test_other_endings_are_refused_before_anything_is_written(tmp_path, capsys, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("moment", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *[{"fps": value} for value in (0, "30", None, float("nan"), 1e6)],
+        *[{"quality": value} for value in (-1, 52, 2.5, "21", True)],
+        *[{"preset": value} for value in ("quick", None, ["fast"])],
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(tmp_path, bad):
+    with pytest.raises(InvalidInputError, match=f"^{next(iter(bad))}: expected"):
+        VideoWriter(tmp_path / "a.mp4", **bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("image", [None, [[1]], np.zeros((4, 4)), np.zeros((4, 4), np.uint8)])
+def test_what_is_no_image_is_refused(tmp_path, image):
+    with (
+        VideoWriter(tmp_path / "a.mp4") as writer,
+        pytest.raises(InvalidImageError, match="image: expected"),
+    ):
+        writer.write(image, 0.0)
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), "1", None])
 def test_a_time_that_is_no_number_is_refused(tmp_path, moment):
     with (
         VideoWriter(tmp_path / "a.mp4") as writer,

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegeo.errors import TrainingError
+from facegeo.errors import InvalidInputError, TrainingError
+from facegeo.training.core.settings import DECAY, NOT_NEGATIVE, POSITIVE, SHARE, check_numbers
 
 #: Rates, and numbers of samples a step that they are for: SynergyNet's, and what ships.
 _SGD_RATE, _SGD_BATCH = 0.08, 1024
@@ -44,6 +45,16 @@ class OptimiserConfig:
     schedule: str = "steps"
     warmup: float = 0.0625
     clip: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name, known in (("name", ("sgd", "adamw")), ("schedule", ("steps", "cosine"))):
+            value = getattr(self, name)
+            if value not in known:
+                raise InvalidInputError(f"optimiser.{name}: expected one of {known}, got {value!r}")
+        numbers = {DECAY: "momentum", NOT_NEGATIVE: "weight_decay clip", SHARE: "warmup"}
+        if self.rate is not None:
+            numbers[POSITIVE] = "rate"
+        check_numbers(self, "optimiser.", numbers)
 
     def rate_for(self, batch: int) -> float:
         """The rate for a number of samples a step.

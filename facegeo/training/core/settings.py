@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+from facegeo.base.arrays import whole_number
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.training.core.yaml_files import load_yaml
 
@@ -39,6 +42,61 @@ def plain_settings(settings: Any) -> dict[str, Any]:
     """A dataclass as plain values, for YAML and JSON."""
     plain: dict[str, Any] = _plain(dataclasses.asdict(settings))
     return plain
+
+
+class Interval(NamedTuple):
+    """Numbers that a setting may have; with ``above`` and ``below`` without the bound itself."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def holds(self, value: Any) -> bool:
+        """True for a finite number in it."""
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            return False
+        number = float(value)
+        is_over = number > self.low if self.above else number >= self.low
+        is_under = number < self.high if self.below else number <= self.high
+        return is_over and is_under and math.isfinite(number)
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above else 'of at least'} {self.low:g}"
+        high = f"{'below' if self.below else 'of at most'} {self.high:g}"
+        bounds = [low] * (self.low > -math.inf) + [high] * (self.high < math.inf)
+        return "a finite number" if not bounds else f"a number {' and '.join(bounds)}"
+
+
+SHARE: Final = Interval(0, 1)
+#: Of momentum and of averages: with 1 nothing new would ever count.
+DECAY: Final = Interval(0, 1, below=True)
+POSITIVE: Final = Interval(0, above=True)
+NOT_NEGATIVE: Final = Interval(0)
+
+
+def check_numbers(settings: Any, where: str, intervals: Mapping[Interval, str]) -> None:
+    """Raise InvalidInputError for a number of a dataclass that is out of bounds.
+
+    Parameters
+    ----------
+    settings : dataclass
+    where : str
+        Its place in the configuration, for messages: ``data.``.
+    intervals : mapping of Interval to str
+        The fields that have to be in each, in one text.
+    """
+    for interval, names in intervals.items():
+        for name in names.split():
+            value = getattr(settings, name)
+            if not interval.holds(value):
+                raise InvalidInputError(f"{where}{name}: expected {interval}, got {value!r}")
+
+
+def check_counts(settings: Any, where: str, least: int, names: str) -> None:
+    """Raise InvalidInputError for a field of a dataclass that is no whole number from ``least``."""
+    for name in names.split():
+        whole_number(f"{where}{name}", getattr(settings, name), least)
 
 
 def _build(kind: Any, content: Mapping[str, Any], where: str) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from facegeo.geometry.crop import CROP_SIZE, REGION_SIDE, CropConvention, lean_of_faces
 from facegeo.morphable.basis import Mirror
 from facegeo.morphable.mirror import mirror_landmarks, mirror_params
+from facegeo.training.core.settings import NOT_NEGATIVE, SHARE, Interval, check_numbers
 from facegeo.training.data.similarity import similarities, transform_landmarks, transform_params
 
 Rng = np.random.Generator
@@ -60,6 +61,12 @@ class AugmentConfig:
     contrast: float = 0.3
     saturation: float = 0.3
     tint: float = 0.1
+
+    def __post_init__(self) -> None:
+        probabilities = "flip swap reshape turn occlusion blur jpeg grey recentre"
+        numbers = {SHARE: f"{probabilities} shift brightness contrast saturation tint"}
+        numbers |= {Interval(0, 180): "rotation_deg", NOT_NEGATIVE: "zoom"}
+        check_numbers(self, "augment.", numbers)
 
 
 @dataclass(frozen=True, eq=False)

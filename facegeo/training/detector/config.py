@@ -9,7 +9,13 @@ from typing import Any
 from facegeo.errors import InvalidInputError
 from facegeo.networks.detector.network import STRIDES
 from facegeo.training.core.optimiser import OptimiserConfig
-from facegeo.training.core.settings import build_settings, plain_settings
+from facegeo.training.core.settings import (
+    DECAY,
+    build_settings,
+    check_counts,
+    check_numbers,
+    plain_settings,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,9 @@ class DetectorData:
     backgrounds: str
     teacher: str = "faceboxes"
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        check_counts(self, "data.", 0, "workers")
 
 
 @dataclass(frozen=True)
@@ -92,17 +101,13 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "bf16"):
             raise InvalidInputError(f"precision: expected fp32 or bf16, got {self.precision!r}")
-        if self.optimiser.name not in ("sgd", "adamw"):
-            raise InvalidInputError(
-                f"optimiser.name: expected sgd or adamw, got {self.optimiser.name!r}"
-            )
-        if not self.sides or any(side < 64 or side % STRIDES[-1] for side in self.sides):
+        step = STRIDES[-1]
+        fits = [type(side) is int and side >= 64 and not side % step for side in self.sides]
+        if not fits or not all(fits):
             raise InvalidInputError(f"sides: expected multiples of 64, got {self.sides}")
-        for name in ("steps", "batch", "checkpoint_steps", "log_steps", "reference_side"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.mine_steps < 0 or self.data.workers < 0 or self.threads < 0:
-            raise InvalidInputError("mine_steps, workers, threads: expected at least 0")
+        check_counts(self, "", 1, "steps batch checkpoint_steps log_steps reference_side")
+        check_counts(self, "", 0, "mine_steps threads seed")
+        check_numbers(self, "", {DECAY: "ema"})
 
     def scenes_of(self, side: int) -> int:
         """Scenes a step of a side."""

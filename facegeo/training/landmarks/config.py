@@ -11,12 +11,25 @@ from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.training.core.optimiser import OptimiserConfig
-from facegeo.training.core.settings import build_settings, plain_settings, read_settings
+from facegeo.training.core.settings import (
+    DECAY,
+    NOT_NEGATIVE,
+    SHARE,
+    Interval,
+    build_settings,
+    check_counts,
+    check_numbers,
+    plain_settings,
+    read_settings,
+)
 from facegeo.training.data.augment import AugmentConfig
 from facegeo.training.landmarks.losses import LossConfig
 
 #: Settings of a run that are paths, in its section ``data`` and beside it.
 PATHS: Final = (("labels", "pictures", "backgrounds", "dev"), ("initial", "teacher"))
+
+#: The backbones halve a crop five times.
+_SMALLEST_CROP = 32
 
 #: Of a network, as ``fresh`` and ``frozen`` name them: attributes of ``SynergyNet``.
 _PARTS = ("backbone", "heads", "refinement", "inverse", "presence")
@@ -66,10 +79,13 @@ class DataConfig:
     offset_px: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.held_back <= 0.5:
-            raise InvalidInputError(f"data.held_back: expected 0 to 0.5, got {self.held_back}")
-        if self.offset_px is not None and len(self.offset_px) != 2:
-            raise InvalidInputError(f"data.offset_px: expected two numbers, got {self.offset_px}")
+        check_counts(self, "data.", 0, "workers")
+        numbers = {NOT_NEGATIVE: "negatives turned", SHARE: "yaw_balance"}
+        check_numbers(self, "data.", numbers | {Interval(0, 0.5): "held_back"})
+        if self.offset_px is not None:
+            offset = tuple(self.offset_px)
+            if len(offset) != 2 or not all(map(Interval().holds, offset)):
+                raise InvalidInputError(f"data.offset_px: expected two numbers, got {offset}")
 
 
 @dataclass(frozen=True)
@@ -143,19 +159,20 @@ class TrainConfig:
                 "frozen: expected to leave a part that is trained, got all that the network has: "
                 f"{self.frozen}"
             )
-        choices = {
-            "precision": (self.precision, ("fp32", "bf16", "fp16")),
-            "optimiser.name": (self.optimiser.name, ("sgd", "adamw")),
-            "optimiser.schedule": (self.optimiser.schedule, ("steps", "cosine")),
-        }
-        for name, (value, known) in choices.items():
-            if value not in known:
-                raise InvalidInputError(f"{name}: expected one of {known}, got {value!r}")
-        if not sizes or sizes[0][0] != 0 or list(sizes) != sorted(sizes, key=lambda s: s[0]):
+        known = ("fp32", "bf16", "fp16")
+        if self.precision not in known:
+            raise InvalidInputError(f"precision: expected one of {known}, got {self.precision!r}")
+        starts = [part for part, _ in sizes]
+        is_rising = starts == sorted(starts) and all(map(SHARE.holds, starts))
+        if not sizes or starts[0] != 0 or not is_rising:
             raise InvalidInputError(f"sizes: expected rising parts from 0 on, got {self.sizes}")
-        for name in ("epochs", "batch", "checkpoint_steps", "evaluate_epochs"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if any(size < _SMALLEST_CROP for _, size in sizes):
+            raise InvalidInputError(
+                f"sizes: expected crops of at least {_SMALLEST_CROP} pixels, got {self.sizes}"
+            )
+        check_counts(self, "", 1, "epochs batch checkpoint_steps evaluate_epochs")
+        check_counts(self, "", 0, "seed")
+        check_numbers(self, "", {DECAY: "ema"})
 
     def size_of(self, epoch: int) -> int:
         """Side of the crops in an epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from facegeo.conventions import NUM_POSE
+from facegeo.training.core.settings import NOT_NEGATIVE, POSITIVE, check_numbers
 
 if TYPE_CHECKING:
     from facegeo.networks.synergy.network import Regression
@@ -47,6 +49,11 @@ class LossConfig:
     teacher_params: float = 0.0
     teacher_features: float = 0.0
     landmark_unit_px: float = 6.0
+
+    def __post_init__(self) -> None:
+        weights = {field.name for field in dataclasses.fields(self)} - {"landmark_unit_px"}
+        numbers = {NOT_NEGATIVE: " ".join(sorted(weights)), POSITIVE: "landmark_unit_px"}
+        check_numbers(self, "loss.", numbers)
 
 
 def parameter_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """Rates by the batch, and a loss that is not finite."""
 
+import math
+
 import pytest
 
 from facegeo.errors import InvalidInputError, TrainingError
@@ -29,6 +31,24 @@ def test_a_rate_in_a_file_is_a_number_or_none():
     assert plain_settings(OptimiserConfig())["rate"] is None
     with pytest.raises(InvalidInputError, match="rate: expected float, got 'fast'"):
         build_settings(OptimiserConfig, {"rate": "fast"})
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *[{"rate": value} for value in (-1.0, 0.0, math.nan, math.inf, True, "0.1")],
+        *[{"momentum": value} for value in (-0.1, 1.0, math.nan, None)],
+        *[{"weight_decay": value} for value in (-1e-3, math.inf)],
+        *[{"warmup": value} for value in (-0.1, 1.1, math.nan)],
+        *[{"clip": value} for value in (-5.0, math.nan)],
+        {"name": "adam"},
+        {"schedule": "linear"},
+    ],
+)
+def test_numbers_out_of_bounds_are_named(bad):
+    (name,) = bad
+    with pytest.raises(InvalidInputError, match=rf"^optimiser\.{name}: expected"):
+        OptimiserConfig(**bad)
 
 
 def test_a_loss_that_is_not_finite_is_told_with_its_step_and_what_to_do():

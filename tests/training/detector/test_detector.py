@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tarfile
 
 import cv2
@@ -654,3 +655,18 @@ def test_the_command_knows_both_tasks(tmp_path, monkeypatch, capsys):
     path.write_text(yaml.safe_dump({"task": "juggling"}))
     assert main(["train", str(path)]) == 1
     assert "expected one of ['detection', 'landmarks'], got 'juggling'" in capsys.readouterr().err
+
+
+def test_every_number_of_a_configuration_is_checked(tmp_path):
+    config = config_of(tmp_path)
+    for section in (config, config.data):
+        for field in dataclasses.fields(section):
+            if type(getattr(section, field.name)) in (int, float):
+                for value in (-10, math.nan, math.inf):
+                    with pytest.raises(InvalidInputError, match=field.name):
+                        dataclasses.replace(section, **{field.name: value})
+    for sides in ((), (100,), (64.0,), (0,)):
+        with pytest.raises(InvalidInputError, match="sides"):
+            config_of(tmp_path, sides=sides)
+    with pytest.raises(InvalidInputError, match=r"optimiser\.schedule"):
+        OptimiserConfig(schedule="linear")
