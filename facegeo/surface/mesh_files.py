@@ -279,7 +279,7 @@ def _glb_meshes(surface: Surface, targets: bool) -> list[GlbMesh]:
         turns[name] = _turns(vertices, normals, offsets[name], surface.triangles)
     colors = None if uv is not None or surface.colors is None else surface.colors[:, ::-1]
     parts = connected_parts(surface.triangles, surface.parts)
-    meshes = []
+    meshes: list[GlbMesh] = []
     for part in parts:
         corners = np.concatenate(
             [triangles[numbers].ravel() for numbers in part.triangles.values()]
@@ -312,11 +312,11 @@ def _turns(
 ) -> np.ndarray:
     """What offsets of vertices do to normals, (V, 3) float32, at a weight of one."""
     turns = np.zeros_like(normals)
-    moved = offsets.any(axis=1)
-    touched = np.unique(triangles[moved[triangles].any(axis=1)])
+    moved = np.asarray(offsets.any(axis=1))
+    touched = np.unique(triangles[np.any(moved[triangles], axis=1)])
     is_touched = np.zeros(len(vertices), bool)
     is_touched[touched] = True
-    around = triangles[is_touched[triangles].any(axis=1)]
+    around = triangles[np.any(is_touched[triangles], axis=1)]
     turns[touched] = (_normals(vertices + offsets, around) - normals)[touched]
     return turns
 
