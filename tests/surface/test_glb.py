@@ -287,6 +287,6 @@ def test_unseen_parts_of_eyes_are_white(head):
 
 
 def test_a_model_without_eyes_keeps_its_texture():
-    model = MorphableModel.generic()
+    model = ellipsoid()
     texture = Texture(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
     assert (with_whites(texture, model).image == 0).all()
