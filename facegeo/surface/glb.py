@@ -126,9 +126,13 @@ class _Materials:
         self._textured = textured
         self._numbers: dict[str, int] = {}
 
+    def is_plain(self, part: str) -> bool:
+        """Whether a part has one colour, whatever the photo shows."""
+        return self._textured and part in _PLAIN
+
     def number(self, part: str) -> int:
         """Number of a part's material."""
-        plain = self._textured and part in _PLAIN
+        plain = self.is_plain(part)
         name = part if plain else "face"
         if name not in self._numbers:
             self._numbers[name] = len(self.entries)
@@ -157,10 +161,11 @@ def _mesh(
         "POSITION": content.attribute(_whole(local, step), bounds=True),
         "NORMAL": content.attribute(_whole(mesh.normals, 1 / LARGEST), normalized=True),
     }
-    if mesh.uv is not None:
+    layout: dict[str, int] = {}
+    if mesh.uv is not None and not all(map(materials.is_plain, mesh.triangles)):
         # Of 32 bits: readers that know no whole numbers for them are many (trimesh 5 is one).
         down = np.stack([mesh.uv[:, 0], 1 - mesh.uv[:, 1]], axis=1)
-        attributes["TEXCOORD_0"] = content.attribute(down.astype(np.float32))
+        layout["TEXCOORD_0"] = content.attribute(down.astype(np.float32))
     if mesh.colors is not None:
         opaque = np.full((len(mesh.colors), 4), 255, np.uint8)
         opaque[:, :3] = mesh.colors
@@ -174,7 +179,7 @@ def _mesh(
     ]
     primitives = [
         {
-            "attributes": attributes,
+            "attributes": attributes | ({} if materials.is_plain(part) else layout),
             "indices": content.indices(triangles, len(local)),
             "material": materials.number(part),
             **({"targets": targets} if targets else {}),

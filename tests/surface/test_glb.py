@@ -196,6 +196,10 @@ def test_parts_that_a_photo_does_not_show_have_a_colour(glb):
         if "baseColorTexture" in one["pbrMetallicRoughness"]
     ]  # fmt: skip
     assert textured == ["face"]
+    for mesh in glb.tree["meshes"]:
+        for primitive in mesh["primitives"]:
+            name = glb.tree["materials"][primitive["material"]]["name"]
+            assert ("TEXCOORD_0" in primitive["attributes"]) == (name == "face")
 
 
 def test_a_large_texture_is_a_jpeg(glb, texture):
