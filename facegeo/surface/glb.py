@@ -127,7 +127,7 @@ class _Materials:
         self._numbers: dict[str, int] = {}
 
     def is_plain(self, part: str) -> bool:
-        """Whether a part has one colour, whatever the photo shows."""
+        """True for a part that has one colour, whatever the photo shows."""
         return self._textured and part in _PLAIN
 
     def number(self, part: str) -> int:

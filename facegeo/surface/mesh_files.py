@@ -310,7 +310,7 @@ def _glb_meshes(surface: Surface, targets: bool) -> list[GlbMesh]:
 def _turns(
     vertices: np.ndarray, normals: np.ndarray, offsets: np.ndarray, triangles: np.ndarray
 ) -> np.ndarray:
-    """What offsets of vertices do to normals, (V, 3) float32, at a weight of one."""
+    """Changes of the normals, (V, 3) float32, by offsets of the vertices."""
     turns = np.zeros_like(normals)
     moved = np.asarray(offsets.any(axis=1))
     touched = np.unique(triangles[np.any(moved[triangles], axis=1)])
