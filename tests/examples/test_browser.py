@@ -473,3 +473,12 @@ def test_the_mesh_is_drawn_on_the_face_and_nowhere_else(page, python, sample_pho
     assert changed[outline].mean() > 0.85
     near = cv2.dilate(outline.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
     assert not changed[~near].any()
+
+
+def test_without_webgl_the_mesh_is_edges(program, address, sample_photo, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    with Browser(program, ["--disable-3d-apis"]) as browser:
+        page = Page(browser, address)
+        assert "edges only: this browser has no WebGL 2" in page.text("models")
+        (frame,) = page.open_files([tmp_path / "photo.png"])
+        assert len(frame["faces"]) == 1 and page.text("error") == ""
