@@ -394,7 +394,7 @@ def test_a_head_is_fitted_within_its_limits(
     found = np.array(result["found"]).reshape(3, -1, 3)
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() < 0.05
-    assert result["milliseconds"] < 200  # 16 to 30 on two idle cores
+    assert result["milliseconds"] < 200  # 15 of a processor to itself
 
 
 def test_a_bridge_leads_to_the_head(
