@@ -5,6 +5,7 @@
 
 import { drawLabel, drawLandmarks, drawMesh } from "./draw.js";
 import { cameraFrames, pictureFrames, videoFrames } from "./sources.js";
+import { openSurface } from "./surface.js";
 
 const element = (id) => document.getElementById(id);
 const canvas = element("stage");
@@ -12,6 +13,7 @@ const context = canvas.getContext("2d");
 const video = element("video");
 const show = { mesh: element("show-mesh"), landmarks: element("show-landmarks"), label: element("show-label") };
 
+const surface = openSurface();
 let models = null; // what the worker says when it is ready
 let run = null; // what is being played now: { stopped }
 let waiting = null; // the promise of the worker's answer: { resolve, reject }
@@ -32,7 +34,8 @@ const handlers = {
     for (const control of document.querySelectorAll("[data-needs-models]")) control.disabled = false;
     const { landmarks, detector } = answer.names;
     const threads = answer.threads > 1 ? `${answer.threads} threads` : "1 thread";
-    element("models").textContent = `${detector} + ${landmarks} · ${threads}`;
+    const drawn = surface ? "" : " · edges only: this browser has no WebGL 2";
+    element("models").textContent = `${detector} + ${landmarks} · ${threads}${drawn}`;
     document.body.dataset.state = "ready";
     say("Ready. Start the camera, or open a video or pictures. Nothing leaves this computer.");
   },
@@ -109,8 +112,12 @@ function paint({ bitmap, faces }) {
   element("hint").hidden = true;
   canvas.hidden = false;
   context.drawImage(bitmap, 0, 0);
+  const meshes = show.mesh.checked ? faces.filter((face) => face.vertices) : [];
+  if (surface && meshes.length) {
+    surface.draw(context, meshes.map((face) => face.vertices), models.triangles);
+  }
   for (const face of faces) {
-    if (show.mesh.checked && face.vertices) {
+    if (!surface && meshes.includes(face)) {
       drawMesh(context, face.vertices, models.triangles, face.landmarks);
     }
     if (show.landmarks.checked) drawLandmarks(context, face.landmarks, models.regions);

@@ -1,28 +1,31 @@
-// Parameters, or landmarks alone, to the vertices of a coarse mesh.
+// Parameters, or landmarks alone, to the vertices of a small mesh.
 //
-// A network that speaks an installed morphable model places that model by its own parameters. For
-// any other network the model is fitted to the 68 landmarks as facegeo/morphable/fitting.py does it:
-// Gauss-Newton on pose, shape and expression from the closed-form pose of the mean face.
+// A network that speaks an installed morphable model places that model by its own parameters; where
+// its card has a bridge, they are taken to another model's first. For any other network the model
+// is fitted to the 68 landmarks.
 
-import { cross, dot, poseToPhoto } from "./geometry.js";
+import { LandmarkFit } from "./fit.js";
+import { poseToPhoto } from "./geometry.js";
 
-const POINTS = 68;
-const POSE = 7; // rotation vector, log scale, translation
-const ITERATIONS = 7;
-const FLIP = [1, -1, 1]; // photo pixels have y down, the fit is done with y up
+const POSE = 12;
 
 export class FaceMesh {
   /**
    * @param constants the part `mesh` of constants.json
-   * @param arrays name -> Float32Array: `mean` (R, 3), `basis` (M, R, 3) and, where the model is
-   *   fitted, the same at the landmarks and `std` (M)
+   * @param arrays name -> array: `mean` (R, 3), `triangles`, the modes as prepare.py's packed_modes
+   *   has them, and where the model is fitted `landmark_mean`, `landmark_basis` and `std`
    * @param rule the crop convention
    */
   constructor(constants, arrays, rule) {
-    this.triangles = constants.triangles;
     this.arrays = arrays;
     this.rule = rule;
+    this.block = 3 * constants.block;
     this.solver = constants.source === "fit" ? new LandmarkFit(constants, arrays) : null;
+  }
+
+  /** Three vertices a triangle, flat. */
+  get triangles() {
+    return this.arrays.triangles;
   }
 
   /** Vertices of a face in photo pixels, flat. */
@@ -33,223 +36,96 @@ export class FaceMesh {
     }
     const affine = poseToPhoto(params, roi, this.rule);
     affine[11] -= depth; // z is counted from the eyes
-    return this.#placed(params.subarray(12), affine);
+    return this.#placed(params.subarray(POSE), affine);
   }
 
   #placed(coefficients, affine) {
-    const { mean, basis } = this.arrays;
-    const points = Float64Array.from(mean);
-    addModes(points, basis, coefficients);
-    const out = new Float32Array(points.length);
+    const { mean } = this.arrays;
+    const points = new Float64Array(Math.ceil(mean.length / this.block) * this.block);
+    points.set(mean);
+    this.#addModes(points, coefficients);
+    const [a, b, c, tx, d, e, f, ty, g, h, k, tz] = affine;
+    const out = new Float32Array(mean.length);
     for (let i = 0; i < out.length; i += 3) {
-      for (let axis = 0; axis < 3; axis++) {
-        const row = affine.slice(4 * axis, 4 * axis + 4);
-        out[i + axis] =
-          row[0] * points[i] + row[1] * points[i + 1] + row[2] * points[i + 2] + row[3];
+      const [x, y, z] = [points[i], points[i + 1], points[i + 2]];
+      out[i] = a * x + b * y + c * z + tx;
+      out[i + 1] = d * x + e * y + f * z + ty;
+      out[i + 2] = g * x + h * y + k * z + tz;
+    }
+    return out;
+  }
+
+  /** Each mode's blocks of vertices, times its coefficient; most expressions move few. */
+  #addModes(points, coefficients) {
+    const { scale, starts, blocks, offsets } = this.arrays;
+    const size = this.block;
+    for (let mode = 0; mode < coefficients.length; mode++) {
+      const amount = coefficients[mode] * scale[mode];
+      if (amount === 0) continue;
+      for (let number = starts[mode]; number < starts[mode + 1]; number++) {
+        const from = size * number;
+        const to = size * blocks[number];
+        for (let i = 0; i < size; i++) points[to + i] += amount * offsets[from + i];
+      }
+    }
+  }
+}
+
+/**
+ * A linear map from a network's parameters to those of another face model, as
+ * facegeo/morphable/bridge.py: pose' = pose [T(c); 0 0 0 1], and T(c) and coefficients' = (1, c) M.
+ */
+export class Bridge {
+  /**
+   * @param constants the part `bridge` of constants.json
+   * @param arrays name -> array: `bridge` (1 + C, 12 + C'), and `origin_mean` (3), `origin_basis`
+   *   (C', 3) of the point from which depth is counted
+   */
+  constructor(constants, { bridge, origin_mean, origin_basis, scale }, rule) {
+    this.constants = constants;
+    this.matrix = bridge;
+    this.origin = { mean: origin_mean, basis: origin_basis };
+    this.width = POSE + scale.length;
+    this.rule = rule;
+  }
+
+  /** Parameters of the other model. */
+  params(params) {
+    const { target_num_shape, expression_range } = this.constants;
+    const mapped = Float64Array.from(this.matrix.subarray(0, this.width));
+    for (let row = 1; row < this.matrix.length / this.width; row++) {
+      const amount = params[POSE + row - 1];
+      const start = row * this.width;
+      for (let i = 0; i < this.width; i++) mapped[i] += amount * this.matrix[start + i];
+    }
+    const out = new Float32Array(this.width);
+    for (let row = 0; row < 3; row++) {
+      const [x, y, z, t] = params.subarray(4 * row, 4 * row + 4);
+      for (let column = 0; column < 4; column++) {
+        const moved = x * mapped[column] + y * mapped[4 + column] + z * mapped[8 + column];
+        out[4 * row + column] = moved + (column === 3 ? t : 0);
+      }
+    }
+    for (let i = POSE; i < this.width; i++) out[i] = mapped[i];
+    if (expression_range) {
+      const [low, high] = expression_range;
+      for (let i = POSE + target_num_shape; i < this.width; i++) {
+        out[i] = Math.min(Math.max(out[i], low), high);
       }
     }
     return out;
   }
-}
 
-function addModes(points, basis, coefficients) {
-  for (let mode = 0; mode < coefficients.length; mode++) {
-    const amount = coefficients[mode];
-    const start = mode * points.length;
-    for (let i = 0; i < points.length; i++) points[i] += amount * basis[start + i];
-  }
-}
-
-/** The model at its 68 landmarks, in millimetres and standard deviations. */
-class LandmarkFit {
-  constructor({ unit_mm, landmark_noise_mm }, { landmark_mean, landmark_basis, std }) {
-    this.unit = unit_mm;
-    this.noise = landmark_noise_mm;
-    this.std = std;
-    this.modes = std.length;
-    const size = 3 * POINTS;
-    this.mean = Float64Array.from(landmark_mean, (value) => value * unit_mm);
-    this.basis = Float64Array.from(
-      landmark_basis,
-      (value, i) => value * std[Math.floor(i / size)] * unit_mm,
-    );
-    this.gram = new Float64Array(this.modes * this.modes);
-    for (let a = 0; a < this.modes; a++) {
-      for (let b = 0; b < this.modes; b++) {
-        let sum = 0;
-        for (let i = 0; i < size; i++) sum += this.basis[a * size + i] * this.basis[b * size + i];
-        this.gram[a * this.modes + b] = sum;
-      }
+  /** Depth, photo pixels, of the eyes in the model that the parameters place. */
+  depth(params, roi) {
+    const { mean, basis } = this.origin;
+    const affine = poseToPhoto(params, roi, this.rule);
+    let depth = affine[11];
+    for (let axis = 0; axis < 3; axis++) {
+      let value = mean[axis];
+      for (let i = POSE; i < params.length; i++) value += params[i] * basis[3 * (i - POSE) + axis];
+      depth += affine[8 + axis] * value;
     }
+    return depth;
   }
-
-  /** Coefficients of the model, and its 3x4 matrix to photo pixels as rows of four. */
-  fit(landmarks) {
-    const target = Float64Array.from(landmarks, (value, i) => value * FLIP[i % 3]);
-    const state = { ...similarity(this.mean, target), coefficients: new Float64Array(this.modes) };
-    const firstScale = state.scale;
-    for (let i = 0; i < ITERATIONS; i++) this.#step(state, target, firstScale);
-    const affine = [0, 1, 2].flatMap((row) =>
-      [...state.rotation[row].map((value) => value * state.scale * this.unit),
-        state.translation[row]].map((value) => value * FLIP[row]),
-    );
-    return { affine, coefficients: state.coefficients.map((value, i) => value * this.std[i]) };
-  }
-
-  /**
-   * One Gauss-Newton step. The residual is turned into the model's frame and divided by the scale,
-   * so that the model moves by w x p + d p + u + B dc; dividing by s instead of the first scale
-   * changes the noise by their ratio squared.
-   */
-  #step(state, target, firstScale) {
-    const { modes, basis } = this;
-    const size = 3 * POINTS;
-    const n = POSE + modes;
-    const points = Float64Array.from(this.mean);
-    addModes(points, basis, state.coefficients);
-    const columns = [0, 1, 2].map((k) => state.rotation.map((row) => row[k]));
-    const residual = new Float64Array(size);
-    const jacobian = Array.from({ length: POSE }, () => new Float64Array(size));
-    for (let i = 0; i < size; i += 3) {
-      const away = [0, 1, 2].map((k) => target[i + k] - state.translation[k]);
-      for (let k = 0; k < 3; k++) {
-        residual[i + k] = dot(columns[k], away) / state.scale - points[i + k];
-        jacobian[3][i + k] = points[i + k];
-        jacobian[4 + k][i + k] = 1;
-      }
-      const [x, y, z] = points.subarray(i, i + 3);
-      [jacobian[0][i + 1], jacobian[0][i + 2]] = [-z, y];
-      [jacobian[1][i], jacobian[1][i + 2]] = [z, -x];
-      [jacobian[2][i], jacobian[2][i + 1]] = [-y, x];
-    }
-    const rows = [...jacobian];
-    for (let m = 0; m < modes; m++) rows.push(basis.subarray(m * size, (m + 1) * size));
-    const precision = (this.noise * firstScale / state.scale) ** 2;
-    const hessian = Array.from({ length: n }, () => new Float64Array(n));
-    const gradient = new Float64Array(n);
-    for (let a = 0; a < n; a++) {
-      for (let b = 0; b <= a; b++) {
-        const known = b >= POSE;
-        const value = known ? this.gram[(a - POSE) * modes + b - POSE] : product(rows[a], rows[b]);
-        hessian[a][b] = hessian[b][a] = value;
-      }
-      gradient[a] = product(rows[a], residual);
-      if (a >= POSE) {
-        hessian[a][a] += precision;
-        gradient[a] -= precision * state.coefficients[a - POSE];
-      }
-    }
-    advance(state, solveSymmetric(hessian, gradient));
-  }
-}
-
-function advance(state, step) {
-  const R = state.rotation;
-  const moved = R.map((row) => dot(row, step.subarray(4, 7)));
-  state.translation = state.translation.map((value, k) => value + state.scale * moved[k]);
-  const turn = rotationFromVector(step.subarray(0, 3));
-  state.rotation = R.map((row) =>
-    [0, 1, 2].map((k) => row[0] * turn[0][k] + row[1] * turn[1][k] + row[2] * turn[2][k]),
-  );
-  state.scale *= Math.exp(Math.min(Math.max(step[3], -0.5), 0.5));
-  for (let m = 0; m < state.coefficients.length; m++) state.coefficients[m] += step[POSE + m];
-}
-
-function product(a, b) {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
-}
-
-/** Cholesky; the matrix is positive definite by its prior. It is overwritten. */
-function solveSymmetric(A, right) {
-  const n = right.length;
-  const x = Float64Array.from(right);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      let sum = A[i][j];
-      for (let k = 0; k < j; k++) sum -= A[i][k] * A[j][k];
-      A[i][j] = i === j ? Math.sqrt(sum) : sum / A[j][j];
-    }
-  }
-  for (let i = 0; i < n; i++) {
-    for (let k = 0; k < i; k++) x[i] -= A[i][k] * x[k];
-    x[i] /= A[i][i];
-  }
-  for (let i = n - 1; i >= 0; i--) {
-    for (let k = i + 1; k < n; k++) x[i] -= A[k][i] * x[k];
-    x[i] /= A[i][i];
-  }
-  return x;
-}
-
-/** Rodrigues' formula. */
-function rotationFromVector([x, y, z]) {
-  const angle = Math.hypot(x, y, z);
-  const a = angle < 1e-12 ? 1 : Math.sin(angle) / angle;
-  const b = angle < 1e-12 ? 0.5 : (1 - Math.cos(angle)) / angle ** 2;
-  const v = [x, y, z];
-  const K = [[0, -z, y], [z, 0, -x], [-y, x, 0]];
-  return K.map((row, i) =>
-    row.map((k, j) => {
-      const squared = v[i] * v[j] - (i === j ? angle ** 2 : 0);
-      return (i === j ? 1 : 0) + a * k + b * squared;
-    }),
-  );
-}
-
-/** The similarity that takes points nearest to others: Horn 1987, by unit quaternions. */
-export function similarity(source, target) {
-  const centre = (points) =>
-    [0, 1, 2].map((k) => {
-      let sum = 0;
-      for (let i = k; i < points.length; i += 3) sum += points[i];
-      return (3 * sum) / points.length;
-    });
-  const from = centre(source);
-  const to = centre(target);
-  const S = [[0, 0, 0], [0, 0, 0], [0, 0, 0]]; // sum of target times source transposed
-  let spread = 0;
-  for (let i = 0; i < source.length; i += 3) {
-    for (let b = 0; b < 3; b++) {
-      const s = source[i + b] - from[b];
-      spread += s * s;
-      for (let a = 0; a < 3; a++) S[a][b] += (target[i + a] - to[a]) * s;
-    }
-  }
-  const [w, x, y, z] = largestEigenvector([
-    [S[0][0] + S[1][1] + S[2][2], S[2][1] - S[1][2], S[0][2] - S[2][0], S[1][0] - S[0][1]],
-    [S[2][1] - S[1][2], S[0][0] - S[1][1] - S[2][2], S[0][1] + S[1][0], S[2][0] + S[0][2]],
-    [S[0][2] - S[2][0], S[0][1] + S[1][0], S[1][1] - S[0][0] - S[2][2], S[1][2] + S[2][1]],
-    [S[1][0] - S[0][1], S[2][0] + S[0][2], S[1][2] + S[2][1], S[2][2] - S[0][0] - S[1][1]],
-  ]);
-  const first = [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)];
-  const second = [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)];
-  const rotation = [first, second, cross(first, second)];
-  const scale = rotation.reduce((sum, row, i) => sum + dot(row, S[i]), 0) / spread;
-  const translation = to.map((value, k) => value - scale * dot(rotation[k], from));
-  return { scale, rotation, translation };
-}
-
-/** Jacobi's method on a symmetric 4x4 matrix. */
-function largestEigenvector(matrix) {
-  const A = matrix.map((row) => [...row]);
-  const V = [0, 1, 2, 3].map((i) => [0, 1, 2, 3].map((j) => (i === j ? 1 : 0)));
-  for (let sweep = 0; sweep < 30; sweep++) {
-    for (let p = 0; p < 3; p++) {
-      for (let q = p + 1; q < 4; q++) {
-        if (Math.abs(A[p][q]) < 1e-300) continue;
-        const theta = Math.atan2(2 * A[p][q], A[q][q] - A[p][p]) / 2;
-        const c = Math.cos(theta);
-        const s = Math.sin(theta);
-        for (const row of A) [row[p], row[q]] = [c * row[p] - s * row[q], s * row[p] + c * row[q]];
-        for (let k = 0; k < 4; k++) {
-          [A[p][k], A[q][k]] = [c * A[p][k] - s * A[q][k], s * A[p][k] + c * A[q][k]];
-        }
-        for (const row of V) [row[p], row[q]] = [c * row[p] - s * row[q], s * row[p] + c * row[q]];
-      }
-    }
-  }
-  const best = [0, 1, 2, 3].reduce((a, b) => (A[b][b] > A[a][a] ? b : a));
-  return V.map((row) => row[best]);
 }

@@ -2,7 +2,7 @@
 
 import { openDetector } from "./detector.js";
 import { angles, cropFaces, cropToPhoto, depthFromEyes, poseToPhoto } from "./geometry.js";
-import { FaceMesh } from "./mesh.js";
+import { Bridge, FaceMesh } from "./mesh.js";
 import { Tracker } from "./tracker.js";
 
 /** Loads everything; `say` is called with a line of text before each step. */
@@ -29,6 +29,7 @@ export class Pipeline {
     this.network = network;
     this.rule = constants.landmarks.crop;
     this.mesh = new FaceMesh(constants.mesh, arrays, this.rule);
+    this.bridge = constants.bridge && new Bridge(constants.bridge, arrays, this.rule);
     this.finder = openDetector(ort, detector, constants.detector);
     this.tracker = new Tracker(
       (photo) => this.finder.detect(photo),
@@ -65,15 +66,22 @@ export class Pipeline {
       const width = outputs[name].data.length / rois.length;
       return outputs[name].data.slice(n * width, (n + 1) * width);
     };
-    return rois.map((roi, n) => ({
-      roi,
-      params: row("params", n),
-      ...depthFromEyes(cropToPhoto(row("landmarks", n), roi, this.rule), this.rule),
-      ...(outputs.coarse_landmarks && {
-        depth: depthFromEyes(cropToPhoto(row("coarse_landmarks", n), roi, this.rule), this.rule).depth,
-      }),
-      presence: outputs.presence ? row("presence", n)[0] : NaN,
-    }));
+    return rois.map((roi, n) => {
+      const { depth, landmarks } = this.#fromEyes(row("landmarks", n), roi);
+      const params = this.bridge ? this.bridge.params(row("params", n)) : row("params", n);
+      const presence = outputs.presence ? row("presence", n)[0] : NaN;
+      const face = { roi, params, landmarks, depth, presence };
+      // The face model's own depth, where it is known: that of its landmarks, not of the refined.
+      if (this.bridge) face.depth = this.bridge.depth(params, roi);
+      else if (outputs.coarse_landmarks) {
+        face.depth = this.#fromEyes(row("coarse_landmarks", n), roi).depth;
+      }
+      return face;
+    });
+  }
+
+  #fromEyes(points, roi) {
+    return depthFromEyes(cropToPhoto(points, roi, this.rule), this.rule);
   }
 }
 
@@ -97,9 +105,9 @@ async function openNetwork(ort, path) {
 async function readArrays(path, layout) {
   const bytes = await (await fetched(path)).arrayBuffer();
   return Object.fromEntries(
-    Object.entries(layout).map(([name, { offset, length }]) => [
+    Object.entries(layout).map(([name, { offset, length, kind }]) => [
       name,
-      new Float32Array(bytes, offset, length),
+      new globalThis[kind](bytes, offset, length),
     ]),
   );
 }

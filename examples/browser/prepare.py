@@ -1,6 +1,7 @@
 """Put the page, the models and ONNX Runtime Web into a folder that can be served.
 
-python examples/browser/prepare.py FOLDER [--model NAME] [--detector NAME] [--runtime PATH]
+python examples/browser/prepare.py FOLDER [--model NAME] [--detector NAME] [--face-model NAME]
+                                   [--runtime PATH]
 
 ONNX Runtime Web comes from npm (`npm pack`, once; it is kept in facegeo's cache) unless PATH names
 the package: the .tgz file, or the folder that it unpacks to. Its files are verified either way.
@@ -21,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from facegeo import MorphableModel
 from facegeo.backends import open_graph
 from facegeo.base import files
 from facegeo.base.cache import cache_dir
@@ -36,15 +36,21 @@ from facegeo.errors import (
     UnreadableFileError,
 )
 from facegeo.geometry import crop
+from facegeo.morphable import MorphableModel
+from facegeo.morphable.bridge import ParameterBridge
 from facegeo.morphable.fitting import LANDMARK_NOISE_MM
+from facegeo.morphable.model import CageModel
 from facegeo.render import coarse_mesh
 from facegeo.track import TrackerOptions, tracker
+from facegeo.zoo.face_models import load_face_model
 from facegeo.zoo.mesh_source import ModelMesh
 from facegeo.zoo.store import InstalledModel, find
 
-PAGE = ("index.html", "style.css", *(f"{name}.js" for name in ("app", "draw", "sources")))
+PAGE = ("index.html", "style.css")
+PAGE += tuple(f"{name}.js" for name in ("app", "draw", "sources", "surface"))
 PAGE_WORKER = tuple(
-    f"{name}.js" for name in ("worker", "pipeline", "geometry", "detector", "tracker", "mesh")
+    f"{name}.js"
+    for name in ("worker", "pipeline", "geometry", "detector", "tracker", "mesh", "fit")
 )
 
 #: The version that the page was tested with, and the SHA-256 of the files of it that it loads.
@@ -62,6 +68,11 @@ RUNTIME_FILES = {
 #: Most faces that the page follows at once.
 MAX_FACES = 8
 
+#: Vertices of which a mode is kept or left out together.
+BLOCK = 32
+#: Millimetres on the face that nobody sees: blocks that move less are left out.
+UNSEEN_MM = 0.01
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -70,10 +81,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="default", help="a landmark model")
     parser.add_argument("--detector", default="default", help="a detection model")
+    parser.add_argument(
+        "--face-model",
+        default="default",
+        help="what is fitted for a network without a face model: a name or an .npz file",
+    )
     parser.add_argument("--runtime", type=Path, help="onnxruntime-web, a .tgz file or a folder")
     options = parser.parse_args(arguments)
     try:
-        prepare(options.folder, options.model, options.detector, options.runtime)
+        prepare(
+            options.folder, options.model, options.detector, options.runtime, options.face_model
+        )
     except FacegeoError as error:
         print(f"prepare.py: {error}", file=sys.stderr)
         return 1
@@ -81,7 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def prepare(folder: Path, model: str, detector: str, runtime: Path | None = None) -> None:
+def prepare(
+    folder: Path,
+    model: str,
+    detector: str,
+    runtime: Path | None = None,
+    face_model: str = "default",
+) -> None:
     """Write everything that the page needs.
 
     Raises
@@ -96,8 +120,9 @@ def prepare(folder: Path, model: str, detector: str, runtime: Path | None = None
             f"detector: the page runs {', '.join(DETECTORS)}, but {finder.card.name!r} is "
             f"{finder.card.architecture!r}; take the default one"
         )
-    mesh, arrays = mesh_constants(landmarks)
-    layout, packed = pack(arrays)
+    mesh, arrays = mesh_constants(landmarks, face_model)
+    bridge, more = bridge_constants(landmarks)
+    layout, packed = pack(arrays | more)
     constants = {
         "landmarks": landmark_constants(landmarks),
         "detector": {
@@ -110,6 +135,7 @@ def prepare(folder: Path, model: str, detector: str, runtime: Path | None = None
         "tracker": tracker_constants(),
         "regions": region_constants(),
         "mesh": {**mesh, "arrays": layout},
+        "bridge": bridge,
     }
     for name, content in read_runtime(runtime).items():
         files.write_bytes(folder / "ort" / name, content)
@@ -207,40 +233,126 @@ def region_constants() -> list[dict[str, Any]]:
     ]
 
 
-def mesh_constants(model: InstalledModel) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A coarse mesh: of the network's own morphable model, else of the generic one, to be fitted.
+def mesh_constants(
+    model: InstalledModel, face_model: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A small mesh: of the network's own morphable model, else of another, to be fitted.
 
-    Only the vertices of the coarse mesh are exported. Mind the licence of an installed model: what
-    a page serves, everybody can copy.
+    Mind the licence of an installed model: what a page serves, everybody can copy.
     """
     try:
         morphable, source = ModelMesh(model).morphable, "params"
     except MissingBasisError:
-        morphable, source = MorphableModel.default(), "fit"
-    rows, triangles = coarse_mesh(morphable.mean, morphable.triangles)
-    basis = np.concatenate([morphable.shape_basis, morphable.expression_basis])
-    arrays = {"mean": morphable.mean[rows], "basis": basis[:, rows]}
+        morphable, source = load_face_model(face_model), "fit"
+    mean, basis, triangles = small_mesh(morphable)
+    arrays = {
+        "mean": mean.astype(np.float32),
+        "triangles": triangles.astype(np.uint16),
+        **packed_modes(basis, UNSEEN_MM / morphable.unit_mm),
+    }
+    constants = {
+        "name": morphable.name,
+        "source": source,
+        "block": BLOCK,
+        "unit_mm": morphable.unit_mm,
+        "num_shape": morphable.num_shape,
+        "expression_range": morphable.expression_range,
+        "landmark_noise_mm": LANDMARK_NOISE_MM,
+    }
     if source == "fit":
         points = morphable.landmark_basis
         arrays["landmark_mean"] = points.mean
         arrays["landmark_basis"] = np.concatenate([points.shape_basis, points.expression_basis])
         arrays["std"] = np.concatenate([points.shape_std, points.expression_std])
-    constants = {
-        "name": morphable.name,
-        "source": source,
-        "unit_mm": morphable.unit_mm,
-        "landmark_noise_mm": LANDMARK_NOISE_MM,
-        "triangles": triangles.ravel().tolist(),
-    }
     return constants, arrays
 
 
-def pack(arrays: dict[str, np.ndarray]) -> tuple[dict[str, dict[str, int]], bytes]:
-    """Arrays as little-endian float32, one after the other, and where each begins (bytes)."""
+def small_mesh(morphable: MorphableModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean (R, 3), modes (M, R, 3) and triangles of a mesh that a page can download and draw.
+
+    The low detail of a head that has one; of other models some hundred vertices.
+    """
+    if isinstance(morphable, CageModel):
+        low = CageModel(morphable.cage, "low", morphable.key)
+        return low.mean, np.concatenate([low.shape_basis, low.expression_basis]), low.triangles
+    rows, triangles = coarse_mesh(morphable.mean, morphable.triangles)
+    basis = np.concatenate([morphable.shape_basis, morphable.expression_basis])
+    return morphable.mean[rows], basis[:, rows], triangles
+
+
+def packed_modes(basis: np.ndarray, unseen: float) -> dict[str, np.ndarray]:
+    """Modes as 16-bit numbers with a scale each, and only the blocks of vertices that move.
+
+    Parameters
+    ----------
+    basis : (M, R, 3) float32
+    unseen : float
+        Blocks in which nothing moves by more are left out.
+
+    Returns
+    -------
+    dict of str to array
+        ``scale`` (M,); ``starts`` (M + 1,), the first block of each mode and their number;
+        ``blocks`` (B,), which vertices each is of; ``offsets`` (B, BLOCK, 3).
+    """
+    count = len(basis)
+    padded = np.zeros((count, -(-basis.shape[1] // BLOCK) * BLOCK, 3), np.float32)
+    padded[:, : basis.shape[1]] = basis
+    parts = padded.reshape(count, -1, BLOCK, 3)
+    moves = np.abs(parts).max(axis=(2, 3)) > unseen
+    scale = np.maximum(np.abs(basis).max(axis=(1, 2), initial=0), np.finfo(np.float32).tiny) / 32767
+    mode, block = np.nonzero(moves)
+    offsets = np.rint(parts[mode, block] / scale[mode, None, None])
+    return {
+        "scale": scale.astype(np.float32),
+        "starts": np.concatenate([[0], moves.sum(axis=1).cumsum()]).astype(np.uint32),
+        "blocks": block.astype(np.uint16),
+        "offsets": offsets.astype(np.int16),
+    }
+
+
+def bridge_constants(
+    model: InstalledModel,
+) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
+    """The map from what the network says to its card's face model, where the card has one.
+
+    With it come the face model's points from which depth is counted: their middle is linear in the
+    coefficients.
+    """
+    if "bridge" not in model.card.files:
+        return None, {}
+    bridge = ParameterBridge.parse(model.read("bridge"), str(model.path("bridge")))
+    points = ModelMesh(model).morphable.landmark_basis
+    modes = np.concatenate([points.shape_basis, points.expression_basis])
+    origin = list(DEPTH_ORIGIN)
+    constants = {
+        "target_num_shape": bridge.target_num_shape,
+        "expression_range": bridge.expression_range,
+    }
+    return constants, {
+        "bridge": bridge.matrix,
+        "origin_mean": points.mean[origin].mean(axis=0),
+        "origin_basis": modes[:, origin].mean(axis=1),
+    }
+
+
+#: Kinds of numbers in the packed file, by the names of JavaScript's arrays.
+KINDS = {
+    "f4": "Float32Array",
+    "i2": "Int16Array",
+    "u2": "Uint16Array",
+    "u4": "Uint32Array",
+}
+
+
+def pack(arrays: dict[str, np.ndarray]) -> tuple[dict[str, dict[str, Any]], bytes]:
+    """Arrays one after the other, little-endian, and where each begins (bytes) and of what kind."""
     layout, parts, offset = {}, [], 0
     for name, array in arrays.items():
-        layout[name] = {"offset": offset, "length": array.size}
-        parts.append(np.ascontiguousarray(array, "<f4").tobytes())
+        kind = array.dtype.str[1:]
+        content = np.ascontiguousarray(array, f"<{kind}").tobytes()
+        layout[name] = {"offset": offset, "length": array.size, "kind": KINDS[kind]}
+        parts.append(content + b"\0" * (-len(content) % 4))
         offset += len(parts[-1])
     return layout, b"".join(parts)
 

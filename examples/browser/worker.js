@@ -17,7 +17,7 @@ const opened = openPipeline((text) => post("status", { text })).then((result) =>
   const { landmarks, detector, mesh, regions } = result.constants;
   post("ready", {
     names: { landmarks: landmarks.name, detector: detector.name, mesh: mesh.name },
-    triangles: mesh.triangles,
+    triangles: result.mesh.triangles,
     regions,
     threads: result.ort.env.wasm.numThreads,
   });

@@ -43,11 +43,14 @@ class OutputOptions:
         Some of :data:`FORMATS`: one mesh file a face, or the photo's depth map.
     opacity : float, optional
         Of the drawing, as in :func:`facegeo.render.annotate.annotate`.
+    targets : bool
+        Of GLB: with the expressions as morph targets.
     """
 
     styles: Sequence[str] = ("landmarks", "pose")
     formats: Sequence[str] = ()
     opacity: float | None = None
+    targets: bool = True
 
     @property
     def dense(self) -> bool:
@@ -153,7 +156,8 @@ class ImageOutputs:
         for kind in (kind for kind in self._options.formats if kind in _MESHES):
             for index in range(len(self._faces)):
                 surface = self.dense.surface(index, self._image, kind)
-                write_mesh(surface, _named(target, f".{index}.{kind}"))
+                place = _named(target, f".{index}.{kind}")
+                write_mesh(surface, place, targets=self._options.targets)
 
     def _write_depth(self, target: Path) -> None:
         """The map as numbers, and as a 16-bit image; ``depth.png`` is the picture of ``--draw``."""

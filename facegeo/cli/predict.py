@@ -58,6 +58,13 @@ def add_parser(subparsers: Any) -> None:
         "depth is a map of the photo in millimetres (NPY, 16-bit PNG)",
     )
     parser.add_argument(
+        "--targets",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="of glb: the expressions as morph targets, whose weights show the face's own; without "
+        "them a quarter of the size",
+    )
+    parser.add_argument(
         "--opacity",
         type=number(float, 0, 1),
         metavar="X",
@@ -94,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     jobs = plan.jobs
     writer = _Writer(
         out,
-        OutputOptions(options.draw, options.save, options.opacity),
+        OutputOptions(options.draw, options.save, options.opacity, options.targets),
         _face_model(options.face_model),
     )
     presence_filter = None if options.no_second_opinion else PresenceFilter()

@@ -23,6 +23,7 @@ from facegeo.render import (
     sample_texture,
 )
 from facegeo.results import Face
+from facegeo.surface.eyes import with_whites
 from facegeo.surface.mesh_files import Surface, model_surface, sample_vertex_colors
 
 #: What turns millimetres into a mesh file's unit: GLB is in metres by its standard.
@@ -92,7 +93,7 @@ class DenseFaces:
         model = self.model
         if model.uv is None or model.uv_triangles is None:
             return None
-        return sample_texture(
+        sampled = sample_texture(
             image,
             self.vertices[index],
             model.triangles,
@@ -101,6 +102,7 @@ class DenseFaces:
             size=size,
             mirror=None if model.mirror is None else model.mirror.vertices,
         )
+        return with_whites(sampled, model)
 
     def surface(self, index: int, image: np.ndarray, kind: str) -> Surface:
         """A face for a mesh file: looking straight ahead, coloured from the photo.

@@ -26,11 +26,15 @@ from facegeo.images.decode import check_image
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.validation import index_array
 from facegeo.render.normals import vertex_normals
-from facegeo.surface.glb import glb_file
+from facegeo.surface.glb import GlbMesh, glb_file
+from facegeo.surface.parts import connected_parts, part_origin
 from facegeo.surface.ply import ply_bytes
 
 #: Meshes that have files beside them.
 _WITH_FILES = (".obj", ".ply")
+#: Larger textures are written into GLB as JPEG, in a tenth of the bytes.
+_LARGEST_PNG = 500_000
+_JPEG_QUALITY = 95
 
 _FLIP = {"photo": Y_FLIP.astype(np.float32), "model": np.ones(3, np.float32)}
 
@@ -56,6 +60,11 @@ class Surface:
         BGR, one a vertex.
     morph_targets : mapping of str to (V, 3) float32
         Name -> offset of every vertex for a weight of one, in the frame of ``vertices``.
+    weights : mapping of str to float
+        Weights of morph targets that ``vertices`` show; 0 for those that are not named.
+    parts : mapping of str to (F,) bool
+        Triangles of pieces that GLB keeps as nodes of their own: those that share no vertex with
+        others. ``eye_left`` and ``eye_right`` turn about the eyeball's middle.
     scale : float
         The file's unit in units of ``vertices``: GLB is in metres by its standard, so a mesh in
         millimetres is written with 0.001.
@@ -75,10 +84,21 @@ class Surface:
     colors: np.ndarray | None = None
     morph_targets: Mapping[str, np.ndarray] = field(default_factory=dict)
     scale: float = 1.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, value in _checked(self).items():
             object.__setattr__(self, key, value)
+
+    @property
+    def neutral(self) -> np.ndarray:
+        """(V, 3) float32: the vertices with all weights at zero."""
+        vertices = self.vertices.astype(np.float64)
+        for name, weight in self.weights.items():
+            if weight:
+                vertices -= weight * self.morph_targets[name]
+        return vertices.astype(np.float32)
 
     def placed(self, points: np.ndarray) -> np.ndarray:
         """Points or offsets in the file's frame and unit, float32."""
@@ -98,7 +118,7 @@ def model_surface(
     ----------
     shape : (Ns,) float32
     expression : (Ne,) float32
-        The mesh shows this expression; the targets' weights are added to it.
+        The mesh shows this expression; it is the targets' weights.
     pose : (3, 4) float32, optional
         Model units to photo pixels (y down). Without it the mesh stays in the model frame, in
         model units.
@@ -118,12 +138,21 @@ def model_surface(
         uv=model.uv,
         uv_triangles=model.uv_triangles,
         morph_targets=dict(zip(names, offsets, strict=True)),
+        weights=dict(zip(names, np.asarray(expression).tolist(), strict=True)),
+        parts=model.parts,
         **fields,
     )
 
 
-def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
+def write_mesh(
+    surface: Surface, path: str | os.PathLike[str], *, targets: bool = True
+) -> list[Path]:
     """Write ``.obj``, ``.ply`` or ``.glb`` as the file's name says.
+
+    Parameters
+    ----------
+    targets : bool
+        Of GLB: write the morph targets, as :func:`write_glb` does.
 
     Returns
     -------
@@ -138,7 +167,9 @@ def write_mesh(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
         If the place is not writable; files that were there before are unchanged.
     """
     path = Path(path)
-    writer = {".obj": write_obj, ".ply": write_ply, ".glb": write_glb}.get(path.suffix.lower())
+    if path.suffix.lower() == ".glb":
+        return write_glb(surface, path, targets=targets)
+    writer = {".obj": write_obj, ".ply": write_ply}.get(path.suffix.lower())
     if writer is None:
         raise InvalidInputError(f"path: expected a name ending in .obj, .ply or .glb, got {path}")
     return writer(surface, path)
@@ -185,25 +216,31 @@ def write_ply(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
     return _write_together(contents)
 
 
-def write_glb(surface: Surface, path: str | os.PathLike[str]) -> list[Path]:
+def write_glb(
+    surface: Surface, path: str | os.PathLike[str], *, targets: bool = True
+) -> list[Path]:
     """Binary glTF 2.0 with normals, texture or vertex colours, and morph targets.
 
-    glTF has one index for position and texture: where the texture has seams, their vertices are
-    written once a side.
+    A surface of several parts becomes a node ``head`` with a named child for each; an eye's origin
+    is the eyeball's middle, so that turning the node turns the eye. Numbers are of 16 bits
+    (``KHR_mesh_quantization``). glTF has one index for position and texture: where the texture has
+    seams, their vertices are written once a side. The texture is a PNG, or a JPEG where that would
+    have more than half a megabyte.
+
+    Parameters
+    ----------
+    targets : bool
+        Write the mesh without its expression, and that as the weights of the morph targets. Each
+        part has the targets that move it, the first, which is the skin of a head, all of them.
+        Without it the mesh is written as it is.
     """
-    rows, triangles, uv = _split_seams(surface)
-    vertices = surface.placed(surface.vertices)
-    glb = glb_file(
-        vertices[rows],
-        triangles,
-        # Normals of the unsplit mesh, so that seams do not show in the shading.
-        _normals(vertices, surface.triangles)[rows],
-        uv=uv,
-        texture=None if surface.texture is None else _png(surface.texture),
-        colors=None if uv is not None or surface.colors is None else surface.colors[rows, ::-1],
-        targets={name: surface.placed(t[rows]) for name, t in surface.morph_targets.items()},
-    )
-    write_bytes(Path(path), glb)
+    texture = None
+    if surface.texture is not None:
+        texture = _png(surface.texture)
+        if len(texture) > _LARGEST_PNG:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+            texture = cv2.imencode(".jpg", surface.texture, quality)[1].tobytes()
+    write_bytes(Path(path), glb_file(_glb_meshes(surface, targets), texture))
     return [Path(path)]
 
 
@@ -232,6 +269,61 @@ def sample_vertex_colors(image: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     x, y = np.moveaxis(grid.reshape(side, side, 2), -1, 0)
     colors = cv2.remap(image, x.copy(), y.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return colors.reshape(-1, 3)[: len(points)]
+
+
+def _glb_meshes(surface: Surface, targets: bool) -> list[GlbMesh]:
+    """The parts of a surface, each with its own vertices, in the file's frame and unit."""
+    rows, triangles, uv = _split_seams(surface)
+    vertices = surface.placed(surface.neutral if targets else surface.vertices)
+    # Normals of the unsplit mesh, so that seams do not show in the shading.
+    normals = _normals(vertices, surface.triangles)
+    offsets: dict[str, np.ndarray] = {}
+    turns: dict[str, np.ndarray] = {}
+    for name, target in surface.morph_targets.items() if targets else ():
+        offsets[name] = surface.placed(target)
+        turns[name] = _turns(vertices, normals, offsets[name], surface.triangles)
+    colors = None if uv is not None or surface.colors is None else surface.colors[:, ::-1]
+    parts = connected_parts(surface.triangles, surface.parts)
+    meshes: list[GlbMesh] = []
+    for part in parts:
+        corners = np.concatenate(
+            [triangles[numbers].ravel() for numbers in part.triangles.values()]
+        )
+        own = np.unique(corners) if len(parts) > 1 else np.arange(len(rows))
+        whole = rows[own]
+        moving = [name for name in offsets if not meshes or offsets[name][whole].any()]
+        meshes.append(
+            GlbMesh(
+                part.name,
+                part_origin(part.name, vertices[whole]),
+                vertices[whole],
+                normals[whole],
+                {
+                    name: np.searchsorted(own, triangles[numbers])
+                    for name, numbers in part.triangles.items()
+                },
+                uv=None if uv is None else uv[own],
+                colors=None if colors is None else colors[whole],
+                targets={name: offsets[name][whole] for name in moving},
+                target_normals={name: turns[name][whole] for name in moving},
+                weights=surface.weights,
+            )
+        )
+    return meshes
+
+
+def _turns(
+    vertices: np.ndarray, normals: np.ndarray, offsets: np.ndarray, triangles: np.ndarray
+) -> np.ndarray:
+    """Changes of the normals, (V, 3) float32, by offsets of the vertices."""
+    turns = np.zeros_like(normals)
+    moved = np.asarray(offsets.any(axis=1))
+    touched = np.unique(triangles[np.any(moved[triangles], axis=1)])
+    is_touched = np.zeros(len(vertices), bool)
+    is_touched[touched] = True
+    around = triangles[np.any(is_touched[triangles], axis=1)]
+    turns[touched] = (_normals(vertices + offsets, around) - normals)[touched]
+    return turns
 
 
 def _stem(path: Path) -> str:
@@ -288,7 +380,15 @@ def _checked(surface: Surface) -> dict[str, Any]:
         name: array_of(f"morph_targets[{name!r}]", offset, (size, 3))
         for name, offset in surface.morph_targets.items()
     }
+    unknown = [name for name in surface.weights if name not in targets]
+    if unknown:
+        raise InvalidInputError(f"weights: expected names of morph targets, got {unknown[0]!r}")
+    weights = {name: float(weight) for name, weight in surface.weights.items()}
+    if not np.isfinite(list(weights.values())).all():
+        raise InvalidInputError("weights: expected finite numbers")
     return {
+        "weights": weights,
+        "parts": _checked_parts(surface.parts, len(triangles)),
         "vertices": vertices,
         "triangles": triangles,
         "uv": uv,
@@ -297,6 +397,18 @@ def _checked(surface: Surface) -> dict[str, Any]:
         "colors": _bytes_of("colors", surface.colors, (size, 3)),
         "morph_targets": targets,
     }
+
+
+def _checked_parts(parts: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    checked = {name: np.asarray(mask) for name, mask in parts.items()}
+    for name, mask in checked.items():
+        if mask.dtype != bool or mask.shape != (count,):
+            raise InvalidInputError(
+                f"parts[{name!r}]: expected booleans of shape ({count},), got {describe(mask)}"
+            )
+    if checked and np.sum(list(checked.values()), axis=0).max(initial=0) > 1:
+        raise InvalidInputError("parts: expected no triangle in two of them")
+    return checked
 
 
 def _bytes_of(name: str, value: Any, shape: tuple[int | str, ...]) -> np.ndarray | None:

@@ -5,9 +5,11 @@ import json
 import cv2
 import numpy as np
 import pytest
+from helpers.gltf_reader import assert_valid
 
 from facegeo.cli import main
 from facegeo.morphable import MorphableModel
+from facegeo.zoo.shipped import ASSETS
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,21 @@ def test_meshes_load_elsewhere(written, kind):
     assert mesh.faces.shape == model.triangles.shape
     front = mesh.vertices[:, 2] > np.quantile(mesh.vertices[:, 2], 0.9)
     assert mesh.vertex_normals[front][:, 2].mean() > 0.3  # y up, z to the viewer, outward
+
+
+def test_a_glb_is_an_avatar_or_small(models, sample_photo, tmp_path):
+    """By default with the expressions as morph targets; --no-targets leaves them out."""
+    head = ASSETS / "facegeo-head.npz"
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    command = ["predict", str(tmp_path / "photo.png"), "--model", "mb05", "--save", "glb"]
+    command += ["--face-model", str(head)]
+    names = []
+    for option, largest in (("--targets", 8_000_000), ("--no-targets", 3_000_000)):
+        assert main([*command, "--out", str(tmp_path / option), option]) == 0
+        content = (tmp_path / option / "photo.faces.0.glb").read_bytes()
+        assert len(content) <= largest
+        names.append(assert_valid(content).names("skin"))
+    assert names == [list(MorphableModel.load(head).expression_names), []]
 
 
 def test_the_record_says_which_model_and_how(written):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers.morphable_data import generic_model
+from helpers.morphable_data import ellipsoid, generic_model
 
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import find_convention
@@ -14,12 +14,18 @@ from facegeo.geometry.pose import rotation_from_euler
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.readers import read_upstream_model
 from facegeo.results import FaceBatch
+from facegeo.zoo.shipped import ASSETS
 
 
 @pytest.fixture(scope="module")
 def ict(shared) -> MorphableModel:
     path = shared / "upstream" / "ict_facekit" / "ict_facekit_light.npz"
     return read_upstream_model(path, "ict-facekit")
+
+
+@pytest.fixture(scope="module")
+def head() -> MorphableModel:
+    return MorphableModel.load(ASSETS / "facegeo-head.npz")
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +59,11 @@ def face_of(model: MorphableModel, weights: dict[str, float], angles, seed: int 
     convention = find_convention("exact")
     params = np.concatenate([pose.reshape(1, 12), shape, expression], axis=1)
     rois = np.array([[100, 80, 340, 320]], np.float32)
-    batch = FaceBatch(params, np.zeros((1, 68, 3), np.float32), None, np.ones(1), rois, convention)
+    modes = {"num_shape": model.num_shape}
+    nowhere = np.zeros((1, 68, 3), np.float32)
+    batch = FaceBatch(params, nowhere, None, np.ones(1), rois, convention, **modes)
     points = model.landmarks(shape, expression, batch.affine)
-    batch = FaceBatch(params, points, points, np.ones(1), rois, convention)
+    batch = FaceBatch(params, points, points, np.ones(1), rois, convention, **modes)
     source = SimpleNamespace(unit_mm=model.unit_mm, morphable=model)
     return batch.faces(rois, np.ones(1), source)[0]
 
@@ -142,3 +150,102 @@ def test_a_model_without_the_names_is_refused(driver):
     model = dataclasses.replace(generic_model(), expression_names=())
     with pytest.raises((InvalidInputError, ValueError)):
         driver.BlendshapeSolver(model)
+
+
+def test_a_network_of_the_head_is_asked_for_its_own_weights(driver, head):
+    """All 52, those too that landmarks do not show."""
+    shown = {"eyeLookInLeft": 0.4, "jawOpen": 0.25, "cheekPuff": 0.5, "tongueOut": 1.0}
+    frame = SimpleNamespace(index=3, timestamp_s=0.1, faces=[face_of(head, shown, (20, 5, -3))])
+    (record,) = driver.records([frame], head)
+    (face,) = record["faces"]
+    assert list(face["blendshapes"]) == list(head.expression_names)
+    assert {k: v for k, v in face["blendshapes"].items() if v} == shown
+    assert abs(face["yaw"] - frame.faces[0].pose.yaw) < 0.01
+    assert np.allclose(face["rotation"], frame.faces[0].pose.rotation)
+
+
+@pytest.mark.parametrize("name", ["jawOpen", "mouthPucker", "browInnerUp", "eyeBlinkLeft"])
+def test_the_heads_blendshapes_are_recovered_from_landmarks(driver, head, name):
+    """And a record has all 52 names, zero for what cannot be seen."""
+    solve = driver.BlendshapeSolver(head)
+    found = solve(displacement(head, {name: 0.8}))
+    assert abs(found.pop(name) - 0.8) < 0.12 and max(found.values()) < 0.15
+    assert len(solve.names) == 42 and len(solve.all_names) == 52
+    other = face_of(generic_model(), {"jaw_open": 2.0}, (0, 0, 0))
+    (weights,) = driver.blendshapes([other], solve)
+    assert list(weights) == list(head.expression_names) and weights["jawOpen"] > 0.2
+    assert weights["eyeLookInLeft"] == weights["tongueOut"] == 0
+
+
+def test_any_named_expressions_are_driven(driver):
+    """A model with names of its own and no limits: its own coefficients, below zero too."""
+    model = ellipsoid()
+    names = model.expression_names
+    face = face_of(model, {names[0]: 0.5, names[2]: -1.5}, (10, 0, 0))
+    (weights,) = driver.blendshapes([face], driver.BlendshapeSolver(model))
+    assert weights == {names[0]: 0.5, names[1]: 0.0, names[2]: -1.5}
+    found = driver.BlendshapeSolver(model)(displacement(model, {names[2]: -1.5}))
+    assert abs(found[names[2]] + 1.5) < 0.1
+
+
+def test_the_preview_makes_the_face_and_turns(driver, head):
+    avatar = driver.Avatar(head, 240)
+    upright = np.eye(3)
+
+    def picture(weights: dict[str, float], rotation: np.ndarray = upright) -> np.ndarray:
+        drawn = avatar.draw({"blendshapes": weights, "rotation": rotation.tolist()})
+        assert drawn.shape == (240, 240, 3) and drawn.dtype == np.uint8
+        return drawn.astype(int)
+
+    rest = picture({})
+    changed = np.abs(picture({"jawOpen": 1.0}) - rest).max(axis=2) > 20
+    rows = np.flatnonzero(changed.any(axis=1))
+    assert changed.sum() > 200 and rows.min() > 110  # below the eyes
+    blink = np.abs(picture({"eyeBlinkLeft": 1.0}) - rest).max(axis=2) > 20
+    assert np.flatnonzero(blink.any(axis=0)).min() > 120  # the person's left, the viewer's right
+    # Yaw > 0: to the image's left. The ear of that side goes behind the head.
+    turned = picture({}, rotation_from_euler(np.array([[50.0, 0, 0]]))[0])
+    drawn = (turned != avatar.BACKGROUND).any(axis=2)
+    face = np.flatnonzero(drawn[100])
+    nose = picture({}, rotation_from_euler(np.array([[90.0, 0, 0]]))[0])
+    profile = (nose != avatar.BACKGROUND).any(axis=2)
+    assert len(face) and profile[130:150].argmax(axis=1).min() < profile[60:70].argmax(axis=1).min()
+    still = driver.Avatar(ellipsoid(), 60)  # no parts, no names that are asked for
+    plain = still.draw({"blendshapes": {"jawOpen": 1.0}, "rotation": upright.tolist()})
+    assert (plain != still.BACKGROUND).any()
+
+
+def test_it_prints_sends_and_draws(driver, clip_frames, tmp_path, capsys):
+    import json
+    import socket
+
+    av = pytest.importorskip("av")
+    import cv2
+
+    for number, image in enumerate(clip_frames[:4]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(5)
+        port = receiver.getsockname()[1]
+        preview = tmp_path / "preview.mp4"
+        arguments = [str(tmp_path), "--send", f"127.0.0.1:{port}", "--preview", str(preview)]
+        arguments += ["--face-model", str(ASSETS / "facegeo-head.npz")]
+        assert driver.main(arguments) == 0
+        sent = [receiver.recv(65536).decode() for _ in range(4)]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == sent
+    for line in printed:
+        (face,) = json.loads(line)["faces"]
+        assert len(face["blendshapes"]) == 52
+        assert all(0 <= weight <= 1 for weight in face["blendshapes"].values())
+    with av.open(str(preview)) as container:
+        frames = list(container.decode(video=0))
+    assert len(frames) == 4 and frames[0].height == 480 and frames[0].width > 480
+
+
+@pytest.mark.parametrize("text", ["9000", "host:", "host:0", "host:99999", ":9000"])
+def test_bad_addresses_are_told(driver, text, capsys):
+    with pytest.raises(SystemExit):
+        driver.main(["0", "--send", text])
+    assert "expected HOST:PORT" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
@@ -22,8 +23,12 @@ pytest.importorskip("websockets", reason="driving a browser needs websockets: th
 from facegeo import FaceGeometry
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.geometry.crop import crop_faces
-from facegeo.render import coarse_mesh
+from facegeo.morphable import MorphableModel
+from facegeo.morphable.bridge import ParameterBridge
+from facegeo.morphable.model import CageModel
+from facegeo.render import coarse_mesh, rasterize
 from facegeo.surface.dense import dense_faces
+from facegeo.zoo.shipped import ASSETS
 from facegeo.zoo.store import find, install
 
 #: Photo pixels: what the page and Python may differ by on the same pixels.
@@ -187,9 +192,17 @@ def assert_followed(page: Page, followed: list, tmp_path: Path) -> None:
         assert abs(other["pose"]["pitch"] - face.pose.pitch) < 0.1
         assert abs(other["pose"]["roll"] - face.pose.roll) < 0.1
     dense = dense_faces([frame.faces[0] for frame in followed[::9]])
-    for vertices, theirs in zip(dense.vertices, seen[::9], strict=True):
+    meshes = small_meshes(dense.model, dense.shape, dense.expression, dense.affine)
+    for vertices, theirs in zip(meshes, seen[::9], strict=True):
         mesh = points(theirs["faces"][0], "vertices")
-        assert np.abs(mesh - vertices[dense.coarse[0]]).max() < TOLERANCE_PX
+        assert np.abs(mesh - vertices).max() < TOLERANCE_PX
+
+
+def small_meshes(model: MorphableModel, *coefficients: np.ndarray) -> np.ndarray:
+    """The vertices that a page has of a model, by Python: a head's low detail, else a few."""
+    if isinstance(model, CageModel):
+        return CageModel(model.cage, "low", model.key).vertices(*coefficients)
+    return model.vertices(*coefficients)[:, coarse_mesh(model.mean, model.triangles)[0]]
 
 
 def test_several_faces_of_a_photo(page, python, shared, tmp_path):
@@ -298,7 +311,7 @@ def test_a_network_with_presence_and_a_mesh_of_its_own(
     rois = np.array([roi], np.float32)
     batch = python.predict_crops(crop_faces(photo, rois), rois)
     morphable = python.mesh_source.morphable
-    rows, _ = coarse_mesh(morphable.mean, morphable.triangles)
+    rows, _ = coarse_mesh(morphable.mean, morphable.triangles)  # tiny has no low detail
     assert abs(found["presence"] - batch.presence[0]) < 1e-3
     assert np.abs(points(found) - batch.landmarks[0]).max() < 0.05
     vertices = python.reconstruct(batch.params, rois)[0, rows]
@@ -333,3 +346,139 @@ def test_without_models_the_page_says_what_to_do(program, example, tmp_path):
             page = Page(browser, address)
             assert "prepare.py" in page.text("error")
             assert browser.evaluate("document.getElementById('camera').disabled")
+
+
+def run_pipeline(program: str, example, folder: Path, script: str) -> Any:
+    """What a script gives that has the page's ``pipeline``."""
+    script = f"""import("./pipeline.js").then(async ({{ openPipeline }}) => {{
+        const pipeline = await openPipeline(() => {{}});
+        {script}
+    }})"""
+    with Browser(program) as browser:
+        for address in served(example, folder):
+            found = Page(browser, address).browser.evaluate(script, 180)
+    return found
+
+
+HEAD = ASSETS / "facegeo-head.npz"
+
+
+@pytest.fixture(scope="module")
+def head() -> MorphableModel:
+    return MorphableModel.load(HEAD)
+
+
+def test_a_head_is_fitted_within_its_limits(
+    program, runtime, prepare, example, models, head, tmp_path
+):
+    """facegeo-head for a network without a face model: as Python fits it, expressions 0 to 1."""
+    prepare.prepare(tmp_path / "page", "mb05", "faceboxes", runtime, str(HEAD))
+    assert (tmp_path / "page" / "models" / "mesh.bin").stat().st_size < 3_000_000
+    rng = np.random.default_rng(0)
+    shape = rng.normal(0, 1, (3, head.num_shape)).astype(np.float32)
+    expression = np.zeros((3, head.num_expression), np.float32)
+    expression[:, rng.choice(head.num_expression, 8)] = rng.uniform(0, 1, (3, 8))
+    expression[:, head.expression_names.index("jawOpen")] = (0.5, 2, 2)
+    pose = np.tile([[1.5, 0, 0.1, 300], [0, -1.5, 0, 200], [-0.1, 0, 1.5, 5]], (3, 1, 1))
+    landmarks = head.landmarks(shape, expression, pose.astype(np.float32))
+    landmarks += rng.normal(0, 1, landmarks.shape).astype(np.float32)
+    fit = head.fit(landmarks)
+    assert (fit.expression == 0).any() and (fit.expression == 1).any()  # limits are reached
+    script = f"""const given = {landmarks.reshape(3, -1).tolist()};
+        const found = given.map((landmarks) => [...pipeline.mesh.vertices({{ landmarks }})]);
+        const start = performance.now();
+        for (let i = 0; i < 10; i++) pipeline.mesh.vertices({{ landmarks: given[i % 3] }});
+        return {{ found, milliseconds: (performance.now() - start) / 10 }};"""
+    result = run_pipeline(program, example, tmp_path / "page", script)
+    expected = small_meshes(head, fit.shape, fit.expression, fit.pose)
+    found = np.array(result["found"]).reshape(3, -1, 3)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 0.05
+    assert result["milliseconds"] < 200  # 15 of a processor to itself
+
+
+def test_a_bridge_leads_to_the_head(
+    program, runtime, prepare, example, models, installed_tiny, head, tmp_path, monkeypatch
+):
+    """A network that speaks another face model: parameters, depth, pose and mesh are the head's."""
+    cache = tmp_path / "cache"
+    shutil.copytree(models, cache)
+    shutil.copytree(installed_tiny, cache, dirs_exist_ok=True)
+    monkeypatch.setenv("FACEGEO_CACHE_DIR", str(cache))
+    tiny = find("tiny")
+    modes = head.num_shape, head.num_expression
+    matrix = np.random.default_rng(0).normal(0, 0.2, (51, 12 + sum(modes)))
+    matrix[0, :12] = np.eye(3, 4).reshape(-1) * 0.9
+    matrix[1:, :12] *= 1e-2
+    bridge = ParameterBridge("facegeo-generic", head.name, 40, modes[0], matrix, (0, 1))
+    card = dataclasses.replace(
+        tiny.card, name="bridged", files={}, num_shape=modes[0], num_expression=modes[1]
+    )
+    contents = {"network": tiny.read("network"), "morphable": HEAD.read_bytes()}
+    install(card, contents | {"bridge": bridge.to_bytes()})
+    prepare.prepare(tmp_path / "page", "bridged", "faceboxes", runtime)
+    assert (tmp_path / "page" / "models" / "mesh.bin").stat().st_size < 3_000_000
+
+    width, height, roi = 160, 120, [-10, 5, 231, 246]
+    script = f"""const data = Uint8ClampedArray.from({{ length: {4 * width * height} }},
+                                                     (_, i) => (i * 131) % 251);
+        const photo = {{ data, width: {width}, height: {height} }};
+        const [face] = await pipeline.measure(photo, [{roi}]);
+        const start = performance.now();
+        for (let i = 0; i < 20; i++) pipeline.mesh.vertices(face);
+        const milliseconds = (performance.now() - start) / 20;
+        return {{ params: [...face.params], landmarks: [...face.landmarks], milliseconds,
+                 vertices: [...pipeline.mesh.vertices(face)] }};"""
+    found = run_pipeline(program, example, tmp_path / "page", script)
+    python = FaceGeometry("bridged", backend="onnxruntime", device="cpu", precision="fp32")
+    pixels = (np.arange(4 * width * height) * 131 % 251).astype(np.uint8)
+    photo = np.ascontiguousarray(pixels.reshape(height, width, 4)[:, :, 2::-1])
+    rois = np.array([roi], np.float32)
+    batch = python.predict_crops(crop_faces(photo, rois), rois)
+    assert np.abs(np.array(found["params"]) - batch.params[0]).max() < 1e-3
+    assert (batch.expression == 0).any() and (batch.expression > 0).any()
+    assert np.abs(points(found) - batch.landmarks[0]).max() < 0.05
+    vertices = small_meshes(head, batch.shape, batch.expression, batch.affine)[0]
+    assert np.abs(points(found, "vertices") - vertices).max() < 0.05
+    assert found["milliseconds"] < 33
+
+
+def test_the_mesh_is_drawn_on_the_face_and_nowhere_else(page, python, sample_photo, tmp_path):
+    """By WebGL: what is nearer hides the rest, and it can be switched off."""
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    browser = page.browser
+
+    def switch(name: str, on: bool) -> None:
+        browser.evaluate(f"document.getElementById('show-{name}').checked = {int(on)} > 0")
+
+    def shown(mesh: bool) -> np.ndarray:
+        for name, wanted in (("mesh", mesh), ("landmarks", False), ("label", False)):
+            switch(name, wanted)
+        page.open_files([tmp_path / "photo.png"])
+        content = browser.evaluate("document.getElementById('stage').toDataURL('image/png')")
+        data = np.frombuffer(base64.b64decode(content.split(",")[1]), np.uint8)
+        return cv2.imdecode(data, cv2.IMREAD_COLOR).astype(int)
+
+    try:
+        plain, drawn = shown(False), shown(True)
+    finally:
+        for name in ("mesh", "landmarks", "label"):
+            switch(name, True)
+    assert "no WebGL" not in page.text("models")
+    assert np.abs(plain - sample_photo).max() <= 1
+    changed = np.abs(drawn - plain).max(axis=2) > 8
+    (face,) = python(sample_photo)
+    dense = dense_faces([face])
+    outline = rasterize(dense.vertices, dense.model.triangles, *sample_photo.shape[:2]).covered
+    assert changed[outline].mean() > 0.85
+    near = cv2.dilate(outline.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+    assert not changed[~near].any()
+
+
+def test_without_webgl_the_mesh_is_edges(program, address, sample_photo, tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    with Browser(program, ["--disable-3d-apis"]) as browser:
+        page = Page(browser, address)
+        assert "edges only: this browser has no WebGL 2" in page.text("models")
+        (frame,) = page.open_files([tmp_path / "photo.png"])
+        assert len(frame["faces"]) == 1 and page.text("error") == ""

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers.morphable_data import ellipsoid, volume
+from scipy.spatial import cKDTree
 
 from facegeo.base import files
 from facegeo.errors import InvalidInputError, OutputError
@@ -14,6 +15,8 @@ from facegeo.surface.mesh_files import Surface, model_surface, sample_vertex_col
 meshio = pytest.importorskip("meshio")
 pygltflib = pytest.importorskip("pygltflib")
 
+#: A number of 16 bits, of 400 pixels.
+STEP = 400 / 65535
 POSE = np.array([[2, 0, 0, 300], [0, -2, 0, 200], [0, 0, 2, 5.0]])
 TEXTURE = np.random.default_rng(0).integers(0, 256, (32, 16, 3)).astype(np.uint8)
 
@@ -41,13 +44,28 @@ def with_seam(model: MorphableModel) -> Surface:
 def accessor(gltf: object, index: int) -> np.ndarray:
     """An accessor's numbers, read by the standard's rules from pygltflib's view of the file."""
     entry = gltf.accessors[index]  # type: ignore[attr-defined]
-    view = gltf.bufferViews[entry.bufferView]  # type: ignore[attr-defined]
     columns = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[entry.type]
-    dtype = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+    dtype, largest = {
+        5120: (np.int8, 127),
+        5121: (np.uint8, 255),
+        5122: (np.int16, 32767),
+        5123: (np.uint16, 65535),
+        5125: (np.uint32, 0),
+        5126: (np.float32, 0),
+    }[entry.componentType]
+    view = gltf.bufferViews[entry.bufferView]  # type: ignore[attr-defined]
     start = (view.byteOffset or 0) + (entry.byteOffset or 0)
-    blob = gltf.binary_blob()  # type: ignore[attr-defined]
-    numbers = np.frombuffer(blob, dtype[entry.componentType], entry.count * columns, start)
-    return numbers.reshape(entry.count, columns)
+    row = columns * np.dtype(dtype).itemsize
+    blob = gltf.binary_blob()[start : start + view.byteLength]  # type: ignore[attr-defined]
+    rows = np.frombuffer(blob, np.uint8).reshape(entry.count, view.byteStride or row)[:, :row]
+    numbers = np.ascontiguousarray(rows).view(dtype)
+    return numbers / np.float32(largest) if entry.normalized and entry.type == "VEC3" else numbers
+
+
+def placed(gltf: object, index: int) -> np.ndarray:
+    """Positions where the one node of a file puts them."""
+    (node,) = gltf.nodes  # type: ignore[attr-defined]
+    return accessor(gltf, index) * np.array(node.scale) + np.array(node.translation)
 
 
 def assert_outward(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndarray) -> None:
@@ -55,7 +73,7 @@ def assert_outward(vertices: np.ndarray, triangles: np.ndarray, normals: np.ndar
     outward = vertices - vertices.mean(axis=0)
     # The test body is convex, so every normal leads away from its middle.
     assert (np.einsum("vi,vi->v", outward, normals) > 0).all()
-    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-4)
 
 
 def test_ply_loads_in_meshio(model: MorphableModel, tmp_path: Path) -> None:
@@ -140,9 +158,9 @@ def test_glb_loads_in_pygltflib(model: MorphableModel, tmp_path: Path) -> None:
     gltf = pygltflib.GLTF2().load(tmp_path / "face.glb")
     (mesh,) = gltf.meshes
     (primitive,) = mesh.primitives
-    vertices = accessor(gltf, primitive.attributes.POSITION)
+    vertices = placed(gltf, primitive.attributes.POSITION)
     triangles = accessor(gltf, primitive.indices).reshape(-1, 3)
-    np.testing.assert_array_equal(vertices, surface.vertices * (1, -1, 1))
+    np.testing.assert_allclose(vertices, surface.vertices * (1, -1, 1), atol=STEP)
     np.testing.assert_array_equal(triangles, surface.triangles)
     assert_outward(vertices, triangles, accessor(gltf, primitive.attributes.NORMAL))
     uv = accessor(gltf, primitive.attributes.TEXCOORD_0)
@@ -162,15 +180,15 @@ def test_glb_has_the_expressions_as_morph_targets(model: MorphableModel, tmp_pat
     assert mesh.weights == [0, 0, 0]
     # A viewer that sets the weights gets the model's own vertices.
     weights = np.array([0.5, -1, 2])
-    moved = accessor(gltf, mesh.primitives[0].attributes.POSITION).astype(np.float64)
+    moved = placed(gltf, mesh.primitives[0].attributes.POSITION)
     for weight, target in zip(weights, mesh.primitives[0].targets, strict=True):
         offsets = accessor(gltf, target["POSITION"])
         entry = gltf.accessors[target["POSITION"]]
         np.testing.assert_array_equal(entry.min, offsets.min(axis=0))
         np.testing.assert_array_equal(entry.max, offsets.max(axis=0))
-        moved += weight * offsets
+        moved += weight * offsets * np.array(gltf.nodes[0].scale)
     expected = model.vertices(np.zeros((1, 6)), weights[None], POSE[None])[0] * (1, -1, 1)
-    np.testing.assert_allclose(moved, expected, atol=1e-3)
+    np.testing.assert_allclose(moved, expected, atol=4 * STEP)
 
 
 def test_glb_has_vertex_colors_where_there_is_no_texture(
@@ -190,17 +208,17 @@ def test_glb_splits_seams_only(model: MorphableModel, tmp_path: Path) -> None:
     gltf = pygltflib.GLTF2().load(tmp_path / "face.glb")
     attributes = gltf.meshes[0].primitives[0].attributes
     triangles = accessor(gltf, gltf.meshes[0].primitives[0].indices).reshape(-1, 3)
-    vertices = accessor(gltf, attributes.POSITION)
-    np.testing.assert_array_equal(vertices[triangles], surface.vertices[surface.triangles])
+    vertices = placed(gltf, attributes.POSITION)[triangles]
+    np.testing.assert_allclose(vertices, surface.vertices[surface.triangles], atol=STEP)
     assert surface.uv is not None
     assert surface.uv_triangles is not None
     uv = accessor(gltf, attributes.TEXCOORD_0)[triangles] * (1, -1) + (0, 1)
     np.testing.assert_allclose(uv, surface.uv[surface.uv_triangles], atol=1e-6)
     # The shading does not show the seam: both sides have the whole vertex's normal.
     normals = np.zeros((model.num_vertices, 3), np.float32)
-    normals[surface.triangles] = accessor(gltf, attributes.NORMAL)[triangles]
-    whole = normals[surface.triangles]
-    np.testing.assert_array_equal(accessor(gltf, attributes.NORMAL)[triangles], whole)
+    given = accessor(gltf, attributes.NORMAL)[triangles]
+    normals[surface.triangles] = given
+    np.testing.assert_array_equal(given, normals[surface.triangles])
     assert_outward(surface.vertices, surface.triangles, normals)
 
 
@@ -208,8 +226,8 @@ def test_scale_changes_the_unit(model: MorphableModel, tmp_path: Path) -> None:
     surface = Surface(model.mean, model.triangles, frame="model", scale=0.001)
     write_mesh(surface, tmp_path / "face.glb")
     gltf = pygltflib.GLTF2().load(tmp_path / "face.glb")
-    vertices = accessor(gltf, gltf.meshes[0].primitives[0].attributes.POSITION)
-    np.testing.assert_allclose(np.ptp(vertices[:, 1]), 0.2, atol=1e-6)  # metres
+    vertices = placed(gltf, gltf.meshes[0].primitives[0].attributes.POSITION)
+    np.testing.assert_allclose(np.ptp(vertices[:, 1]), 0.2, atol=1e-5)  # metres
 
 
 def test_colors_under_vertices() -> None:
@@ -275,6 +293,13 @@ def test_obj_is_renamed_after_all_its_files_are_complete(
         ({"colors": np.zeros((3, 3), np.uint8)}, "colors: expected shape"),
         ({"morph_targets": {"smile": np.zeros((3, 3))}}, r"morph_targets\['smile'\]"),
         ({"scale": 0.0}, "scale: expected a positive number"),
+        ({"weights": {"smile": 1.0}}, "weights: expected names of morph targets, got 'smile'"),
+        (
+            {"weights": {"a": np.nan}, "morph_targets": {"a": np.zeros((4, 3))}},
+            "weights: expected finite",
+        ),
+        ({"parts": {"skin": [1, 0]}}, r"parts\['skin'\]: expected booleans of shape \(1,\)"),
+        ({"parts": {"a": [True], "b": [True]}}, "parts: expected no triangle in two"),
     ],
 )
 def test_bad_surfaces_are_named(fields: dict[str, object], message: str) -> None:
@@ -310,14 +335,20 @@ def test_default_model_loads_back_in_trimesh(tmp_path: Path, suffix: str) -> Non
     )
     write_mesh(surface, tmp_path / f"face{suffix}")
     loaded = trimesh.load(tmp_path / f"face{suffix}", process=False, force="mesh")
-    # By corner: along the seams of the layout trimesh has a vertex for each of its places.
+    # By corner: along the seams of the layout trimesh has a vertex for each of its places, and the
+    # parts of a GLB come in an order of their own.
     corners = surface.vertices[model.triangles] * (1, -1, 1)
-    np.testing.assert_allclose(loaded.vertices[loaded.faces], corners, atol=1e-4)
-    places = loaded.visual.uv[loaded.faces]
-    np.testing.assert_allclose(places, model.uv[model.uv_triangles], atol=1e-6)
+    found = loaded.vertices[loaded.faces]
+    apart, order = cKDTree(found.reshape(-1, 9)).query(corners.reshape(-1, 9))
+    assert apart.max() < (3 * STEP if suffix == ".glb" else 1e-3)
+    assert len(found) == len(corners) and len(np.unique(order)) > 0.999 * len(corners)
+    if suffix != ".glb":  # trimesh packs the textures of its parts anew: test_glb reads them
+        places = loaded.visual.uv[loaded.faces][order]
+        same = np.abs(places - model.uv[model.uv_triangles]).max(axis=(1, 2)) < 1e-4
+        assert same.mean() > 0.999
     # The jaw's ends look to the sides, chin and nose's tip to the viewer.
     rows = np.zeros(model.num_vertices, int)
-    rows[model.triangles] = loaded.faces
+    rows[model.triangles] = loaded.faces[order]
     normals = loaded.vertex_normals[rows[model.landmark_rows]]
     assert normals[2, 0] < 0 < normals[14, 0]
     assert normals[30, 2] > 0.5
