@@ -21,7 +21,7 @@ from .eyeballs import eye_centre
 from .fields import evened, lower_side, smoothstep, stiffened
 from .identity import PEOPLE, SEED, Identity, Population, aligned, principal_modes
 from .layout import Layout, texture_layout
-from .lids import LeftLids, left_lids, lids_on_eyeball
+from .lids import LeftLids, eye_corners, left_lids, lids_on_eyeball, steady_lids
 from .lips import lip_rim, lip_seal, mouth_corners
 from .regions import named_regions
 from .source import Source
@@ -36,14 +36,16 @@ EXPRESSION_STD = 0.35
 _LONGEST_EDGE = 2.3
 #: The mouth's corners move as a piece within the first distance, freely beyond the second.
 _CORNER_REACH = (3.0, 8.0)
+#: The same for the corners of the eyes.
+_EYE_CORNER_REACH = (1.0, 4.0)
 #: Distance between the places at which modes keep the lips closed, millimetres.
 _SEAL_SPACING = 4.0
 #: Reach of a landmark's weight in the modes, millimetres.
 _FEATURE_RADIUS = 6.0
 #: Half the width of the lips' part whose modes are smoothed, millimetres.
 _MIDDLE_OF_LIPS = 8.0
-#: Sharp places of the left half: the front of the nostril's rim, and the crease of the upper lid.
-_SHARP = np.array([[9.5, -45.0, 36.0], [28.0, 9.0, 22.0]])
+#: Sharp places of the left half: front and back of the nostril's rim, and the crease of the upper lid.
+_SHARP = np.array([[9.5, -45.0, 36.0], [14.2, -46.0, 30.5], [28.0, 9.0, 22.0]])
 #: The teeth's place behind the lips: down and forward, millimetres.
 _TEETH = {"teeth_upper": (0.0, -3.2, 3.0), "teeth_lower": (0.0, 0.5, 0.5)}
 
@@ -115,11 +117,18 @@ def finish_head(source: Source, adults: Adults) -> Head:
     lips = cage.of_part("skin", "mouth_inside")
     modes = stiffened(mean, adults.identity.modes * rescale, corners, lips, *_CORNER_REACH)
     lids = left_lids(cage, mean, units["eyeBlinkLeft"])
+    eye_skin = cage.of_part("skin", "lid_lining")
+    modes = stiffened(
+        mean, modes, np.concatenate(eye_corners(mean, lids)), eye_skin, *_EYE_CORNER_REACH
+    )
     modes = _without_rough_rims(cage, mean, modes, lids)
-    identity = dataclasses.replace(adults.identity, mean=mean, modes=modes)
     units = {name: unit * rescale for name, unit in units.items()}
     face = Face(cage, mean, once, lip_seal(cage, mean, once, below, _SEAL_SPACING), lids)
     expressions = arkit_expressions(units, face)
+    closing = expressions.offsets[expressions.names.index("eyeBlinkLeft")]
+    steady = steady_lids(cage, mean, modes, closing, once, lids)
+    mirrored = adults.identity.sign[:, None, None] * cage.reflected(steady - modes)
+    identity = dataclasses.replace(adults.identity, mean=mean, modes=steady + mirrored)
     surface = (once.matrix @ mean)[: len(mean)]
     levels = _levels(cage, mean)
     fine = subdivide(cage.faces, levels, len(mean))
@@ -181,12 +190,16 @@ def _mended_mean(
     corners = mouth_corners(cage, mean)
     away = np.linalg.norm(mean[:, None] - corners, axis=2).min(axis=1)
     skin = cage.of_part("skin", "mouth_inside")
-    mended = evened(cage, mended, 0.5 * smoothstep(away, 4.5, 2.0) * skin, 6)
+    mended = evened(cage, mended, 0.5 * smoothstep(away, 7.0, 3.0) * skin, 12)
     for part, shift in _TEETH.items():
         mended[cage.of_part(part)] += shift
     mended = lids_on_eyeball(cage, mended, once, left_lids(cage, mended, blink))
-    for _ in range(4):
-        mended = cage.symmetric(lip_seal(cage, mended, once, below)(mended))
+    for rounds in (4, 3):
+        for _ in range(rounds):
+            mended = cage.symmetric(lip_seal(cage, mended, once, below)(mended))
+        # The seal would crumple the tiny quads of the corners.
+        if rounds == 4:
+            mended = evened(cage, mended, 0.4 * smoothstep(away, 3.5, 1.0) * skin, 2)
     return cage.symmetric(mended)
 
 

@@ -12,7 +12,7 @@ from facegeo.morphable.subdivision import Subdivision
 from .cage import Cage
 from .eyeballs import eye_centre
 from .fields import evened, smoothstep, stiffened
-from .lids import LeftLids, closing_lids
+from .lids import LeftLids, closing_lids, eye_corners
 from .lips import LipSeal, mouth_corners
 
 _SIDES = ("Left", "Right")
@@ -78,7 +78,10 @@ _CLOSED = (
 _OPENING = ("jawOpen", "tongueOut")
 #: Corners move as a piece within the first distance, freely beyond the second, millimetres.
 _MOUTH_CORNER = (2.5, 7.0)
+_CLOSED_CORNER = (4.0, 10.0)
 _EYE_CORNER = (1.5, 5.0)
+_INNER_CORNER = (1.5, 4.0)
+_BLINK_CORNER = (0.5, 2.5)
 #: Rounds of smoothing of movements that crease the cheek.
 _SMOOTHED = {"mouthSmile": 24, "mouthDimple": 6, "cheekPuff": 6, "cheekSquint": 3}
 
@@ -128,13 +131,18 @@ def arkit_expressions(units: dict[str, np.ndarray], face: Face) -> Expressions:
 def _whole_corners(names: tuple[str, ...], offsets: np.ndarray, face: Face) -> np.ndarray:
     """Offsets without folds in the tiny quads at the corners of mouth and eyes."""
     cage, points = face.cage, face.points
-    mouth = [not name.startswith(_OPENING) for name in names]
+    mouth = [not name.startswith((*_OPENING, "mouthClose")) for name in names]
+    close = [name == "mouthClose" for name in names]
     eyes = [name.startswith(("eyeSquint", "eyeLook", "eyeWide", "cheekSquint")) for name in names]
-    outer = points[face.lids.upper[-1:]]
+    blinks = [name.startswith("eyeBlink") for name in names]
+    inner, outer = eye_corners(points, face.lids)
     offsets = offsets.copy()
     for chosen, centres, reach in (
         (mouth, mouth_corners(cage, points), _MOUTH_CORNER),
-        (eyes, np.concatenate([outer * [-1, 1, 1], outer]), _EYE_CORNER),
+        (close, mouth_corners(cage, points), _CLOSED_CORNER),
+        (eyes, outer, _EYE_CORNER),
+        (eyes, inner, _INNER_CORNER),
+        (blinks, np.concatenate([inner, outer]), _BLINK_CORNER),
     ):
         allowed = cage.of_part("skin", "mouth_inside", "lid_lining")
         offsets[chosen] = stiffened(points, offsets[chosen], centres, allowed, *reach)
