@@ -44,8 +44,18 @@ _SEAL_SPACING = 4.0
 _FEATURE_RADIUS = 6.0
 #: Half the width of the lips' part whose modes are smoothed, millimetres.
 _MIDDLE_OF_LIPS = 8.0
-#: Sharp places of the left half: front and back of the nostril's rim, and the crease of the upper lid.
-_SHARP = np.array([[9.5, -45.0, 36.0], [14.2, -46.0, 30.5], [28.0, 9.0, 22.0]])
+#: Sharp places of the left half: front and back of the nostril's rim, the crease of the upper lid.
+_SHARP = np.array(
+    [
+        [9.5, -45.0, 36.0],
+        [14.2, -46.0, 30.5],
+        [24.0, 7.0, 20.3],
+        [29.0, 8.5, 21.0],
+        [35.0, 8.0, 19.0],
+    ]
+)
+#: Where the left ear's lobe begins, which moves as a piece as the corners do.
+_LOBE, _LOBE_REACH = np.array([77.0, -36.6, -69.3]), (2.0, 7.0)
 #: The teeth's place behind the lips: down and forward, millimetres.
 _TEETH = {"teeth_upper": (0.0, -3.2, 3.0), "teeth_lower": (0.0, 0.5, 0.5)}
 
@@ -101,13 +111,16 @@ def draw_adults(source: Source, people: int = PEOPLE) -> Adults:
     return Adults(cage, once, identity, scale, below)
 
 
-def build_head(source: Source, people: int = PEOPLE) -> Head:
+def build_head(source: Source, people: int = PEOPLE, *, face_units: bool = True) -> Head:
     """Compute the model. Deterministic on one machine; takes some minutes."""
-    return finish_head(source, draw_adults(source, people))
+    return finish_head(source, draw_adults(source, people), face_units=face_units)
 
 
-def finish_head(source: Source, adults: Adults) -> Head:
-    """Everything after the identity stage."""
+def finish_head(source: Source, adults: Adults, *, face_units: bool = True) -> Head:
+    """Everything after the identity stage.
+
+    Without face units there are no expressions, and modes know of no shut lids.
+    """
     cage, once, below = adults.cage, adults.once, adults.below
     units = {name: cage.points(unit) * adults.scale for name, unit in source.face_units().items()}
     mean = _mended_mean(cage, adults.identity.mean, once, below, units["eyeBlinkLeft"])
@@ -117,21 +130,26 @@ def finish_head(source: Source, adults: Adults) -> Head:
     lips = cage.of_part("skin", "mouth_inside")
     modes = stiffened(mean, adults.identity.modes * rescale, corners, lips, *_CORNER_REACH)
     lids = left_lids(cage, mean, units["eyeBlinkLeft"])
-    eye_skin = cage.of_part("skin", "lid_lining")
-    modes = stiffened(
-        mean, modes, np.concatenate(eye_corners(mean, lids)), eye_skin, *_EYE_CORNER_REACH
-    )
     modes = _without_rough_rims(cage, mean, modes, lids)
     units = {name: unit * rescale for name, unit in units.items()}
-    face = Face(cage, mean, once, lip_seal(cage, mean, once, below, _SEAL_SPACING), lids)
+    face = Face(cage, mean, once, lip_seal(cage, mean, once, below, _SEAL_SPACING), lids, below)
     expressions = arkit_expressions(units, face)
-    closing = expressions.offsets[expressions.names.index("eyeBlinkLeft")]
-    steady = steady_lids(cage, mean, modes, closing, once, lids)
-    mirrored = adults.identity.sign[:, None, None] * cage.reflected(steady - modes)
-    identity = dataclasses.replace(adults.identity, mean=mean, modes=steady + mirrored)
+    if face_units:
+        closing = expressions.offsets[expressions.names.index("eyeBlinkLeft")]
+        steady = steady_lids(cage, mean, modes, closing, once, lids)
+        modes = steady + adults.identity.sign[:, None, None] * cage.reflected(steady - modes)
+    else:
+        nothing = np.zeros((0, *mean.shape))
+        expressions = Expressions((), nothing, np.zeros(0, np.int64))
+    eyes = np.concatenate(eye_corners(mean, lids))
+    eye_skin = cage.of_part("skin", "lid_lining")
+    modes = stiffened(mean, modes, eyes, eye_skin, *_EYE_CORNER_REACH)
+    lobes = np.stack([_LOBE * FLIP, _LOBE])
+    modes = stiffened(mean, modes, lobes, cage.of_part("skin"), *_LOBE_REACH)
     surface = (once.matrix @ mean)[: len(mean)]
     levels = _levels(cage, mean)
     fine = subdivide(cage.faces, levels, len(mean))
+    identity = dataclasses.replace(adults.identity, mean=mean, modes=modes)
     mirror = mirror_of_vertices(cage.faces, levels, cage.mirror)
     points = landmarks.landmark_rows(cage, fine, mirror, mean, lids, below)
     brows = fine.matrix[points["ibug68"][17:27]] @ mean
@@ -279,12 +297,7 @@ def write_head(wheel: str | Path, target: str | Path, *, face_units: bool = True
     face_units : bool
         False leaves the 52 expressions out.
     """
-    head = build_head(Source(wheel))
-    if not face_units:
-        nothing = np.zeros((0, *head.identity.mean.shape))
-        head = dataclasses.replace(
-            head, expressions=Expressions((), nothing, np.zeros(0, np.int64))
-        )
+    head = build_head(Source(wheel), face_units=face_units)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **archive_arrays(head))
     write_bytes(target, buffer.getvalue())

@@ -23,6 +23,8 @@ _OPENING_KEPT = 0.3
 #: How firmly shut lids keep to the eyeball, beside open ones: both leave the lids no way at all.
 _SHUT_SHARE = 0.5
 _STEADY_ROUNDS = 8
+#: The opening is held up to this distance from the corners along x, millimetres.
+_CORNER_WIDTH = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +164,13 @@ def steady_lids(
     shut_outward /= np.linalg.norm(shut_outward, axis=1, keepdims=True)
     up, low = np.arange(len(lids.upper)), len(lids.upper) + np.arange(len(lids.lower))
     below = _along(shut[low], shut[up])
-    slope = np.gradient(shut[up, 1], shut[up, 0])
-    # Each rim goes half of the way, and the seam with the rim of its side.
+    slope = np.clip(np.gradient(shut[up, 1], shut[up, 0]), -1, 1)
+    # Each rim goes half of the way, and the seam with the rim of its side; the corners stay.
+    ends = np.abs(place[:, :1] - place[[up[0], up[-1]], 0]).min(axis=1)
+    inside = smoothstep(ends, 0.5, _CORNER_WIDTH)
     half = np.where(lids.is_lower[rows], 0.5, -0.5)
     half[low] = 0.5
-    half[[up[0], up[-1], low[0], low[-1]]] = 0
+    half *= inside
     on_upper = _along(shut[up], shut)
     spread = nearness(points, place, _REACH) * lids.nearby[:, None]
     slide = np.array([0.0, 1, 0]) - outward * outward[:, 1:2]
@@ -180,9 +184,9 @@ def steady_lids(
         if wanted is None:
             wanted = _OPENING_KEPT * gap
         missing = ((gap - wanted) @ on_upper.T * half)[..., None] * slide
-        for direction, share in ((outward, 1.0), (shut_outward, _SHUT_SHARE)):
+        for direction, share in ((outward, 1.0), (shut_outward, _SHUT_SHARE * inside[:, None])):
             away = ((rims - carried) * direction).sum(axis=2, keepdims=True)
-            missing = missing - share * away * direction
+            missing = missing - away * share * direction
         moved += np.einsum("vr,nrc->nvc", spread, missing)
     return moved
 
