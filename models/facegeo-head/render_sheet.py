@@ -14,7 +14,7 @@ import numpy as np
 from facegeo.morphable.subdivision import subdivide
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "facegeo-generic"))
+sys.path.insert(0, str(HERE))
 
 from shading import BACKGROUND, openness, render, rotation  # noqa: E402
 
@@ -30,6 +30,8 @@ SKIN, LIP, BAG, LINING = (
     (0.80, 0.52, 0.47),
 )
 TOOTH, TONGUE = (0.92, 0.89, 0.82), (0.75, 0.38, 0.36)
+#: Middle of the pictures of the face alone, millimetres.
+FACE_MIDDLE = (0, -35, -30)
 #: Angles from the axis of sight, degrees: pupil, iris and its rim.
 PUPIL, IRIS, RIM = 10.0, 25.0, 27.3
 BLENDS = {
@@ -87,8 +89,12 @@ class Head:
         self, vertices: np.ndarray, view: str, size: int, millimetres: float, *, shadows: bool
     ) -> np.ndarray:
         sky = openness(vertices, self.triangles, 24, 280) if shadows else self.sky
-        centre = (0, -35, -45) if millimetres > 250 else (0, -35, -30)
-        turned = (vertices - np.array(centre)) @ rotation(*VIEWS[view]).T
+        if millimetres > 250:
+            # A whole head: as it lies in the picture, not as it lies in space.
+            turned = vertices @ rotation(*VIEWS[view]).T
+            turned -= (turned.min(axis=0) + turned.max(axis=0)) / 2
+        else:
+            turned = (vertices - np.array(FACE_MIDDLE)) @ rotation(*VIEWS[view]).T
         return render(
             turned, self.triangles, self.colours, size=size, gloss=self.gloss, open_sky=sky,
             millimetres=millimetres,
@@ -125,7 +131,7 @@ def label(image: np.ndarray, text: str) -> np.ndarray:
 
 
 def grid(images: list[np.ndarray], columns: int) -> np.ndarray:
-    blank = np.full_like(images[0], round(255 * BACKGROUND[1]))
+    blank = np.full_like(images[0], [round(255 * level) for level in BACKGROUND[::-1]])
     images = images + [blank] * (-len(images) % columns)
     rows = [np.concatenate(images[i : i + columns], 1) for i in range(0, len(images), columns)]
     return np.concatenate(rows, 0)
@@ -133,7 +139,7 @@ def grid(images: list[np.ndarray], columns: int) -> np.ndarray:
 
 def sides(head: Head, size: int = 460) -> np.ndarray:
     views = [view for view in VIEWS if view != "close"]
-    return grid([label(head.draw(head.mean, v, size, 300, shadows=False), v) for v in views], 3)
+    return grid([label(head.draw(head.mean, v, size, 320, shadows=False), v) for v in views], 3)
 
 
 def people(head: Head, count: int = 64, size: int = 200) -> np.ndarray:
@@ -143,7 +149,7 @@ def people(head: Head, count: int = 64, size: int = 200) -> np.ndarray:
     for number in range(count):
         face = head.person(generator.normal(size=len(head.data["shape_std"])))
         view = "front" if number % 2 == 0 else "close"
-        images.append(head.draw(face, view, size, 290, shadows=True))
+        images.append(head.draw(face, view, size, 340, shadows=True))
     return grid(images, 8)
 
 
@@ -168,15 +174,18 @@ def blends(head: Head, size: int = 380) -> np.ndarray:
 
 
 def landmarks(head: Head, size: int = 800) -> np.ndarray:
-    """iBUG's 68 in green with their numbers, the irises red, the jaw's curve blue."""
-    layouts = {"contour": (200, 120, 0), "iris": (0, 0, 255), "ibug68": (0, 160, 0)}
+    """iBUG's 68 in green with their numbers, irises red, the jaw's curve blue, rows across it."""
+    layouts = {
+        "silhouette": (150, 150, 230), "contour": (200, 120, 0), "iris": (0, 0, 255),
+        "ibug68": (0, 160, 0),
+    }  # fmt: skip
     images = []
     for view in ("front", "quarter"):
         image = head.draw(head.mean, view, size, 190, shadows=False)
         turn = rotation(*VIEWS[view]).T
         for name, colour in layouts.items():
             rows = head.data[f"landmarks/{name}/rows"]
-            flat = ((head.mean[rows] - (0, -35, -30)) @ turn)[:, :2] * (1, -1)
+            flat = ((head.mean[rows] - FACE_MIDDLE) @ turn)[:, :2] * (1, -1)
             places = np.round(flat * size / 190 + size / 2).astype(int)
             _dots(image, places, colour, numbered=name == "ibug68")
         images.append(image)

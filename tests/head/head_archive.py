@@ -95,25 +95,67 @@ def normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
-class Folds:
-    """Finds triangles that are turned over.
+class Flips:
+    """Finds triangles of a face that are turned over, or have shrunk to nothing.
 
-    A triangle is, where its normal points against the rest face's and against the mean normal of
-    the triangles at its corners: lips and lids roll by more than a right angle when they open, but
-    with their surroundings.
+    A triangle is flipped
+
+    - where its normal points against the mean normal of the triangles at its corners; or
+    - where it points against its normal at rest, once that is turned with its surroundings: by the
+      rotation that fits the vertices within two edges best. Lips and lids roll by more than a
+      right angle when they open, but with their surroundings. A triangle that lies flat among the
+      triangles within an edge of its corners, at most 60 degrees from their mean normal, is none:
+      a slit that opens unfolds, and has no one rotation.
+
+    It is degenerate where its area is less than 1 % of that at rest.
     """
 
+    LEAST_AREA = 0.01
+    FLAT = 0.5  # cosine
+
     def __init__(self, rest: np.ndarray, triangles: np.ndarray) -> None:
-        self.triangles = triangles
-        self.rest = normals(rest, triangles)
+        self.triangles, self.rest = triangles, rest
+        self.rest_normal = normals(rest, triangles)
         number = np.repeat(np.arange(len(triangles)), 3)
-        shape = (len(rest), len(triangles))
-        self.around = sparse.csr_matrix(
-            (np.ones(triangles.size), (triangles.ravel(), number)), shape
+        ones = np.ones(triangles.size)
+        corners = sparse.csr_matrix(
+            (ones, (number, triangles.ravel())), (len(triangles), len(rest))
         )
+        beside = (corners.T @ corners).astype(bool).astype(float)
+        self.at_vertex = corners.T.tocsr()
+        self.within_one = (corners @ beside).tocsr()
+        self.within_two = (self.within_one @ beside).astype(bool).astype(float).tocsr()
 
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
-        """Mask (F,) of folded triangles."""
+        """Mask (F,) of flipped and degenerate triangles."""
         normal = normals(vertices, self.triangles)
-        surroundings = (self.around @ normal)[self.triangles].sum(axis=1)
-        return ((normal * self.rest).sum(axis=1) < 0) & ((normal * surroundings).sum(axis=1) < 0)
+        at_vertex = self.at_vertex @ normal
+        bad = _dot(normal, at_vertex[self.triangles].sum(axis=1)) < 0
+        size, rest_size = (np.linalg.norm(n, axis=1) for n in (normal, self.rest_normal))
+        # Only these can be turned by more than a right angle against a rotation of their own.
+        doubtful = np.flatnonzero(_dot(normal, self.rest_normal) < 0.3 * size * rest_size)
+        around = self.within_one[doubtful] @ at_vertex
+        flat = self.FLAT * size[doubtful] * np.linalg.norm(around, axis=1)
+        doubtful = doubtful[_dot(normal[doubtful], around) < flat]
+        if len(doubtful):
+            turned = np.einsum(
+                "kij,kj->ki", self._rotations(vertices, doubtful), self.rest_normal[doubtful]
+            )
+            bad[doubtful] |= _dot(turned, normal[doubtful]) < 0
+        return bad | (size < self.LEAST_AREA * rest_size)
+
+    def _rotations(self, vertices: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Rotation (k, 3, 3) of the surroundings of some triangles since rest."""
+        near = self.within_two[chosen]
+        count = np.asarray(near.sum(axis=1)).reshape(-1, 1)
+        before, after = near @ self.rest / count, near @ vertices / count
+        products = (self.rest[:, :, None] * vertices[:, None, :]).reshape(-1, 9)
+        moments = (near @ products / count).reshape(-1, 3, 3)
+        moments -= before[:, :, None] * after[:, None, :]
+        u, _, vt = np.linalg.svd(moments)
+        vt[:, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
+        return np.swapaxes(u @ vt, 1, 2)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray((a * b).sum(axis=1))

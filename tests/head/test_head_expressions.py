@@ -98,6 +98,41 @@ def test_lids_meet_at_one_and_do_not_pass_each_other() -> None:
     assert np.abs(_lid_gap(shipped().vertices(eyeBlinkLeft=1))).max() < 0.3
 
 
+def _people(count: int) -> list[np.ndarray]:
+    """Neutral faces of random people within two deviations."""
+    head = shipped()
+    generator = np.random.default_rng(3)
+    amounts = np.clip(generator.normal(size=(count, len(head.shape))), -2, 2).astype(np.float32)
+    return [head.mean + np.tensordot(amount, head.shape, 1) for amount in amounts]
+
+
+@pytest.mark.parametrize(
+    "count", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["some", "two hundred"]
+)
+def test_lids_meet_in_everybody_and_stay_before_the_eyeball(count: int) -> None:
+    head = shipped()
+    ring = head.cage_ring("lid_lining")
+    ring = ring[head.mean[ring, 0] > 0]
+    upper, lower = _rims(head.mean, ring)
+    blink = head.expression[ARKIT.index("eyeBlinkLeft")]
+    ball = np.unique(head.fine.triangles[head.part == "eye_left"])
+    back = ball[head.mean[ball, 2] < 0]
+    skin = np.unique(head.fine.triangles[head.part == "skin"])
+    skin = skin[np.linalg.norm(head.mean[skin] - head.arrays["eyes/centre"][1], axis=1) < 25]
+    widest = []
+    for person in _people(count):
+        shut = person + blink
+        x = np.linspace(shut[ring, 0].min() + 3.5, shut[ring, 0].max() - 3.5, 19)
+        widest.append(np.abs(_height(shut, upper, x) - _height(shut, lower, x)).max())
+        terms = np.concatenate([2 * person[back], np.ones((len(back), 1))], axis=1)
+        fitted = np.linalg.lstsq(terms, (person[back] ** 2).sum(axis=1))[0]
+        radius = np.sqrt(fitted[3] + (fitted[:3] ** 2).sum())
+        for face in (person, shut):
+            assert np.linalg.norm(face[skin] - fitted[:3], axis=1).min() > radius
+    assert np.median(widest) < 0.3
+    assert max(widest) < 0.8
+
+
 @pytest.mark.parametrize("blink", [0.0, 0.25, 0.5, 0.75, 1.0])
 def test_eyeball_stays_behind_the_lids(blink: float) -> None:
     """The lining's seam to the skin is what comes closest to the ball."""
@@ -114,6 +149,15 @@ def test_eyeball_stays_behind_the_lids(blink: float) -> None:
 
 def test_lips_are_closed_at_rest() -> None:
     clearance = _clearance(shipped().mean, np.linspace(-19, 19, 39))
+    assert np.abs(clearance).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["jawForward", "jawLeft", "mouthSmileLeft", "mouthPucker", "mouthStretchLeft", "cheekPuff"],
+)
+def test_lips_stay_closed_where_they_move_against_each_other(name: str) -> None:
+    clearance = _clearance(shipped().vertices(**{name: 1.0}), np.linspace(-12, 12, 25))
     assert np.abs(clearance).max() < 0.2
 
 

@@ -50,7 +50,7 @@ def test_landmarks_mirror_and_their_stencils_agree_with_the_mesh() -> None:
     rows = head.arrays["landmarks/ibug68/rows"]
     np.testing.assert_array_equal(head.mirror[rows], rows[LANDMARK_MIRROR])
     assert len(set(rows.tolist())) == 68
-    for name in ("ibug68", "iris", "contour", "mediapipe478"):
+    for name in ("ibug68", "iris", "contour", "silhouette", "mediapipe478"):
         key = f"landmarks/{name}"
         indptr, indices = head.arrays[f"{key}/indptr"], head.arrays[f"{key}/indices"]
         weights = head.arrays[f"{key}/weights"].astype(np.float64)
@@ -65,6 +65,36 @@ def test_contour_passes_through_the_jaw_points() -> None:
     np.testing.assert_array_equal(
         arrays["landmarks/contour/rows"][::4], arrays["landmarks/ibug68/rows"][:17]
     )
+
+
+def test_rows_across_the_jaw_run_from_the_face_outwards_and_mirror() -> None:
+    head = shipped()
+    rows = head.arrays["landmarks/silhouette/rows"].reshape(17, 15)
+    np.testing.assert_array_equal(rows[:, 11], head.arrays["landmarks/ibug68/rows"][:17])
+    np.testing.assert_array_equal(head.mirror[rows], rows[::-1])
+    outer = np.unique(head.fine.triangles[head.part == "skin"])
+    assert np.isin(rows, outer).all()
+    # The rims of the ears stand out farther than any of them.
+    assert np.abs(head.mean[rows, 0]).max() < 78 < np.abs(head.mean[:, 0]).max() - 5
+    for row in head.mean[rows]:
+        steps = np.diff(row, axis=0)
+        length = np.linalg.norm(steps, axis=1)
+        assert 0.5 < length.min() <= length.max() < 12
+        # No step turns back, and all lead backwards up to the jaw.
+        assert ((steps[:-1] * steps[1:]).sum(axis=1) > 0).all()
+        assert (np.diff(row[:12, 2]) < 2).all()
+        assert row[11, 2] < row[0, 2] - 5
+
+
+def test_rows_across_the_jaw_do_not_cross() -> None:
+    head = shipped()
+    rows = head.mean[head.arrays["landmarks/silhouette/rows"].reshape(17, 15)]
+    # From the right ear over the chin to the left one, seen from above the head's middle.
+    turn = np.arctan2(rows[..., 0], -rows[..., 1] - 40)
+    low = turn[4:13, 3:12]
+    assert (np.diff(low, axis=0) > 0).all()
+    # Beside the mouth and above, one row lies higher than the next.
+    assert (np.diff(rows[12:, :12, 1], axis=0) > 0).all()
 
 
 def test_iris_points_lie_around_their_pupils() -> None:

@@ -21,7 +21,7 @@ from .eyeballs import eye_centre
 from .fields import evened, lower_side, smoothstep, stiffened
 from .identity import PEOPLE, SEED, Identity, Population, aligned, principal_modes
 from .layout import Layout, texture_layout
-from .lids import LeftLids, left_lids, lids_on_eyeball
+from .lids import LeftLids, eye_corners, left_lids, lids_on_eyeball, steady_lids
 from .lips import lip_rim, lip_seal, mouth_corners
 from .regions import named_regions
 from .source import Source
@@ -36,14 +36,26 @@ EXPRESSION_STD = 0.35
 _LONGEST_EDGE = 2.3
 #: The mouth's corners move as a piece within the first distance, freely beyond the second.
 _CORNER_REACH = (3.0, 8.0)
+#: The same for the corners of the eyes.
+_EYE_CORNER_REACH = (1.0, 4.0)
 #: Distance between the places at which modes keep the lips closed, millimetres.
 _SEAL_SPACING = 4.0
 #: Reach of a landmark's weight in the modes, millimetres.
 _FEATURE_RADIUS = 6.0
 #: Half the width of the lips' part whose modes are smoothed, millimetres.
 _MIDDLE_OF_LIPS = 8.0
-#: Sharp places of the left half: the front of the nostril's rim, and the crease of the upper lid.
-_SHARP = np.array([[9.5, -45.0, 36.0], [28.0, 9.0, 22.0]])
+#: Sharp places of the left half: front and back of the nostril's rim, the crease of the upper lid.
+_SHARP = np.array(
+    [
+        [9.5, -45.0, 36.0],
+        [14.2, -46.0, 30.5],
+        [24.0, 7.0, 20.3],
+        [29.0, 8.5, 21.0],
+        [35.0, 8.0, 19.0],
+    ]
+)
+#: Where the left ear's lobe begins, which moves as a piece as the corners do.
+_LOBE, _LOBE_REACH = np.array([77.0, -36.6, -69.3]), (2.0, 7.0)
 #: The teeth's place behind the lips: down and forward, millimetres.
 _TEETH = {"teeth_upper": (0.0, -3.2, 3.0), "teeth_lower": (0.0, 0.5, 0.5)}
 
@@ -99,13 +111,16 @@ def draw_adults(source: Source, people: int = PEOPLE) -> Adults:
     return Adults(cage, once, identity, scale, below)
 
 
-def build_head(source: Source, people: int = PEOPLE) -> Head:
+def build_head(source: Source, people: int = PEOPLE, *, face_units: bool = True) -> Head:
     """Compute the model. Deterministic on one machine; takes some minutes."""
-    return finish_head(source, draw_adults(source, people))
+    return finish_head(source, draw_adults(source, people), face_units=face_units)
 
 
-def finish_head(source: Source, adults: Adults) -> Head:
-    """Everything after the identity stage."""
+def finish_head(source: Source, adults: Adults, *, face_units: bool = True) -> Head:
+    """Everything after the identity stage.
+
+    Without face units there are no expressions, and modes know of no shut lids.
+    """
     cage, once, below = adults.cage, adults.once, adults.below
     units = {name: cage.points(unit) * adults.scale for name, unit in source.face_units().items()}
     mean = _mended_mean(cage, adults.identity.mean, once, below, units["eyeBlinkLeft"])
@@ -116,13 +131,25 @@ def finish_head(source: Source, adults: Adults) -> Head:
     modes = stiffened(mean, adults.identity.modes * rescale, corners, lips, *_CORNER_REACH)
     lids = left_lids(cage, mean, units["eyeBlinkLeft"])
     modes = _without_rough_rims(cage, mean, modes, lids)
-    identity = dataclasses.replace(adults.identity, mean=mean, modes=modes)
     units = {name: unit * rescale for name, unit in units.items()}
-    face = Face(cage, mean, once, lip_seal(cage, mean, once, below, _SEAL_SPACING), lids)
+    face = Face(cage, mean, once, lip_seal(cage, mean, once, below, _SEAL_SPACING), lids, below)
     expressions = arkit_expressions(units, face)
+    if face_units:
+        closing = expressions.offsets[expressions.names.index("eyeBlinkLeft")]
+        steady = steady_lids(cage, mean, modes, closing, once, lids)
+        modes = steady + adults.identity.sign[:, None, None] * cage.reflected(steady - modes)
+    else:
+        nothing = np.zeros((0, *mean.shape))
+        expressions = Expressions((), nothing, np.zeros(0, np.int64))
+    eyes = np.concatenate(eye_corners(mean, lids))
+    eye_skin = cage.of_part("skin", "lid_lining")
+    modes = stiffened(mean, modes, eyes, eye_skin, *_EYE_CORNER_REACH)
+    lobes = np.stack([_LOBE * FLIP, _LOBE])
+    modes = stiffened(mean, modes, lobes, cage.of_part("skin"), *_LOBE_REACH)
     surface = (once.matrix @ mean)[: len(mean)]
     levels = _levels(cage, mean)
     fine = subdivide(cage.faces, levels, len(mean))
+    identity = dataclasses.replace(adults.identity, mean=mean, modes=modes)
     mirror = mirror_of_vertices(cage.faces, levels, cage.mirror)
     points = landmarks.landmark_rows(cage, fine, mirror, mean, lids, below)
     brows = fine.matrix[points["ibug68"][17:27]] @ mean
@@ -181,12 +208,16 @@ def _mended_mean(
     corners = mouth_corners(cage, mean)
     away = np.linalg.norm(mean[:, None] - corners, axis=2).min(axis=1)
     skin = cage.of_part("skin", "mouth_inside")
-    mended = evened(cage, mended, 0.5 * smoothstep(away, 4.5, 2.0) * skin, 6)
+    mended = evened(cage, mended, 0.5 * smoothstep(away, 7.0, 3.0) * skin, 12)
     for part, shift in _TEETH.items():
         mended[cage.of_part(part)] += shift
     mended = lids_on_eyeball(cage, mended, once, left_lids(cage, mended, blink))
-    for _ in range(4):
-        mended = cage.symmetric(lip_seal(cage, mended, once, below)(mended))
+    for rounds in (4, 3):
+        for _ in range(rounds):
+            mended = cage.symmetric(lip_seal(cage, mended, once, below)(mended))
+        # The seal would crumple the tiny quads of the corners.
+        if rounds == 4:
+            mended = evened(cage, mended, 0.4 * smoothstep(away, 3.5, 1.0) * skin, 2)
     return cage.symmetric(mended)
 
 
@@ -266,12 +297,7 @@ def write_head(wheel: str | Path, target: str | Path, *, face_units: bool = True
     face_units : bool
         False leaves the 52 expressions out.
     """
-    head = build_head(Source(wheel))
-    if not face_units:
-        nothing = np.zeros((0, *head.identity.mean.shape))
-        head = dataclasses.replace(
-            head, expressions=Expressions((), nothing, np.zeros(0, np.int64))
-        )
+    head = build_head(Source(wheel), face_units=face_units)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **archive_arrays(head))
     write_bytes(target, buffer.getvalue())

@@ -12,8 +12,8 @@ from facegeo.morphable.subdivision import Subdivision
 from .cage import Cage
 from .eyeballs import eye_centre
 from .fields import evened, smoothstep, stiffened
-from .lids import LeftLids, closing_lids
-from .lips import LipSeal, mouth_corners
+from .lids import LeftLids, closing_lids, eye_corners
+from .lips import LipSeal, lip_seal, mouth_corners
 
 _SIDES = ("Left", "Right")
 #: Turn of the eyeball at 1, degrees.
@@ -43,7 +43,7 @@ _BLENDED = {
     "browInnerUp": {"browDown": -0.12},
     "browOuterUp": {"browDown": -0.35},
     "cheekSquint": {"mouthSmile": 0.2},
-    "eyeLookUp": {"eyeWide": 0.45},
+    "eyeLookUp": {"eyeWide": 0.3},
     "jawLeft": {"jawForward": -0.35},
     "mouthDimple": {"mouthSmile": 0.25},
     "mouthFunnel": {"mouthPucker": 0.5},
@@ -74,11 +74,30 @@ _CLOSED = (
     "mouthSmile",
     "mouthStretch",
 )
+#: Movements of the lips against each other, after which the mean face's seal is at the wrong place.
+_CLOSED_ANEW = (
+    "cheekPuff",
+    "jawLeft",
+    "jawRight",
+    "mouthLeft",
+    "mouthPress",
+    "mouthPucker",
+    "mouthRight",
+    "mouthSmile",
+    "mouthStretch",
+)
+_SEAL_ROUNDS = 4
+_SEAL_SPACING = 2.0
 #: Movements in which the lips part up to the corner.
 _OPENING = ("jawOpen", "tongueOut")
 #: Corners move as a piece within the first distance, freely beyond the second, millimetres.
-_MOUTH_CORNER = (2.5, 7.0)
-_EYE_CORNER = (1.5, 5.0)
+_MOUTH_CORNER = (3.0, 8.0)
+_CLOSED_CORNER = (3.5, 8.0)
+_EYE_CORNER = (2.0, 6.0)
+_INNER_CORNER = (1.8, 5.0)
+_BLINK_CORNER = (0.5, 2.5)
+#: The crease of the left upper lid, which expressions would press together.
+_CREASE = np.array([[24.0, 7.0, 20.3], [28.0, 8.0, 20.8], [32.0, 8.5, 20.5], [36.0, 7.5, 19.0]])
 #: Rounds of smoothing of movements that crease the cheek.
 _SMOOTHED = {"mouthSmile": 24, "mouthDimple": 6, "cheekPuff": 6, "cheekSquint": 3}
 
@@ -94,13 +113,14 @@ class Expressions:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """The mean face as far as mending needs it."""
+    """The mean face as far as mending needs it; ``below`` tells the lower lip."""
 
     cage: Cage
     points: np.ndarray
     once: Subdivision
     seal: LipSeal
     lids: LeftLids
+    below: np.ndarray
 
 
 def arkit_expressions(units: dict[str, np.ndarray], face: Face) -> Expressions:
@@ -128,17 +148,37 @@ def arkit_expressions(units: dict[str, np.ndarray], face: Face) -> Expressions:
 def _whole_corners(names: tuple[str, ...], offsets: np.ndarray, face: Face) -> np.ndarray:
     """Offsets without folds in the tiny quads at the corners of mouth and eyes."""
     cage, points = face.cage, face.points
-    mouth = [not name.startswith(_OPENING) for name in names]
+    mouth = [not name.startswith((*_OPENING, "mouthClose")) for name in names]
+    close = [name == "mouthClose" for name in names]
     eyes = [name.startswith(("eyeSquint", "eyeLook", "eyeWide", "cheekSquint")) for name in names]
-    outer = points[face.lids.upper[-1:]]
+    blinks = [name.startswith("eyeBlink") for name in names]
+    inner, outer = eye_corners(points, face.lids)
     offsets = offsets.copy()
     for chosen, centres, reach in (
         (mouth, mouth_corners(cage, points), _MOUTH_CORNER),
-        (eyes, np.concatenate([outer * [-1, 1, 1], outer]), _EYE_CORNER),
+        (close, mouth_corners(cage, points), _CLOSED_CORNER),
+        (eyes, outer, _EYE_CORNER),
+        (eyes, inner, _INNER_CORNER),
+        (blinks, np.concatenate([inner, outer]), _BLINK_CORNER),
     ):
         allowed = cage.of_part("skin", "mouth_inside", "lid_lining")
         offsets[chosen] = stiffened(points, offsets[chosen], centres, allowed, *reach)
-    return offsets
+    share = _tight_places(face)
+    return np.stack([evened(cage, offset, share, 4) for offset in offsets])
+
+
+def _tight_places(face: Face) -> np.ndarray:
+    """Shares ``(C,)`` of evening: the creases of the upper lids, and the bag behind the lips."""
+    cage, points = face.cage, face.points
+    crease = np.concatenate([_CREASE, _CREASE * [-1, 1, 1]])
+    away = np.linalg.norm(points[:, None] - crease, axis=2).min(axis=1)
+    bag = cage.of_part("mouth_inside")
+    lips = points[bag & cage.of_part("skin")]
+    depth = np.linalg.norm(points[:, None] - lips, axis=2).min(axis=1)
+    return 0.5 * np.maximum(
+        smoothstep(away, 5.0, 2.0) * cage.of_part("skin"),
+        smoothstep(depth, 5.0, 12.0) * (bag & ~cage.of_part("skin")),
+    )
 
 
 def _twin(name: str) -> str:
@@ -173,13 +213,24 @@ def _mended(name: str, units: dict[str, np.ndarray], face: Face) -> np.ndarray:
     offsets = _smoothed(face, offsets, _SMOOTHED.get(stem, 0))
     special: dict[str, Callable[[], np.ndarray]] = {
         "eyeBlink": lambda: closing_lids(face.cage, face.points, offsets, face.once, face.lids),
+        # The jaw would draw the lower lip away before the upper one.
+        "jawForward": lambda: face.seal.together(offsets),
         "mouthClose": lambda: _closing_mouth(offsets, units["jawOpen"], face),
     }
     if stem in special:
         return special[stem]()
     if stem.startswith("eyeLook"):
         return offsets + _gaze(stem.removeprefix("eyeLook"), face)
-    return face.seal(offsets) if stem in _CLOSED else offsets
+    offsets = face.seal(offsets) if stem in _CLOSED else offsets
+    return _closed_anew(offsets, face) if stem in _CLOSED_ANEW else offsets
+
+
+def _closed_anew(offsets: np.ndarray, face: Face) -> np.ndarray:
+    """Offsets at whose end the lips touch where they are then."""
+    moved = face.points + offsets
+    for _ in range(_SEAL_ROUNDS):
+        moved = lip_seal(face.cage, moved, face.once, face.below, _SEAL_SPACING)(moved)
+    return moved - face.points
 
 
 def _closing_mouth(offsets: np.ndarray, jaw: np.ndarray, face: Face) -> np.ndarray:

@@ -28,10 +28,15 @@ def spread_from(
     reach : float
         Distance from the nearest anchor at which nothing moves any more.
     """
+    return np.asarray(nearness(points, anchors, reach) @ offsets)
+
+
+def nearness(points: np.ndarray, anchors: np.ndarray, reach: float) -> np.ndarray:
+    """Weights ``(C, n)`` of anchors at points, as :func:`spread_from` takes them."""
     distance = np.linalg.norm(points[:, None] - anchors, axis=2)
     near = 1 / (distance**2 + 0.3**2) ** 1.5
-    mean = near @ offsets / near.sum(axis=1, keepdims=True)
-    return np.asarray(mean * smoothstep(distance.min(axis=1), reach, 0.0)[:, None])
+    fade = smoothstep(distance.min(axis=1), reach, 0.0)
+    return np.asarray(near * (fade / near.sum(axis=1))[:, None])
 
 
 def stiffened(

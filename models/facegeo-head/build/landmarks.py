@@ -51,6 +51,28 @@ _IRIS_SIDES = {"right": (4, 2, 0, 6), "left": (0, 2, 4, 6)}
 #: Points between two of the jaw's in the contour.
 _CONTOUR_STEPS = 4
 
+#: Ends of the rows that cross the jaw at points 8 to 16: on the face (beside mouth, nose and eye,
+#: which hide the far cheek where they stand out more), and beyond the jaw, under the chin, on the
+#: neck and before the ear, whose rim is no outline of the face.
+_ROW_ENDS = {
+    8: ((0, -95.5, 30.5), (0, -117.0, -14.0)),
+    9: ((11.5, -93.5, 28.5), (14.5, -116.0, -20.0)),
+    10: ((21.0, -89.0, 24.5), (29.0, -114.0, -30.0)),
+    11: ((26.0, -83.0, 21.5), (42.0, -111.0, -41.0)),
+    12: ((29.0, -75.0, 20.0), (55.0, -99.0, -53.0)),
+    13: ((27.0, -62.0, 25.0), (64.0, -67.0, -66.0)),
+    14: ((24.5, -46.0, 25.5), (74.0, -43.0, -62.5)),
+    15: ((26.0, -25.0, 22.0), (75.5, -22.0, -62.5)),
+    16: ((50.5, -3.5, 6.0), (76.5, -1.5, -65.0)),
+}
+#: Middle of the head: outwards is away from it at a point's height, but not below the jaw's.
+_DEPTH, _JAW_HEIGHT = -40.0, -80.0
+#: How many times farther a vertex beside a row counts, beyond once.
+_STRAIGHT = 1.5
+_EVENING_ROUNDS = 3
+#: Points of a row on the face's side of the jaw, and on the other side.
+ROW_STEPS = (11, 3)
+
 
 def landmark_rows(
     cage: Cage,
@@ -80,6 +102,7 @@ def landmark_rows(
         "iris": irises,
         "mediapipe478": _mediapipe(surface, outside, irises),
         "contour": _contour(surface, outside, ibug[:17], mirror),
+        "silhouette": _silhouette(surface, outside, ibug[:17], mirror),
     }
 
 
@@ -161,3 +184,40 @@ def _contour(
         places += list(start + share * (end - start))
     rows = np.array([_nearest(surface, outside, place) for place in places])
     return np.concatenate([mirror[rows[:0:-1]], rows])
+
+
+def _silhouette(
+    surface: np.ndarray, outside: np.ndarray, jaw: np.ndarray, mirror: np.ndarray
+) -> np.ndarray:
+    """Where the outline of the turned face may pass each jaw point: rows across the jaw.
+
+    Returns (17 * 15,), row after row in the order of the jaw points. Each row runs from the face
+    outwards; its twelfth point is the jaw's.
+    """
+    rows = np.empty((17, sum(ROW_STEPS) + 1), np.int64)
+    for point, (inner, outer) in _ROW_ENDS.items():
+        before = _across(surface, outside, np.array(inner), surface[jaw[point]], ROW_STEPS[0])
+        after = _across(surface, outside, surface[jaw[point]], np.array(outer), ROW_STEPS[1])
+        rows[point] = [*before, *after[1:]]
+        rows[16 - point] = mirror[rows[point]]
+    return rows.ravel()
+
+
+def _across(
+    surface: np.ndarray, outside: np.ndarray, start: np.ndarray, end: np.ndarray, steps: int
+) -> list[int]:
+    """Rows of the fine mesh near even steps over the surface between two places, ends included.
+
+    A vertex beside the way counts as farther than one as far along it, so that rows stay straight.
+    """
+    places = start + np.linspace(0, 1, steps + 1)[:, None] * (end - start)
+    middle = (start + end) / 2
+    aside = np.cross(end - start, middle - (0, max(middle[1], _JAW_HEIGHT), _DEPTH))
+    stretch = np.eye(3) + _STRAIGHT * np.outer(aside, aside) / (aside @ aside)
+    for _ in range(_EVENING_ROUNDS):
+        rows = [_nearest(surface @ stretch, outside, place) for place in places @ stretch]
+        way = surface[rows]
+        length = np.cumsum([0, *np.linalg.norm(np.diff(way, axis=0), axis=1)])
+        even = np.linspace(0, length[-1], steps + 1)
+        places = np.stack([np.interp(even, length, way[:, axis]) for axis in range(3)], axis=1)
+    return rows

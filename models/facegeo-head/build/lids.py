@@ -8,15 +8,23 @@ import numpy as np
 
 from facegeo.morphable.subdivision import Subdivision
 
-from .cage import Cage, ring_outside
+from .cage import FLIP, Cage, ring_outside
 from .eyeballs import eye_centre
-from .fields import lower_side, settled, smoothstep
+from .fields import lower_side, nearness, settled, smoothstep
 
 #: Space between eyeball and rim of the lids, millimetres: along the lids, and at the corners.
 _CLEARANCE = 0.25
 _CORNER_CLEARANCE = 0.7
 _REACH = 7.0
 _CLOSING_ROUNDS = 5
+#: Part of their spread of the eye's opening that modes keep: a blink shuts every eye by the same
+#: movement, and can only do so where eyes are about equally open.
+_OPENING_KEPT = 0.3
+#: How firmly shut lids keep to the eyeball, beside open ones: both leave the lids no way at all.
+_SHUT_SHARE = 0.5
+_STEADY_ROUNDS = 8
+#: The opening is held up to this distance from the corners along x, millimetres.
+_CORNER_WIDTH = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +66,12 @@ def left_lids(cage: Cage, points: np.ndarray, blink: np.ndarray) -> LeftLids:
         is_lower=is_lower,
         nearby=(cage.of_part("lid_lining", "skin") & (points[:, 0] > 3)).astype(float),
     )
+
+
+def eye_corners(points: np.ndarray, lids: LeftLids) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the inner and of the outer corners of both eyes, (2, 3) each."""
+    inner, outer = points[lids.upper[:1]], points[lids.upper[-1:]]
+    return np.concatenate([inner * FLIP, inner]), np.concatenate([outer * FLIP, outer])
 
 
 def lids_on_eyeball(
@@ -116,6 +130,70 @@ def closing_lids(
         goal = centre + inner / distance * np.maximum(distance, radius + _CLEARANCE)
         moved = settled(moved, seam, goal, _REACH, lids.nearby, 4)
     return np.asarray(moved - points)
+
+
+def steady_lids(
+    cage: Cage,
+    points: np.ndarray,
+    modes: np.ndarray,
+    closing: np.ndarray,
+    fine: Subdivision,
+    lids: LeftLids,
+) -> np.ndarray:
+    """Modes of the face that keep the left lids at the eyeball, and shut when they are shut.
+
+    Parameters
+    ----------
+    modes : (n, C, 3) float64
+    closing : (C, 3) float64
+        Offsets that shut the left eye of the mean face ``points``.
+    """
+    centre, radius = eyeball_sphere(cage, points)
+    eye = modes[:, cage.of_part("eye_left")]
+    shift = eye_centre(eye)[:, None]
+    back = points[cage.of_part("eye_left")][-1] - centre
+    growth = (eye[:, -1:] - shift) @ back[:, None] / radius**2
+    rows = np.concatenate([lids.upper, lids.lower, lids.seam])
+    stencil = fine.matrix[rows]
+    place = stencil @ points
+    outward = place - centre
+    carried = shift + growth * outward
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    shut = stencil @ (points + closing)
+    shut_outward = shut - centre
+    shut_outward /= np.linalg.norm(shut_outward, axis=1, keepdims=True)
+    up, low = np.arange(len(lids.upper)), len(lids.upper) + np.arange(len(lids.lower))
+    below = _along(shut[low], shut[up])
+    slope = np.clip(np.gradient(shut[up, 1], shut[up, 0]), -1, 1)
+    # Each rim goes half of the way, and the seam with the rim of its side; the corners stay.
+    ends = np.abs(place[:, :1] - place[[up[0], up[-1]], 0]).min(axis=1)
+    inside = smoothstep(ends, 0.5, _CORNER_WIDTH)
+    half = np.where(lids.is_lower[rows], 0.5, -0.5)
+    half[low] = 0.5
+    half *= inside
+    on_upper = _along(shut[up], shut)
+    spread = nearness(points, place, _REACH) * lids.nearby[:, None]
+    slide = np.array([0.0, 1, 0]) - outward * outward[:, 1:2]
+    slide /= slide[:, 1:2]
+    moved = modes.copy()
+    wanted: np.ndarray | None = None
+    for _ in range(_STEADY_ROUNDS):
+        rims = np.stack([stencil @ mode for mode in moved])
+        apart = rims[:, up] - below @ rims[:, low]
+        gap = apart[..., 1] - slope * apart[..., 0]
+        if wanted is None:
+            wanted = _OPENING_KEPT * gap
+        missing = ((gap - wanted) @ on_upper.T * half)[..., None] * slide
+        for direction, share in ((outward, 1.0), (shut_outward, _SHUT_SHARE * inside[:, None])):
+            away = ((rims - carried) * direction).sum(axis=2, keepdims=True)
+            missing = missing - away * share * direction
+        moved += np.einsum("vr,nrc->nvc", spread, missing)
+    return moved
+
+
+def _along(rim: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Weights ``(m, n)`` of a rim's n points, ascending in x, at the x of m places."""
+    return np.stack([np.interp(places[:, 0], rim[:, 0], row) for row in np.eye(len(rim))], axis=1)
 
 
 def _height(rim: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -48,6 +48,13 @@ class LipSeal:
             closed[..., 1] += (gaps @ self.field.T).reshape(closed.shape[:-1])
         return closed
 
+    def together(self, offsets: np.ndarray) -> np.ndarray:
+        """Offsets ``(C, 3)`` in which both lips move alike in every direction where they touch."""
+        alike = np.array(offsets, np.float64)
+        for _ in range(_ROUNDS):
+            alike += self.field @ (self.gap @ alike)
+        return alike
+
 
 def lip_seal(
     cage: Cage,
