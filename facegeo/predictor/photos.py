@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from facegeo.base import arrays
+from facegeo.base.callers import warn_caller
 from facegeo.detect import Detections, PresenceFilter
 from facegeo.detect.turned import find_turned
 from facegeo.errors import FacegeoError, InvalidInputError
@@ -29,6 +29,12 @@ _FITS = 0.4
 #: A face of less presence is looked for in other orientations too.
 _BELIEVED = 0.5
 
+#: Where the caller knew of a face and presence is less, there is none.
+_IS_FACE = 0.5
+
+#: Which of a photo's faces the caller knows.
+Kind = Literal["boxes", "landmarks"] | None
+
 
 @dataclass(frozen=True)
 class Known:
@@ -39,7 +45,13 @@ class Known:
 
     @property
     def is_nothing(self) -> bool:
-        return self.boxes is None and self.landmarks is None
+        return self.kind is None
+
+    @property
+    def kind(self) -> Kind:
+        if self.landmarks is not None:
+            return "landmarks"
+        return None if self.boxes is None else "boxes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +67,8 @@ class Located:
     found : Detections
     regions : Regions
         One for each box.
-    by_caller : bool
-        The boxes are the caller's, and all stay.
+    given : {"boxes", "landmarks"} or None
+        What the caller knew of the faces; then all stay.
     error : FacegeoError or None
     """
 
@@ -65,8 +77,12 @@ class Located:
     image: np.ndarray | None
     found: Detections
     regions: Regions
-    by_caller: bool = False
+    given: Kind = None
     error: FacegeoError | None = None
+
+    @property
+    def by_caller(self) -> bool:
+        return self.given is not None
 
 
 _NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -88,7 +104,7 @@ def located(
         found, regions = _placed(image, known, find, convention)
     except FacegeoError as error:
         return Located(index, path, None, Detections.none(), NO_REGIONS, error=error)
-    return Located(index, path, image, found, regions, not known.is_nothing)
+    return Located(index, path, image, found, regions, known.kind)
 
 
 def _placed(
@@ -238,7 +254,7 @@ class FaceSearch:
 
 
 def warn_of_misfits(photos: Sequence[Located], seen: Seen) -> None:
-    """A UserWarning for boxes of the caller's that do not lie on what is seen there."""
+    """A UserWarning for what the caller knew of faces where none is seen."""
     for k, photo in enumerate(photos):
         own = seen[seen.owners == k] if photo.by_caller else None
         if own is None or len(own) == 0:
@@ -246,14 +262,17 @@ def warn_of_misfits(photos: Sequence[Located], seen: Seen) -> None:
         points = own.batch.landmarks[..., :2]
         low, high = own.found.boxes[:, None, :2], own.found.boxes[:, None, 2:]
         inside = ((points >= low) & (points <= high)).all(axis=2).mean(axis=1)
-        rows = np.flatnonzero((inside < _FITS) | (own.batch.presence < _BELIEVED))
+        rows = np.flatnonzero((inside < _FITS) | (own.batch.presence < _IS_FACE))
         if len(rows):
-            warnings.warn(
-                f"boxes: expected each on a face, as xyxy in photo pixels; of photo {photo.index} "
-                f"{own.found.boxes[rows[0]].round(1).tolist()} at index {rows[0]} lies on none "
-                f"({len(rows)} of {len(own)} do not); boxes of another form, such as x, y, width, "
-                "height: facegeo.detect.boxes_from",
-                stacklevel=2,
+            which = f"photo {photo.index}, {len(rows)} of {len(own)}, the first at index {rows[0]}"
+            box = own.found.boxes[rows[0]].round(1).tolist()
+            warn_caller(
+                f"boxes: expected each on a face, as xyxy in photo pixels; of {which}, {box}, lie "
+                "on none; boxes of another form, such as x, y, width, height: "
+                "facegeo.detect.boxes_from"
+                if photo.given == "boxes"
+                else f"landmarks: expected the 68 points of a face each, x and y in photo pixels; "
+                f"of {which}, in {box}, lie on none"
             )
 
 
