@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
 from facegeo.backends.base import Backend
-from facegeo.base.arrays import number_in, whole_number
+from facegeo.base.arrays import describe, number_in, whole_number
 from facegeo.base.closing import Closing
+from facegeo.errors import InvalidInputError
 
 #: facegeo's own detector reads photos whose sides are multiples of this, as in
 #: facegeo.networks.detector.network; smaller sides are padded.
@@ -47,6 +48,11 @@ class DetectorOptions:
         if self.max_faces is not None:
             whole_number("max_faces", self.max_faces)
         number_in("min_size", self.min_size, 0)
+        if not isinstance(self.search, Search | None):
+            raise InvalidInputError(
+                "search: expected facegeo.detect.Search, such as Search(max_side=640), or None, "
+                f"got {describe(self.search)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -123,10 +129,6 @@ class PresenceFilter:
         return np.asarray(~doubtful)
 
 
-#: Stands for a column of zeros.
-_UNSET = np.zeros(0, np.float32)
-
-
 @dataclass(frozen=True, eq=False)
 class Detections:
     """Boxes of one photo, highest score first.
@@ -144,10 +146,10 @@ class Detections:
 
     boxes: np.ndarray
     scores: np.ndarray
-    rotations: np.ndarray = field(default_factory=lambda: _UNSET)
+    rotations: np.ndarray = None  # type: ignore[assignment]  # zeros, as many as boxes
 
     def __post_init__(self) -> None:
-        if self.rotations is _UNSET:
+        if self.rotations is None:
             object.__setattr__(self, "rotations", np.zeros(len(self.boxes), np.float32))
 
     def __len__(self) -> int:

@@ -19,6 +19,7 @@ from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputErro
 from facegeo.geometry import crop
 from facegeo.geometry.params import split
 from facegeo.images import Color
+from facegeo.predictor.arguments import check_arguments
 from facegeo.predictor.looking import Looker
 from facegeo.predictor.outputs import NetworkOutputs
 from facegeo.predictor.photos import FaceSearch, Known, Located, located
@@ -128,11 +129,7 @@ class FaceGeometry(MadeAnew, Closing):
         rotations: Literal["upright", "any"] = "upright",
         recrop: bool | None = None,
     ) -> None:
-        self._remember(locals())
-        if batch_size is not None:
-            batch_size = arrays.whole_number("batch_size", batch_size)
-        if rotations not in ("upright", "any"):
-            raise InvalidInputError(f"rotations: expected 'upright' or 'any', got {rotations!r}")
+        check_arguments(batch_size, min_face_size, second_opinion, rotations, recrop)
         installed = find(model)
         self.card = installed.card
         self._closed, self._owns_network = False, network is None

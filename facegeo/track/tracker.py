@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from facegeo.base.arrays import number_in, whole_number
 from facegeo.detect import Detections
 from facegeo.errors import InvalidInputError
 from facegeo.geometry import crop
@@ -55,14 +56,13 @@ class TrackerOptions:
     max_faces: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("detect_every", "search_every", "patience", "max_faces"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidInputError(f"{name}: expected at least 1, got {value}")
-        if not 0 <= self.least_presence <= 1:
-            raise InvalidInputError(
-                f"least_presence: expected a number in 0..1, got {self.least_presence}"
-            )
+        for name in ("detect_every", "max_faces"):
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name))
+        for name in ("search_every", "patience"):
+            whole_number(name, getattr(self, name))
+        number_in("least_presence", self.least_presence, 0, 1)
+        number_in("memory_s", self.memory_s, 0)
 
 
 @dataclass(frozen=True, eq=False)

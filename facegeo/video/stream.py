@@ -194,6 +194,10 @@ def open_stream(
         raise InvalidInputError(f"mode: expected 'offline' or 'live', got {mode!r}")
     if timeout_s is not None and not timeout_s > 0:
         raise InvalidInputError(f"timeout_s: expected a positive number or None, got {timeout_s}")
+    if not isinstance(smooth, bool | np.bool_ | Smoothing):
+        raise InvalidInputError(f"smooth: expected True, False or Smoothing, got {smooth!r}")
+    if not isinstance(tracking, TrackerOptions | None):
+        raise InvalidInputError(f"tracking: expected TrackerOptions or None, got {tracking!r}")
     options = tracking or TrackerOptions(max_faces=predictor.max_faces)
     how = smooth if isinstance(smooth, Smoothing) else (Smoothing() if smooth else None)
     _ = predictor.detector  # opened before the source: a missing model is no reason to wait

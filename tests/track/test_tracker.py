@@ -162,9 +162,24 @@ def test_nothing_to_see():
     assert [ids for ids, _ in follow(World(), 5)] == [[]] * 5
 
 
-@pytest.mark.parametrize("bad", [{"detect_every": 0}, {"patience": 0}, {"least_presence": 2}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"detect_every": 0},
+        {"detect_every": "3"},
+        {"search_every": None},
+        {"patience": 0},
+        {"patience": 2.5},
+        {"max_faces": True},
+        {"least_presence": 2},
+        {"least_presence": "x"},
+        {"memory_s": -1},
+        {"memory_s": float("nan")},
+    ],
+    ids=str,
+)
 def test_refuses_bad_options(bad):
-    with pytest.raises(InvalidInputError, match=next(iter(bad))):
+    with pytest.raises(InvalidInputError, match=f"^{next(iter(bad))}: expected .*, got"):
         TrackerOptions(**bad)
 
 
