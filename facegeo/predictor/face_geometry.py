@@ -408,6 +408,7 @@ class FaceGeometry(MadeAnew, Closing):
             fps=fps,
             timeout_s=timeout_s,
             color=color,
+            look=self._search.looked_at,
         )
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 from facegeo.base import arrays
 from facegeo.base.callers import warn_caller
 from facegeo.detect import Detections, PresenceFilter
+from facegeo.detect.base import TURNED, UNQUESTIONED
 from facegeo.detect.turned import find_turned
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import crop
@@ -23,11 +24,11 @@ from facegeo.results import FaceBatch
 #: Two results are one face where their landmarks' boxes share more than this of the smaller one.
 _SAME_FACE = 0.6
 
+#: The same where they lean by more than TURNED degrees apart, and the less believed is doubtful.
+_SAME_CROSSED = 0.3
+
 #: Part of its landmarks that lies in a box which is a face's; tight ones leave chin and jaw out.
 _FITS = 0.4
-
-#: A face of less presence is looked for in other orientations too.
-_BELIEVED = 0.5
 
 #: Where the caller knew of a face and presence is less, there is none.
 _IS_FACE = 0.5
@@ -204,6 +205,13 @@ class FaceSearch:
         seen = self([Located(0, None, image, found[inside], regions[inside])])
         return replace(seen.found, rotations=seen.batch.rotations)
 
+    def looked_at(
+        self, image: np.ndarray, regions: Regions, scores: np.ndarray
+    ) -> tuple[FaceBatch, np.ndarray]:
+        """Faces of some regions of one image, and a mask of those that the presence keeps."""
+        batch = self.look([image], np.zeros(len(regions), np.int64), regions)
+        return batch, self._believed(scores, batch, regions.rotations)
+
     def _seen(self, photos: Sequence[Located], numbers: Sequence[int]) -> Seen:
         found = Detections.concatenate([Detections.none(), *(p.found for p in photos)])
         regions = Regions.concatenate([NO_REGIONS, *(p.regions for p in photos)])
@@ -214,22 +222,26 @@ class FaceSearch:
 
     def _kept(self, photos: Sequence[Located], seen: Seen) -> np.ndarray:
         """True for faces that the presence does not reject and that are there once."""
-        kept = np.ones(len(seen), bool)
-        if self.presence_filter is not None:
-            # What only a turned search finds is rare, however it stands when it is looked at.
-            turns = np.where(seen.found.rotations, seen.found.rotations, seen.batch.rotations)
-            kept &= self.presence_filter.keeps(seen.found.scores, seen.batch.presence, turns)
+        kept = self._believed(seen.found.scores, seen.batch, seen.found.rotations)
         for k in np.flatnonzero(np.bincount(seen.owners, minlength=1) > 1):
             if not photos[int(k)].by_caller:
                 rows = np.flatnonzero(kept & (seen.owners == k))
                 kept[rows] = distinct(seen[rows])
         return kept
 
+    def _believed(self, scores: np.ndarray, batch: FaceBatch, found: np.ndarray) -> np.ndarray:
+        """True for faces that the presence does not reject; found by so much turned a search."""
+        if self.presence_filter is None:
+            return np.ones(len(batch), bool)
+        # What only a turned search finds is rare, however it stands when it is looked at.
+        turns = np.where(found, found, batch.rotations)
+        return self.presence_filter.keeps(scores, batch.presence, turns)
+
     def _doubtful(self, photos: Sequence[Located], seen: Seen, kept: np.ndarray) -> list[int]:
-        """Photos in which faces may be turned: none was found, or one that was is not believed."""
+        """Photos in which faces may be turned: none was found, or one that was is doubtful."""
         if self.find is None:
             return []
-        believed = kept & ~(seen.batch.presence < _BELIEVED)
+        believed = kept & ~(seen.batch.presence < UNQUESTIONED)
         return [
             k
             for k, photo in enumerate(photos)
@@ -288,7 +300,11 @@ def distinct(seen: Seen) -> np.ndarray:
         low, high = boxes[:, :2], boxes[:, 2:]
         shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
         area = (high - low).prod(axis=1)
-        same = np.clip(shared, 0, None).prod(axis=2) > _SAME_FACE * np.minimum(area[:, None], area)
+        part = np.clip(shared, 0, None).prod(axis=2) / np.minimum(area[:, None], area).clip(1e-9)
+        lean = crop.lean_of_faces(seen.batch.landmarks)
+        crossed = np.abs((lean[:, None] - lean + 180) % 360 - 180) > TURNED
+        crossed &= (seen.batch.presence < UNQUESTIONED)[:, None]
+        same = part > np.where(crossed, _SAME_CROSSED, _SAME_FACE)
         trust = seen.found.scores * np.nan_to_num(seen.batch.presence, nan=1.0)
         keep[:] = False
         for row in np.argsort(-trust, kind="stable"):
