@@ -101,11 +101,12 @@ class PresenceFilter:
         Of the others, those of less presence are dropped; 0 drops none.
     least_turned : float
         Faces of any score that lie on their side or stand on their head, so that their region is
-        turned by more than :data:`TURNED`, are dropped where their presence is less.
+        turned by more than :data:`TURNED`, are dropped where their presence is less. So are faces
+        that only a further look has found, and not the one at the detector's box.
     """
 
     sure_score: float = 0.8
-    least_presence: float = 0.7
+    least_presence: float = 0.3
     least_turned: float = 0.95
 
     def __post_init__(self) -> None:
@@ -113,7 +114,11 @@ class PresenceFilter:
             number_in(name, getattr(self, name), 0, 1)
 
     def keeps(
-        self, scores: np.ndarray, presence: np.ndarray, rotations: np.ndarray | None = None
+        self,
+        scores: np.ndarray,
+        presence: np.ndarray,
+        rotations: np.ndarray | None = None,
+        first: np.ndarray | None = None,
     ) -> np.ndarray:
         """Mask of boxes that stay, ``(N,)`` bool.
 
@@ -123,10 +128,16 @@ class PresenceFilter:
             Of the detector, and of the landmark network.
         rotations : (N,) float, optional
             Degrees by which the regions that presence was told of are turned.
+        first : (N,) float, optional
+            Presence in the crops of the detector's boxes, where the network looked again.
         """
         # A comparison with NaN is false: neither a box of the caller's nor a network without
         # presence rejects anything.
-        doubtful = (scores < self.sure_score) & (presence < self.least_presence)
+        least = presence
+        if first is not None:
+            # Who looks for long enough sees a face in anything: it must be a clear one.
+            least = np.where(presence < self.least_turned, np.fmin(presence, first), presence)
+        doubtful = (scores < self.sure_score) & (least < self.least_presence)
         if rotations is not None:
             turned = (np.abs(rotations) > TURNED) & ~np.isnan(scores)
             doubtful |= turned & (presence < self.least_turned)

@@ -67,7 +67,7 @@ class Looker:
 
     def __call__(
         self, images: Sequence[np.ndarray], owners: np.ndarray, regions: Regions
-    ) -> FaceBatch:
+    ) -> tuple[FaceBatch, np.ndarray]:
         """Faces of several images.
 
         Parameters
@@ -76,10 +76,25 @@ class Looker:
         owners : (N,) int
             Which image each region is of.
         regions : Regions
+
+        Returns
+        -------
+        batch : FaceBatch
+            N faces.
+        first : (N,) float32
+            Presence in the regions themselves, at the first look.
         """
         batch = self._look(images, owners, regions)
-        if not self.recrop:
-            return batch
+        first = batch.presence
+        return (self._looked_again(images, owners, regions, batch) if self.recrop else batch), first
+
+    def _looked_again(
+        self,
+        images: Sequence[np.ndarray],
+        owners: np.ndarray,
+        regions: Regions,
+        batch: FaceBatch,
+    ) -> FaceBatch:
         batch = self._settled(images, owners, regions, batch, _SEEN * SLACK)
         doubtful = np.flatnonzero(batch.presence < UNQUESTIONED)
         if len(doubtful) == 0:

@@ -20,6 +20,7 @@ from facegeo.geometry.regions import Regions
 from facegeo.images import Color, load_photo, path_given
 from facegeo.predictor.looking import Looker
 from facegeo.results import FaceBatch
+from facegeo.track.boxes import shares
 
 #: Two results are one face where their landmarks' boxes share more than this of the smaller one.
 _SAME_FACE = 0.6
@@ -138,19 +139,22 @@ class Seen:
     ----------
     found : Detections
     batch : FaceBatch
+    first : (N,) float32
+        Presence at the first look at each.
     owners : (N,) int
         Which of the photos each is in.
     """
 
     found: Detections
     batch: FaceBatch
+    first: np.ndarray
     owners: np.ndarray
 
     def __len__(self) -> int:
         return len(self.owners)
 
     def __getitem__(self, rows: np.ndarray) -> Seen:
-        return Seen(self.found[rows], self.batch[rows], self.owners[rows])
+        return Seen(self.found[rows], self.batch[rows], self.first[rows], self.owners[rows])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Seen]) -> Seen:
@@ -158,6 +162,7 @@ class Seen:
         return cls(
             Detections.concatenate([part.found for part in parts]),
             FaceBatch.concatenate([part.batch for part in parts]),
+            np.concatenate([part.first for part in parts]),
             np.concatenate([part.owners for part in parts]),
         )
 
@@ -208,34 +213,39 @@ class FaceSearch:
     def looked_at(
         self, image: np.ndarray, regions: Regions, scores: np.ndarray
     ) -> tuple[FaceBatch, np.ndarray]:
-        """Faces of some regions of one image, and a mask of those that the presence keeps."""
-        batch = self.look([image], np.zeros(len(regions), np.int64), regions)
-        return batch, self._believed(scores, batch, regions.rotations)
+        """Faces of some regions of one image, and a mask of those that a photo would show."""
+        batch, first = self.look([image], np.zeros(len(regions), np.int64), regions)
+        kept = self._believed(scores, batch, regions.rotations, first)
+        rows = np.flatnonzero(kept)
+        kept[rows] = distinct(batch[rows], scores[rows])
+        return batch, kept
 
     def _seen(self, photos: Sequence[Located], numbers: Sequence[int]) -> Seen:
         found = Detections.concatenate([Detections.none(), *(p.found for p in photos)])
         regions = Regions.concatenate([NO_REGIONS, *(p.regions for p in photos)])
         images = [_NO_IMAGE if p.image is None else p.image for p in photos]
         owners = np.repeat(np.arange(len(photos)), [len(p.found) for p in photos])
-        batch = self.look(images, owners, regions)
-        return Seen(found, batch, np.asarray(numbers, np.int64)[owners])
+        batch, first = self.look(images, owners, regions)
+        return Seen(found, batch, first, np.asarray(numbers, np.int64)[owners])
 
     def _kept(self, photos: Sequence[Located], seen: Seen) -> np.ndarray:
         """True for faces that the presence does not reject and that are there once."""
-        kept = self._believed(seen.found.scores, seen.batch, seen.found.rotations)
+        kept = self._believed(seen.found.scores, seen.batch, seen.found.rotations, seen.first)
         for k in np.flatnonzero(np.bincount(seen.owners, minlength=1) > 1):
             if not photos[int(k)].by_caller:
                 rows = np.flatnonzero(kept & (seen.owners == k))
-                kept[rows] = distinct(seen[rows])
+                kept[rows] = distinct(seen.batch[rows], seen.found.scores[rows])
         return kept
 
-    def _believed(self, scores: np.ndarray, batch: FaceBatch, found: np.ndarray) -> np.ndarray:
+    def _believed(
+        self, scores: np.ndarray, batch: FaceBatch, found: np.ndarray, first: np.ndarray
+    ) -> np.ndarray:
         """True for faces that the presence does not reject; found by so much turned a search."""
         if self.presence_filter is None:
             return np.ones(len(batch), bool)
         # What only a turned search finds is rare, however it stands when it is looked at.
         turns = np.where(found, found, batch.rotations)
-        return self.presence_filter.keeps(scores, batch.presence, turns)
+        return self.presence_filter.keeps(scores, batch.presence, turns, first)
 
     def _doubtful(self, photos: Sequence[Located], seen: Seen, kept: np.ndarray) -> list[int]:
         """Photos in which faces may be turned: none was found, or one that was is doubtful."""
@@ -288,24 +298,20 @@ def warn_of_misfits(photos: Sequence[Located], seen: Seen) -> None:
             )
 
 
-def distinct(seen: Seen) -> np.ndarray:
-    """Mask of the results that are not another one's face, ``(N,)`` bool, for one photo.
+def distinct(batch: FaceBatch, scores: np.ndarray) -> np.ndarray:
+    """Mask of the faces of one photo that are not another one's face, ``(N,)`` bool.
 
     A look at a wrong box may end on a face that has a box of its own, and a face that lies between
     two orientations is found in both: the more believed one stays.
     """
-    keep = np.ones(len(seen), bool)
-    if len(seen) > 1:
-        boxes = crop.landmark_boxes(seen.batch.landmarks)
-        low, high = boxes[:, :2], boxes[:, 2:]
-        shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
-        area = (high - low).prod(axis=1)
-        part = np.clip(shared, 0, None).prod(axis=2) / np.minimum(area[:, None], area).clip(1e-9)
-        lean = crop.lean_of_faces(seen.batch.landmarks)
+    keep = np.ones(len(batch), bool)
+    if len(batch) > 1:
+        boxes = crop.landmark_boxes(batch.landmarks)
+        lean = crop.lean_of_faces(batch.landmarks)
         crossed = np.abs((lean[:, None] - lean + 180) % 360 - 180) > TURNED
-        crossed &= (seen.batch.presence < UNQUESTIONED)[:, None]
-        same = part > np.where(crossed, _SAME_CROSSED, _SAME_FACE)
-        trust = seen.found.scores * np.nan_to_num(seen.batch.presence, nan=1.0)
+        crossed &= (batch.presence < UNQUESTIONED)[:, None]
+        same = shares(boxes, boxes) > np.where(crossed, _SAME_CROSSED, _SAME_FACE)
+        trust = scores * np.nan_to_num(batch.presence, nan=1.0)
         keep[:] = False
         for row in np.argsort(-trust, kind="stable"):
             keep[row] = not same[row, keep].any()

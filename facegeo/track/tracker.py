@@ -446,10 +446,15 @@ def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.n
 
     Of two tracks on one face that one is the second which is new, else the one that is farther from
     where it was going: behind a face in front the hidden one's landmarks go along with the other's.
+    A new one of another size, from a box around more than a face, is also on the same.
     """
     second = np.zeros(len(seen), bool)
-    iou = np.triu(box_maths.overlaps(seen, seen), 1)
-    for i, j in zip(*np.nonzero(iou > TWICE), strict=True):
+    twice = np.triu(box_maths.overlaps(seen, seen) > TWICE, 1)
+    new = np.array([track.number == 0 for track in tracks])
+    if new.any():
+        either = new[:, None] | new
+        twice |= np.triu(either & (box_maths.shares(seen, seen) > TWICE), 1)
+    for i, j in zip(*np.nonzero(twice), strict=True):
         pair = (int(i), int(j))
         away = [
             np.linalg.norm(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers.video_data import NoMesh, World
@@ -148,6 +150,75 @@ def test_a_face_that_leaves_the_picture_goes():
         world.boxes = {"a": box(600 + 10 * index)} if index < 10 else {}
 
     assert follow(world, 40, leave)[-1][0] == []
+
+
+class Asked:
+    """A look at what the detector has found, by a world's network."""
+
+    def __init__(self, world: World, believes: bool = True) -> None:
+        self.world, self.believes = world, believes
+        self.scores: list[list[float]] = []
+
+    def __call__(self, photo, regions, scores):
+        self.scores.append([round(float(score), 2) for score in scores])
+        batch = self.world.measure(regions.crops(photo, 120), regions.rois, regions.rotations)
+        return batch, np.full(len(regions), self.believes)
+
+
+def test_a_newcomer_that_is_not_believed_is_never_reported():
+    world = World({"a": box(300)})
+    look = Asked(world, believes=False)
+    tracks = Tracker(world.look, world.measure, look=look)
+    assert [ids for ids, _ in follow(world, 10, tracks=tracks)] == [[]] * 10
+    assert look.scores == [[0.9]] * 4  # the detector runs every three frames
+    look.believes = True
+    assert follow(world, 3, tracks=tracks, first=10)[-1][0] == [1]
+
+
+@pytest.mark.parametrize(("presence", "times"), [(0.995, 1), (0.98, 3)])
+def test_faces_that_are_simply_followed_are_looked_at_once(presence, times):
+    world = World({"a": box(300)})
+    exact = world.measure
+
+    def measure(crops, rois, rotations):
+        batch = exact(crops, rois)
+        batch.presence[:] = presence
+        return batch
+
+    look = Asked(world)
+    world.measure = measure
+    tracks = Tracker(world.look, world.measure, look=look)
+    assert [ids for ids, _ in follow(world, 70, tracks=tracks)] == [[1]] * 70
+    assert look.scores == [[0.9]] * times  # every 30 frames, where it is not sure
+
+
+def test_a_face_that_was_doubtful_is_turned_over_at_the_next_detection():
+    """What is followed upright, with little presence, stands on its head."""
+    world = World({"a": box(300)})
+
+    def measure(crops, rois, rotations):
+        batch = world.measure(crops, rois)
+        for points, degrees in zip(batch.landmarks, rotations, strict=True):
+            if abs(degrees) > 90:
+                middle = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
+                points[:, :2] = 2 * middle - points[:, :2]
+        batch.presence[:] = np.where(np.abs(rotations) > 90, 0.999, 0.7)
+        return dataclasses.replace(batch, rotations=np.asarray(rotations, np.float32))
+
+    knows = []
+
+    def look(photo, regions, scores):
+        turns = np.full(len(regions), 180.0 if knows else 0.0, np.float32)
+        return measure(None, regions.rois, turns), np.ones(len(regions), bool)
+
+    tracks = Tracker(world.look, measure, look=look)
+    for index in range(60):
+        if index == 5:
+            knows.append(True)
+        found = tracks.update(PHOTO, index / FPS)
+        assert found.ids == [1]
+        assert (abs(found.batch.rotations[0]) == 180) == (index >= 30)
+        assert (found.batch.presence[0] > 0.99) == (index >= 30)
 
 
 def test_most_faces_and_reset():
