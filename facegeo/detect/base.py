@@ -156,7 +156,7 @@ class Detections:
         Confidence in 0..1.
     rotations : (N,) float32
         Degrees by which each face is turned in the photo, clockwise as the viewer sees it; zeros by
-        default, which is right for all faces that lean by less than 60 degrees.
+        default, which is right for all faces that lean by less than 45 degrees.
     """
 
     boxes: np.ndarray

@@ -88,11 +88,11 @@ class FaceGeometry(MadeAnew, Closing):
         How large photos are searched for faces: at which size, and in tiles for tiny faces.
     second_opinion : PresenceFilter or None
         Drop doubtful boxes of the detector where the landmark network sees no face, if it has a
-        presence output; None keeps them all. Boxes of the caller's are never dropped. A stream has
-        a rule of its own: ``TrackerOptions.least_presence``.
+        presence output; None keeps them all. Boxes of the caller's are never dropped. In a stream
+        it is asked of newcomers; who is followed: ``TrackerOptions.least_presence``.
     rotations : {"upright", "any"}
-        Faces are looked for as they stand, and found up to a lean of about 60 degrees; or, where
-        that finds none or one that is doubtful, in the photo turned by 90, 180 and 270 degrees too.
+        Faces are looked for as they stand, and found up to a lean of about 45 degrees; or, where
+        that finds none or a presence below 0.99, in the photo turned by 90, 180 and 270 too.
     recrop : bool, optional
         Look at a face again where its landmarks ask for another crop than its box did: by a corner
         that is off by more than 8 percent of the side, or a lean of more than 20 degrees. By

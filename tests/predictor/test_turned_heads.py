@@ -118,7 +118,7 @@ def test_a_stream_is_as_right_as_a_photo(predictors, photo, expected, degrees, r
                 checked(face, expected, matrix + shift, degrees)
 
 
-@pytest.mark.parametrize("degrees", [-45, -48, -50, 45, 180])
+@pytest.mark.parametrize("degrees", [-45, -48, 45, 180])
 def test_a_photo_with_black_corners_shows_the_true_face_or_none(predictors, shared, degrees):
     photo = load_photo(shared / "data" / "photos" / "JianzhuGuo.jpg")
     photo = cv2.resize(photo, None, fx=1000 / 551, fy=1000 / 551)
