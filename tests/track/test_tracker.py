@@ -10,6 +10,7 @@ from helpers.video_data import NoMesh, World
 
 from facegeo.errors import InvalidInputError
 from facegeo.track import FaceSmoother, Tracker, TrackerOptions
+from facegeo.track.tracker import TWICE
 
 FPS = 25.0
 PHOTO = np.zeros((480, 640, 3), np.uint8)
@@ -219,6 +220,33 @@ def test_a_face_that_was_doubtful_is_turned_over_at_the_next_detection():
         assert found.ids == [1]
         assert (abs(found.batch.rotations[0]) == 180) == (index >= 30)
         assert (found.batch.presence[0] > 0.99) == (index >= 30)
+
+
+def test_a_box_around_more_than_a_face_that_is_followed_is_no_second_face():
+    world = World({"a": box(300)})
+    exact, big = world.measure, box(300, size=200)
+
+    def look(photo):
+        found = world.look(photo)
+        boxes = np.concatenate([found.boxes, np.float32([big])])
+        return dataclasses.replace(
+            found, boxes=boxes, scores=np.float32([0.9, 0.7]), rotations=None
+        )
+
+    def measure(crops, rois, rotations):
+        batch = exact(crops, rois)
+        for points, roi in zip(batch.landmarks, rois, strict=True):
+            if roi[2] - roi[0] > 200:  # a face as large as the region is imagined
+                points[:, :2] = 300, 200
+                points[:2, :2] = big[:2], big[2:]
+        return batch
+
+    assert TWICE > 0.5 > (80 / 200) ** 2  # by their union they are two
+    tracks = Tracker(lambda photo: look(photo) if frames else world.look(photo), measure)
+    frames: list[int] = []
+    for index in range(70):
+        assert tracks.update(PHOTO, index / FPS).ids == [1]
+        frames.append(index)
 
 
 def test_most_faces_and_reset():
