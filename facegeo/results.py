@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
     from facegeo.morphable import MorphableModel
 
-#: Stands for a column of zeros.
-_UNSET = np.zeros(0, np.float32)
-
 #: Rows of a batch: a slice, indices, or a mask.
 Rows = slice | Sequence[int] | Sequence[bool] | np.ndarray
 
@@ -259,13 +256,13 @@ class FaceBatch(ShortRepr):
     presence: np.ndarray
     rois: np.ndarray
     convention: CropConvention
-    rotations: np.ndarray = field(default_factory=lambda: _UNSET)
-    depths: np.ndarray = field(default_factory=lambda: _UNSET)
+    rotations: np.ndarray = None  # type: ignore[assignment]  # zeros, as many as faces
+    depths: np.ndarray = None  # type: ignore[assignment]
     num_shape: int = NUM_SHAPE
 
     def __post_init__(self) -> None:
         for name in ("rotations", "depths"):
-            if getattr(self, name) is _UNSET:
+            if getattr(self, name) is None:
                 object.__setattr__(self, name, np.zeros(len(self.params), np.float32))
 
     def __len__(self) -> int:

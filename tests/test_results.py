@@ -143,3 +143,11 @@ def test_parameters_have_the_modes_of_their_face_model():
     np.testing.assert_array_equal(face.expression, numbers[1, 72:])
     with pytest.raises(InvalidInputError, match="2 batches of 2 conventions"):
         FaceBatch.concatenate([faces, FaceBatch(*columns, find_convention("exact"))])
+
+
+def test_columns_that_are_not_given_are_zeros():
+    made = batch(3)
+    for name in ("rotations", "depths"):
+        assert getattr(made, name).tolist() == [0, 0, 0]
+        given = replace(made, **{name: np.ones(3, np.float32)})
+        assert getattr(pickle.loads(pickle.dumps(given)), name).tolist() == [1, 1, 1]

@@ -48,6 +48,13 @@ def number_in(name: str, value: Any, low: float, high: float = math.inf) -> floa
     return float(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """``value`` as a bool; InvalidInputError for all that is none, such as 1 and "no"."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInputError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
 def _matches(shape: tuple[int, ...], expected: Shape) -> bool:
     return len(shape) == len(expected) and all(
         isinstance(want, str) or have == want for have, want in zip(shape, expected, strict=True)

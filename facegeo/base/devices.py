@@ -30,11 +30,11 @@ def cuda_index(device: str) -> int | None:
     Raises
     ------
     BackendUnavailableError
-        For any other text.
+        For anything else.
     """
     if device == "cpu":
         return None
-    match = re.fullmatch(r"cuda(?::(\d+))?", device)
+    match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
     if match is None:
         raise BackendUnavailableError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}")
     return int(match[1] or 0)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 
 class MadeAnew:
     """An object that is pickled and copied as the arguments that it was made with.
 
-    Its ``__init__`` begins with ``self._remember(locals())``.
+    They are those of the class that was called, so classes derived from one may take others.
     """
 
-    _arguments: dict[str, Any]
+    _made_with: tuple[tuple[Any, ...], Mapping[str, Any]]
 
-    def _remember(self, variables: Mapping[str, Any]) -> None:
-        """Keep the arguments out of the local variables of ``__init__``."""
-        own = ("self", "__class__")  # the second where ``__init__`` calls ``super``
-        self._arguments = {name: value for name, value in variables.items() if name not in own}
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Keep the arguments, whatever ``__init__`` does with them."""
+        made = super().__new__(cls)
+        made._made_with = args, options
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _make, (type(self), self._arguments)
+        args, options = self._made_with
+        return _make, (type(self), args, options)
 
 
-def _make(kind: type, arguments: Mapping[str, Any]) -> Any:
-    return kind(**arguments)
+def _make(kind: type, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    return kind(*args, **options)

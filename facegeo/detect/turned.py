@@ -10,7 +10,7 @@ import numpy as np
 from facegeo.detect.base import Detections
 
 #: Degrees, clockwise as the viewer sees it, by which a face is turned -> how the image is turned
-#: back. A detector of upright faces finds those that lean by up to about 60 degrees.
+#: back. A detector of upright faces finds those that lean by up to about 45 degrees, some beyond.
 _TURNED_BACK = {
     90.0: cv2.ROTATE_90_COUNTERCLOCKWISE,
     180.0: cv2.ROTATE_180,

@@ -215,9 +215,7 @@ def pose_from_photo(
 
 
 def rois_from_boxes(
-    boxes: np.ndarray,
-    convention: CropConvention = CONVENTIONS["3ddfa"],
-    rotations: np.ndarray | None = None,
+    boxes: np.ndarray, convention: CropConvention, rotations: np.ndarray | None = None
 ) -> np.ndarray:
     """ROIs of detector boxes, by the rule of 3DDFA_V2, rounded to whole pixels.
 

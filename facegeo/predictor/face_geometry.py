@@ -19,6 +19,7 @@ from facegeo.errors import BackendUnavailableError, BatchError, InvalidInputErro
 from facegeo.geometry import crop
 from facegeo.geometry.params import split
 from facegeo.images import Color
+from facegeo.predictor.arguments import check_arguments
 from facegeo.predictor.looking import Looker
 from facegeo.predictor.outputs import NetworkOutputs
 from facegeo.predictor.photos import FaceSearch, Known, Located, located
@@ -87,11 +88,11 @@ class FaceGeometry(MadeAnew, Closing):
         How large photos are searched for faces: at which size, and in tiles for tiny faces.
     second_opinion : PresenceFilter or None
         Drop doubtful boxes of the detector where the landmark network sees no face, if it has a
-        presence output; None keeps them all. Boxes of the caller's are never dropped. A stream has
-        a rule of its own: ``TrackerOptions.least_presence``.
+        presence output; None keeps them all. Boxes of the caller's are never dropped. In a stream
+        it is asked of newcomers; who is followed: ``TrackerOptions.least_presence``.
     rotations : {"upright", "any"}
-        Faces are looked for as they stand, and found up to a lean of about 60 degrees; or, where
-        that finds none or one that is doubtful, in the photo turned by 90, 180 and 270 degrees too.
+        Faces are looked for as they stand, and found up to a lean of about 45 degrees; or, where
+        that finds none or a presence below 0.99, in the photo turned by 90, 180 and 270 too.
     recrop : bool, optional
         Look at a face again where its landmarks ask for another crop than its box did: by a corner
         that is off by more than 8 percent of the side, or a lean of more than 20 degrees. By
@@ -128,11 +129,7 @@ class FaceGeometry(MadeAnew, Closing):
         rotations: Literal["upright", "any"] = "upright",
         recrop: bool | None = None,
     ) -> None:
-        self._remember(locals())
-        if batch_size is not None:
-            batch_size = arrays.whole_number("batch_size", batch_size)
-        if rotations not in ("upright", "any"):
-            raise InvalidInputError(f"rotations: expected 'upright' or 'any', got {rotations!r}")
+        check_arguments(batch_size, min_face_size, second_opinion, rotations, recrop)
         installed = find(model)
         self.card = installed.card
         self._closed, self._owns_network = False, network is None
@@ -411,6 +408,7 @@ class FaceGeometry(MadeAnew, Closing):
             fps=fps,
             timeout_s=timeout_s,
             color=color,
+            look=self._search.looked_at,
         )
 
     @property

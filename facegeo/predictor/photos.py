@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from facegeo.base import arrays
+from facegeo.base.callers import warn_caller
 from facegeo.detect import Detections, PresenceFilter
+from facegeo.detect.base import TURNED, UNQUESTIONED
 from facegeo.detect.turned import find_turned
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import crop
@@ -19,15 +20,22 @@ from facegeo.geometry.regions import Regions
 from facegeo.images import Color, load_photo, path_given
 from facegeo.predictor.looking import Looker
 from facegeo.results import FaceBatch
+from facegeo.track.boxes import shares
 
 #: Two results are one face where their landmarks' boxes share more than this of the smaller one.
 _SAME_FACE = 0.6
 
+#: The same where they lean by more than TURNED degrees apart, and the less believed is doubtful.
+_SAME_CROSSED = 0.3
+
 #: Part of its landmarks that lies in a box which is a face's; tight ones leave chin and jaw out.
 _FITS = 0.4
 
-#: A face of less presence is looked for in other orientations too.
-_BELIEVED = 0.5
+#: Where the caller knew of a face and presence is less, there is none.
+_IS_FACE = 0.5
+
+#: Which of a photo's faces the caller knows.
+Kind = Literal["boxes", "landmarks"] | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,13 @@ class Known:
 
     @property
     def is_nothing(self) -> bool:
-        return self.boxes is None and self.landmarks is None
+        return self.kind is None
+
+    @property
+    def kind(self) -> Kind:
+        if self.landmarks is not None:
+            return "landmarks"
+        return None if self.boxes is None else "boxes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +69,8 @@ class Located:
     found : Detections
     regions : Regions
         One for each box.
-    by_caller : bool
-        The boxes are the caller's, and all stay.
+    given : {"boxes", "landmarks"} or None
+        What the caller knew of the faces; then all stay.
     error : FacegeoError or None
     """
 
@@ -65,8 +79,12 @@ class Located:
     image: np.ndarray | None
     found: Detections
     regions: Regions
-    by_caller: bool = False
+    given: Kind = None
     error: FacegeoError | None = None
+
+    @property
+    def by_caller(self) -> bool:
+        return self.given is not None
 
 
 _NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
@@ -88,7 +106,7 @@ def located(
         found, regions = _placed(image, known, find, convention)
     except FacegeoError as error:
         return Located(index, path, None, Detections.none(), NO_REGIONS, error=error)
-    return Located(index, path, image, found, regions, not known.is_nothing)
+    return Located(index, path, image, found, regions, known.kind)
 
 
 def _placed(
@@ -121,19 +139,22 @@ class Seen:
     ----------
     found : Detections
     batch : FaceBatch
+    first : (N,) float32
+        Presence at the first look at each.
     owners : (N,) int
         Which of the photos each is in.
     """
 
     found: Detections
     batch: FaceBatch
+    first: np.ndarray
     owners: np.ndarray
 
     def __len__(self) -> int:
         return len(self.owners)
 
     def __getitem__(self, rows: np.ndarray) -> Seen:
-        return Seen(self.found[rows], self.batch[rows], self.owners[rows])
+        return Seen(self.found[rows], self.batch[rows], self.first[rows], self.owners[rows])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Seen]) -> Seen:
@@ -141,6 +162,7 @@ class Seen:
         return cls(
             Detections.concatenate([part.found for part in parts]),
             FaceBatch.concatenate([part.batch for part in parts]),
+            np.concatenate([part.first for part in parts]),
             np.concatenate([part.owners for part in parts]),
         )
 
@@ -188,32 +210,48 @@ class FaceSearch:
         seen = self([Located(0, None, image, found[inside], regions[inside])])
         return replace(seen.found, rotations=seen.batch.rotations)
 
+    def looked_at(
+        self, image: np.ndarray, regions: Regions, scores: np.ndarray
+    ) -> tuple[FaceBatch, np.ndarray]:
+        """Faces of some regions of one image, and a mask of those that a photo would show."""
+        batch, first = self.look([image], np.zeros(len(regions), np.int64), regions)
+        kept = self._believed(scores, batch, regions.rotations, first)
+        rows = np.flatnonzero(kept)
+        kept[rows] = distinct(batch[rows], scores[rows])
+        return batch, kept
+
     def _seen(self, photos: Sequence[Located], numbers: Sequence[int]) -> Seen:
         found = Detections.concatenate([Detections.none(), *(p.found for p in photos)])
         regions = Regions.concatenate([NO_REGIONS, *(p.regions for p in photos)])
         images = [_NO_IMAGE if p.image is None else p.image for p in photos]
         owners = np.repeat(np.arange(len(photos)), [len(p.found) for p in photos])
-        batch = self.look(images, owners, regions)
-        return Seen(found, batch, np.asarray(numbers, np.int64)[owners])
+        batch, first = self.look(images, owners, regions)
+        return Seen(found, batch, first, np.asarray(numbers, np.int64)[owners])
 
     def _kept(self, photos: Sequence[Located], seen: Seen) -> np.ndarray:
         """True for faces that the presence does not reject and that are there once."""
-        kept = np.ones(len(seen), bool)
-        if self.presence_filter is not None:
-            # What only a turned search finds is rare, however it stands when it is looked at.
-            turns = np.where(seen.found.rotations, seen.found.rotations, seen.batch.rotations)
-            kept &= self.presence_filter.keeps(seen.found.scores, seen.batch.presence, turns)
+        kept = self._believed(seen.found.scores, seen.batch, seen.found.rotations, seen.first)
         for k in np.flatnonzero(np.bincount(seen.owners, minlength=1) > 1):
             if not photos[int(k)].by_caller:
                 rows = np.flatnonzero(kept & (seen.owners == k))
-                kept[rows] = distinct(seen[rows])
+                kept[rows] = distinct(seen.batch[rows], seen.found.scores[rows])
         return kept
 
+    def _believed(
+        self, scores: np.ndarray, batch: FaceBatch, found: np.ndarray, first: np.ndarray
+    ) -> np.ndarray:
+        """True for faces that the presence does not reject; found by so much turned a search."""
+        if self.presence_filter is None:
+            return np.ones(len(batch), bool)
+        # What only a turned search finds is rare, however it stands when it is looked at.
+        turns = np.where(found, found, batch.rotations)
+        return self.presence_filter.keeps(scores, batch.presence, turns, first)
+
     def _doubtful(self, photos: Sequence[Located], seen: Seen, kept: np.ndarray) -> list[int]:
-        """Photos in which faces may be turned: none was found, or one that was is not believed."""
+        """Photos in which faces may be turned: none was found, or one that was is doubtful."""
         if self.find is None:
             return []
-        believed = kept & ~(seen.batch.presence < _BELIEVED)
+        believed = kept & ~(seen.batch.presence < UNQUESTIONED)
         return [
             k
             for k, photo in enumerate(photos)
@@ -238,7 +276,7 @@ class FaceSearch:
 
 
 def warn_of_misfits(photos: Sequence[Located], seen: Seen) -> None:
-    """A UserWarning for boxes of the caller's that do not lie on what is seen there."""
+    """A UserWarning for what the caller knew of faces where none is seen."""
     for k, photo in enumerate(photos):
         own = seen[seen.owners == k] if photo.by_caller else None
         if own is None or len(own) == 0:
@@ -246,31 +284,34 @@ def warn_of_misfits(photos: Sequence[Located], seen: Seen) -> None:
         points = own.batch.landmarks[..., :2]
         low, high = own.found.boxes[:, None, :2], own.found.boxes[:, None, 2:]
         inside = ((points >= low) & (points <= high)).all(axis=2).mean(axis=1)
-        rows = np.flatnonzero((inside < _FITS) | (own.batch.presence < _BELIEVED))
+        rows = np.flatnonzero((inside < _FITS) | (own.batch.presence < _IS_FACE))
         if len(rows):
-            warnings.warn(
-                f"boxes: expected each on a face, as xyxy in photo pixels; of photo {photo.index} "
-                f"{own.found.boxes[rows[0]].round(1).tolist()} at index {rows[0]} lies on none "
-                f"({len(rows)} of {len(own)} do not); boxes of another form, such as x, y, width, "
-                "height: facegeo.detect.boxes_from",
-                stacklevel=2,
+            which = f"photo {photo.index}, {len(rows)} of {len(own)}, the first at index {rows[0]}"
+            box = own.found.boxes[rows[0]].round(1).tolist()
+            warn_caller(
+                f"boxes: expected each on a face, as xyxy in photo pixels; of {which}, {box}, lie "
+                "on none; boxes of another form, such as x, y, width, height: "
+                "facegeo.detect.boxes_from"
+                if photo.given == "boxes"
+                else f"landmarks: expected the 68 points of a face each, x and y in photo pixels; "
+                f"of {which}, in {box}, lie on none"
             )
 
 
-def distinct(seen: Seen) -> np.ndarray:
-    """Mask of the results that are not another one's face, ``(N,)`` bool, for one photo.
+def distinct(batch: FaceBatch, scores: np.ndarray) -> np.ndarray:
+    """Mask of the faces of one photo that are not another one's face, ``(N,)`` bool.
 
     A look at a wrong box may end on a face that has a box of its own, and a face that lies between
     two orientations is found in both: the more believed one stays.
     """
-    keep = np.ones(len(seen), bool)
-    if len(seen) > 1:
-        boxes = crop.landmark_boxes(seen.batch.landmarks)
-        low, high = boxes[:, :2], boxes[:, 2:]
-        shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
-        area = (high - low).prod(axis=1)
-        same = np.clip(shared, 0, None).prod(axis=2) > _SAME_FACE * np.minimum(area[:, None], area)
-        trust = seen.found.scores * np.nan_to_num(seen.batch.presence, nan=1.0)
+    keep = np.ones(len(batch), bool)
+    if len(batch) > 1:
+        boxes = crop.landmark_boxes(batch.landmarks)
+        lean = crop.lean_of_faces(batch.landmarks)
+        crossed = np.abs((lean[:, None] - lean + 180) % 360 - 180) > TURNED
+        crossed &= (batch.presence < UNQUESTIONED)[:, None]
+        same = shares(boxes, boxes) > np.where(crossed, _SAME_CROSSED, _SAME_FACE)
+        trust = scores * np.nan_to_num(batch.presence, nan=1.0)
         keep[:] = False
         for row in np.argsort(-trust, kind="stable"):
             keep[row] = not same[row, keep].any()

@@ -19,11 +19,22 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     iou : (N, M) float64
         0..1.
     """
+    shared, area_a, area_b = _areas(a, b)
+    return shared / np.maximum(area_a + area_b - shared, 1e-9)
+
+
+def shares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over the smaller box: 1 where one lies in the other; see :func:`overlaps`."""
+    shared, area_a, area_b = _areas(a, b)
+    return shared / np.maximum(np.minimum(area_a, area_b), 1e-9)
+
+
+def _areas(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the intersections (N, M), and of the boxes (N, 1) and (1, M)."""
     a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
     area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(axis=2) for x in (a, b))
-    return shared / np.maximum(area_a + area_b - shared, 1e-9)
+    return np.clip(high - low, 0, None).prod(axis=2), area_a, area_b
 
 
 def assign(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int]]:

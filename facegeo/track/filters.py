@@ -16,11 +16,13 @@ frame rate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from facegeo.base.arrays import number_in
 from facegeo.errors import InvalidInputError
 
 Difference = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -51,8 +53,8 @@ class OneEuroSettings:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if not 0 <= value < float("inf") or (name.endswith("_hz") and value == 0):
+            value = number_in(name, getattr(self, name), 0)
+            if value == math.inf or (name.endswith("_hz") and value == 0):
                 raise InvalidInputError(f"{name}: expected a positive number, got {value}")
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from facegeo.base.arrays import describe, flag, number_in
 from facegeo.errors import InvalidInputError, MissingBasisError
 from facegeo.geometry import params as parameters
 from facegeo.geometry.axes import flip_rows
@@ -61,6 +62,16 @@ class Smoothing:
     rotation_noise: float = 0.0027
     placement_noise: float = 0.001
     share_shape: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.filter, OneEuroSettings):
+            raise InvalidInputError(
+                f"filter: expected OneEuroSettings, got {describe(self.filter)}"
+            )
+        for name in ("landmark_noise", "rotation_noise", "placement_noise"):
+            if number_in(name, getattr(self, name), 0) == 0:
+                raise InvalidInputError(f"{name}: expected a positive number, got 0")
+        flag("share_shape", self.share_shape)
 
 
 def landmark_filter(settings: Smoothing) -> OneEuro:

@@ -16,53 +16,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from facegeo.detect import Detections
+from facegeo.detect.base import UNQUESTIONED
 from facegeo.errors import InvalidInputError
 from facegeo.geometry import crop
 from facegeo.geometry.regions import LEAST_LEAN, Regions
 from facegeo.results import FaceBatch
 from facegeo.track import boxes as box_maths
+from facegeo.track.options import TrackerOptions
 
 Locate = Callable[[np.ndarray], Detections]
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray], FaceBatch]
-
-
-@dataclass(frozen=True)
-class TrackerOptions:
-    """Rules for when faces are looked for, believed and forgotten.
-
-    Attributes
-    ----------
-    detect_every : int, optional
-        Frames between two runs of the detector while faces are followed. By default 30 where the
-        network tells presence, else 10: then only the detector can tell that a face has gone.
-    search_every : int
-        The same while no face is followed or one is missed.
-    least_presence : float
-        Presence below this is doubt.
-    patience : int
-        Frames of doubt in a row after which a face is lost.
-    memory_s : float
-        Seconds for which a lost face's number is kept for its return.
-    max_faces : int, optional
-        Most faces followed at once.
-    """
-
-    detect_every: int | None = None
-    search_every: int = 3
-    least_presence: float = 0.5
-    patience: int = 3
-    memory_s: float = 1.0
-    max_faces: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("detect_every", "search_every", "patience", "max_faces"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidInputError(f"{name}: expected at least 1, got {value}")
-        if not 0 <= self.least_presence <= 1:
-            raise InvalidInputError(
-                f"least_presence: expected a number in 0..1, got {self.least_presence}"
-            )
+Look = Callable[[np.ndarray, Regions, np.ndarray], tuple[FaceBatch, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +64,14 @@ class _Track:
     doubt: int = 0
     unseen: bool = False  # the detector's last run did not find it
     placed: bool = False  # its region comes from the detector and not yet from its landmarks
+    sure: bool = True  # by the presence when it was last believed
     lost: bool = False
     found: np.ndarray | None = None  # the detector's box in this frame
+
+    @property
+    def is_asked(self) -> bool:
+        """It has to be looked at as a photo's face is, which may be turned."""
+        return self.placed or (self.found is not None and not self.sure)
 
     def expected(self, now_s: float) -> np.ndarray:
         """Box as it would lie by now if it went on moving, for half a second at most."""
@@ -154,6 +124,10 @@ class Tracker:
         Side of the crops that ``measure`` takes.
     convention : CropConvention, optional
         How boxes become crops; by default as for the networks of facegeo.
+    look : callable, optional
+        Photo, Regions, the detector's scores -> FaceBatch and a mask of those that are believed: as
+        faces are looked at in a photo. It is asked where the detector has found a face, and where
+        it sees one that is not sure. By default ``measure``, once, and all are believed.
     """
 
     def __init__(
@@ -163,10 +137,12 @@ class Tracker:
         options: TrackerOptions | None = None,
         crop_size: int = crop.CROP_SIZE,
         convention: crop.CropConvention = crop.CONVENTIONS["exact"],
+        look: Look | None = None,
     ) -> None:
         self.options = options or TrackerOptions()
         self._locate = locate
         self._measure = measure
+        self._look = look or self._looked_at_once
         self._crop_size, self._convention = crop_size, convention
         self._next = 1
         self.reset()
@@ -209,9 +185,9 @@ class Tracker:
         size = (image.shape[0], image.shape[1])
         followed = [t for t in tracks if not t.lost and crop.wish_of_roi(t.roi, size) is None]
         gone = [replace(t, lost=True) for t in tracks if t.number and t not in followed]
-        batch = self._measured(image, followed)
+        batch, refused = self._measured(image, followed)
         self._tells_presence = self._tells_presence or not np.isnan(batch.presence).all()
-        followed = self._judged(followed, batch, now_s)
+        followed = self._judged(followed, batch, refused, now_s)
         return self._report(followed, gone, batch)
 
     def _is_detection_due(self, tracks: Sequence[_Track]) -> bool:
@@ -263,31 +239,46 @@ class Tracker:
             return None
         return max(0, self.options.max_faces - sum(not track.lost for track in tracks))
 
-    def _measured(self, image: np.ndarray, tracks: Sequence[_Track]) -> FaceBatch:
-        """The network on all regions; twice where a region comes from the detector.
+    def _measured(
+        self, image: np.ndarray, tracks: Sequence[_Track]
+    ) -> tuple[FaceBatch, np.ndarray]:
+        """The network on all regions, and a mask of what the detector has found and is no face.
 
-        The detector's regions are placed by another rule than those that follow: without the second
-        look a face's first frame would differ from the others.
+        Where a region comes from the detector the face is looked for first. The detector's regions
+        are placed by another rule than those that follow: without the second look a face's first
+        frame would differ from the others.
         """
-        regions = _regions(tracks)
-        placed = np.array([track.placed for track in tracks], bool)
-        if placed.any():
-            batch = self._looked_at(image, regions)
+        regions, refused = _regions(tracks), np.zeros(len(tracks), bool)
+        asked = [k for k, track in enumerate(tracks) if track.is_asked]
+        if asked:
+            scores = np.array([tracks[k].score for k in asked], np.float32)
+            batch, believed = self._look(image, regions[asked], scores)
+            placed = np.array([tracks[k].placed for k in asked])
+            refused[asked] = placed & ~believed
             own = Regions.from_landmarks(batch.landmarks)
-            rows = np.flatnonzero(placed & own.are_inside((image.shape[0], image.shape[1])))
-            regions = regions.replaced(rows, own[rows])
-        return self._looked_at(image, regions)
+            moved = placed | regions[asked].differ(own)
+            moved &= own.are_inside((image.shape[0], image.shape[1]))
+            regions = regions.replaced(np.array(asked)[moved], own[moved])
+        return self._looked_at(image, regions), refused
+
+    def _looked_at_once(
+        self, image: np.ndarray, regions: Regions, scores: np.ndarray
+    ) -> tuple[FaceBatch, np.ndarray]:
+        return self._looked_at(image, regions), np.ones(len(scores), bool)
 
     def _looked_at(self, image: np.ndarray, regions: Regions) -> FaceBatch:
         crops = regions.crops(image, self._crop_size)
         return self._measure(crops, regions.rois, regions.rotations)
 
-    def _judged(self, tracks: Sequence[_Track], batch: FaceBatch, now_s: float) -> list[_Track]:
+    def _judged(
+        self, tracks: Sequence[_Track], batch: FaceBatch, refused: np.ndarray, now_s: float
+    ) -> list[_Track]:
         """Tracks moved to where the network sees them, with doubt counted."""
         if not tracks:
             return []
         seen = crop.landmark_boxes(batch.landmarks)
         own = _followed(batch, seen)
+        sure = ~(batch.presence < UNQUESTIONED)
         doubtful = _jumped(seen, _stacked([track.expected(now_s) for track in tracks]))
         if doubtful.any():
             if self._tells_presence:
@@ -296,7 +287,7 @@ class Tracker:
             doubtful &= ~_is_confirmed(seen, tracks)
             doubtful &= np.array([not track.placed for track in tracks])
         # A comparison with NaN is false: no presence, no doubt.
-        doubtful |= batch.presence < self.options.least_presence
+        doubtful |= refused | (batch.presence < self.options.least_presence)
         if not self._tells_presence:
             doubtful |= np.array([track.unseen for track in tracks])
         doubtful |= _is_second(seen, tracks, now_s)
@@ -304,7 +295,7 @@ class Tracker:
             # In doubt it stays where it was last believed: there it is looked for.
             replace(track, doubt=track.doubt + 1, placed=False, found=None)
             if doubtful[i]
-            else _moved(track, seen[i], own.rois[i], float(own.rotations[i]), now_s)
+            else _moved(track, seen[i], own[i], bool(sure[i]), now_s)
             for i, track in enumerate(tracks)
         ]
 
@@ -400,9 +391,7 @@ def _matched(tracks: Sequence[_Track], found: np.ndarray, now_s: float) -> dict[
     return pairs
 
 
-def _moved(
-    track: _Track, seen: np.ndarray, roi: np.ndarray, rotation: float, now_s: float
-) -> _Track:
+def _moved(track: _Track, seen: np.ndarray, own: Regions, sure: bool, now_s: float) -> _Track:
     """A track that is believed to be where the network sees it."""
     centre = (seen[:2] + seen[2:]) / 2
     # The detector's box has another centre than the landmarks': no speed can be told from it.
@@ -418,8 +407,9 @@ def _moved(
     return replace(
         track,
         box=seen,
-        roi=roi,
-        rotation=rotation,
+        roi=own.rois,
+        rotation=float(own.rotations),
+        sure=sure,
         velocity=velocity,
         step=step,
         anchor=anchor,
@@ -456,10 +446,15 @@ def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.n
 
     Of two tracks on one face that one is the second which is new, else the one that is farther from
     where it was going: behind a face in front the hidden one's landmarks go along with the other's.
+    A new one of another size, from a box around more than a face, is also on the same.
     """
     second = np.zeros(len(seen), bool)
-    iou = np.triu(box_maths.overlaps(seen, seen), 1)
-    for i, j in zip(*np.nonzero(iou > TWICE), strict=True):
+    twice = np.triu(box_maths.overlaps(seen, seen) > TWICE, 1)
+    new = np.array([track.number == 0 for track in tracks])
+    if new.any():
+        either = new[:, None] | new
+        twice |= np.triu(either & (box_maths.shares(seen, seen) > TWICE), 1)
+    for i, j in zip(*np.nonzero(twice), strict=True):
         pair = (int(i), int(j))
         away = [
             np.linalg.norm(

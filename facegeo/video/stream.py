@@ -16,7 +16,7 @@ from facegeo.geometry import crop
 from facegeo.images import Color
 from facegeo.results import Face
 from facegeo.track import FaceSmoother, Smoothing, Tracker, TrackerOptions
-from facegeo.track.tracker import Tracked
+from facegeo.track.tracker import Look, Tracked
 from facegeo.video.reader import FrameReader
 from facegeo.video.sources import check_source_options, open_source
 
@@ -188,8 +188,12 @@ def open_stream(
     fps: float | None,
     timeout_s: float | None,
     color: Color,
+    look: Look | None = None,
 ) -> FaceStream:
-    """Open the stream of :meth:`FaceGeometry.stream`; arguments and errors are described there."""
+    """Open the stream of :meth:`FaceGeometry.stream`; arguments and errors are described there.
+
+    ``look`` is that of :class:`facegeo.track.Tracker`.
+    """
     if not isinstance(mode, str) or mode not in ("offline", "live"):
         raise InvalidInputError(f"mode: expected 'offline' or 'live', got {mode!r}")
     if not isinstance(smooth, bool | np.bool_ | Smoothing):
@@ -208,5 +212,6 @@ def open_stream(
         options,
         predictor.crop_size,
         predictor.crop_convention,
+        look,
     )
     return FaceStream(predictor, reader, tracker, how)

@@ -97,7 +97,7 @@ class Card:
 
 def check_name(name: str) -> str:
     """A model name that is safe as a folder name. Raises InvalidInputError."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidInputError(
             f"model name: expected lower-case letters, digits and . _ -, got {name!r}"
         )

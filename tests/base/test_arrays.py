@@ -58,3 +58,10 @@ def test_boxes_of_every_accepted_form():
 def test_boxes_without_area_are_refused(box):
     with pytest.raises(InvalidInputError):
         arrays.boxes_xyxy([box])
+
+
+def test_only_a_bool_is_a_flag():
+    assert arrays.flag("x", True) is True and arrays.flag("x", np.False_) is False
+    for value in (1, 0.0, "no", None, np.array(True)):
+        with pytest.raises(InvalidInputError, match=r"^x: expected True or False, got"):
+            arrays.flag("x", value)

@@ -79,10 +79,12 @@ def test_the_exact_convention_undoes_the_resize(side):
 
 def test_regions_of_boxes_follow_3ddfa_v2():
     boxes = np.array([[1699.813, 278.499, 2057.769, 762.435]])
-    (roi,) = crop.rois_from_boxes(boxes)
+    (roi,) = crop.rois_from_boxes(boxes, crop.CONVENTIONS["3ddfa"])
     assert np.abs(roi - [1546.291, 246.899, 2211.291, 911.899]).max() <= 0.5
     assert roi[2] - roi[0] == roi[3] - roi[1] == 665
     assert np.array_equal(roi, np.round(roi))
+    with pytest.raises(TypeError, match="convention"):  # there is no other rule to fall back on
+        crop.rois_from_boxes(boxes)
 
 
 def test_regions_of_landmarks_are_squares_about_their_box():

@@ -118,3 +118,19 @@ def test_boxes_of_another_form_are_noticed(predictor, photo, expected):
         right = boxes_from("xywh", [x0, y0, x1 - x0, y1 - y0])
         (face,) = predictor(photo, boxes=right)
     assert difference(face, expected) < 0.1
+
+
+def test_the_warning_is_of_the_callers_line_and_argument(predictor, photo, expected):
+    wall = [[20, 20, 60, 70]]
+    points = expected.landmarks[None, :, :2] / 8 + 20
+    for ask, name in (
+        (lambda: predictor(photo, boxes=wall), "boxes"),
+        (lambda: predictor([photo], boxes=[wall]), "boxes"),
+        (lambda: list(predictor.predict_photos([photo], [wall])), "boxes"),
+        (lambda: predictor(photo, landmarks=points), "landmarks"),
+    ):
+        with pytest.warns(UserWarning, match=f"^{name}: expected .*of photo 0, 1 of 1") as caught:
+            ask()
+        (warning,) = caught
+        assert warning.filename == __file__
+        assert ("boxes" in str(warning.message)) == (name == "boxes")

@@ -8,6 +8,7 @@ import pytest
 
 from facegeo import FaceGeometry
 from facegeo.errors import InvalidInputError
+from facegeo.images import load_photo
 from facegeo.images.demo import sample_photo
 
 
@@ -100,6 +101,38 @@ def test_a_video_follows_a_head_that_turns_over(predictors, photo, expected):
     for k, ((_, matrix), faces) in enumerate(zip(frames, seen, strict=True)):
         for face in faces:
             checked(face, expected, matrix, 6.0 * k)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 60, 90, 135, 180, -90, -135])
+@pytest.mark.parametrize("rotations", ["upright", "any"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_stream_is_as_right_as_a_photo(predictors, photo, expected, degrees, rotations, padded):
+    edge, shift = (200, np.array([[0, 0, 200], [0, 0, 200]])) if padded else (0, 0)
+    image, matrix = turned(photo, degrees)
+    image = cv2.copyMakeBorder(image, *[edge] * 4, cv2.BORDER_CONSTANT)
+    there = predictors[rotations](image)
+    with predictors[rotations].stream([image] * 4, smooth=False) as stream:
+        for frame in stream:
+            assert len(frame.faces) == len(there)
+            for face in frame.faces:
+                checked(face, expected, matrix + shift, degrees)
+
+
+@pytest.mark.parametrize("degrees", [-45, -48, 45, 180])
+def test_a_photo_with_black_corners_shows_the_true_face_or_none(predictors, shared, degrees):
+    photo = load_photo(shared / "data" / "photos" / "JianzhuGuo.jpg")
+    photo = cv2.resize(photo, None, fx=1000 / 551, fy=1000 / 551)
+    (true,) = predictors["upright"](photo)
+    height, width = photo.shape[:2]
+    side = int(np.hypot(height, width))
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
+    matrix[:, 2] += [(side - width) / 2, (side - height) / 2]
+    image = cv2.warpAffine(photo, matrix, (side, side))
+    points = true.landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    found = {name: predictor(image) for name, predictor in predictors.items()}
+    assert len(found["any"]) == 1
+    for face in found["any"] + found["upright"]:
+        assert np.linalg.norm(face.landmarks[:, :2] - points, axis=1).mean() < 10
 
 
 def test_what_is_asked_for_is_checked():

@@ -5,23 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeo.track.boxes import assign, grow, overlaps, steady
+from facegeo.track.boxes import assign, grow, overlaps, shares, steady
 
 BOX = np.array([[0, 0, 10, 10]], float)
 
 
 @pytest.mark.parametrize(
-    ("other", "expected"),
+    ("other", "iou", "share"),
     [
-        pytest.param([0, 0, 10, 10], 1, id="same"),
-        pytest.param([5, 0, 15, 10], 1 / 3, id="half"),
-        pytest.param([2, 2, 4, 4], 0.04, id="inside"),
-        pytest.param([20, 20, 30, 30], 0, id="apart"),
-        pytest.param([3, 3, 3, 3], 0, id="empty"),
+        pytest.param([0, 0, 10, 10], 1, 1, id="same"),
+        pytest.param([5, 0, 15, 10], 1 / 3, 1 / 2, id="half"),
+        pytest.param([2, 2, 4, 4], 0.04, 1, id="inside"),
+        pytest.param([20, 20, 30, 30], 0, 0, id="apart"),
+        pytest.param([3, 3, 3, 3], 0, 0, id="empty"),
     ],
 )
-def test_overlap(other, expected):
-    assert overlaps(BOX, np.array([other], float))[0, 0] == pytest.approx(expected)
+def test_overlap(other, iou, share):
+    assert overlaps(BOX, np.array([other], float))[0, 0] == pytest.approx(iou)
+    assert shares(BOX, np.array([other], float))[0, 0] == pytest.approx(share)
+    assert shares(np.array([other], float), BOX)[0, 0] == pytest.approx(share)
 
 
 def test_assignment_is_the_best_of_all_not_the_first_best():

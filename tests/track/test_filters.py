@@ -78,7 +78,9 @@ def test_running_mean_converges_and_ignores_outliers():
     assert np.abs(result - 5).max() < 0.2
 
 
-@pytest.mark.parametrize("bad", [{"cutoff_hz": 0}, {"slow_gain": -1}, {"fast_floor": np.inf}])
+@pytest.mark.parametrize(
+    "bad", [{"cutoff_hz": 0}, {"slow_gain": -1}, {"fast_floor": np.inf}, {"slow_hz": "1"}]
+)
 def test_refuses_bad_settings(bad):
     with pytest.raises(InvalidInputError, match=next(iter(bad))):
         OneEuroSettings(**bad)

@@ -8,6 +8,7 @@ from helpers.morphable_data import generic_model
 from helpers.video_data import NoMesh
 
 from facegeo.conventions import LANDMARK_REGIONS
+from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import find_convention, pose_from_photo, pose_to_photo
 from facegeo.geometry.depth import from_eyes
 from facegeo.geometry.params import join, split
@@ -111,3 +112,13 @@ def test_after_a_break_the_place_is_new_and_the_shape_is_kept():
 def test_without_dense_bases_coarse_landmarks_are_the_smoothed_ones():
     smooth = FaceSmoother()(face([0, 0, 0], source=NoMesh), 0.0, CONVENTION)
     assert smooth.coarse_landmarks is smooth.landmarks
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"filter": 3}, {"landmark_noise": 0}, {"rotation_noise": "1"}, {"share_shape": "no"}],
+    ids=str,
+)
+def test_refuses_bad_settings(bad):
+    with pytest.raises(InvalidInputError, match=f"^{next(iter(bad))}: expected .*, got"):
+        Smoothing(**bad)

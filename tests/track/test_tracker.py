@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers.video_data import NoMesh, World
 
 from facegeo.errors import InvalidInputError
 from facegeo.track import FaceSmoother, Tracker, TrackerOptions
+from facegeo.track.tracker import TWICE
 
 FPS = 25.0
 PHOTO = np.zeros((480, 640, 3), np.uint8)
@@ -150,6 +153,102 @@ def test_a_face_that_leaves_the_picture_goes():
     assert follow(world, 40, leave)[-1][0] == []
 
 
+class Asked:
+    """A look at what the detector has found, by a world's network."""
+
+    def __init__(self, world: World, believes: bool = True) -> None:
+        self.world, self.believes = world, believes
+        self.scores: list[list[float]] = []
+
+    def __call__(self, photo, regions, scores):
+        self.scores.append([round(float(score), 2) for score in scores])
+        batch = self.world.measure(regions.crops(photo, 120), regions.rois, regions.rotations)
+        return batch, np.full(len(regions), self.believes)
+
+
+def test_a_newcomer_that_is_not_believed_is_never_reported():
+    world = World({"a": box(300)})
+    look = Asked(world, believes=False)
+    tracks = Tracker(world.look, world.measure, look=look)
+    assert [ids for ids, _ in follow(world, 10, tracks=tracks)] == [[]] * 10
+    assert look.scores == [[0.9]] * 4  # the detector runs every three frames
+    look.believes = True
+    assert follow(world, 3, tracks=tracks, first=10)[-1][0] == [1]
+
+
+@pytest.mark.parametrize(("presence", "times"), [(0.995, 1), (0.98, 3)])
+def test_faces_that_are_simply_followed_are_looked_at_once(presence, times):
+    world = World({"a": box(300)})
+    exact = world.measure
+
+    def measure(crops, rois, rotations):
+        batch = exact(crops, rois)
+        batch.presence[:] = presence
+        return batch
+
+    look = Asked(world)
+    world.measure = measure
+    tracks = Tracker(world.look, world.measure, look=look)
+    assert [ids for ids, _ in follow(world, 70, tracks=tracks)] == [[1]] * 70
+    assert look.scores == [[0.9]] * times  # every 30 frames, where it is not sure
+
+
+def test_a_face_that_was_doubtful_is_turned_over_at_the_next_detection():
+    """What is followed upright, with little presence, stands on its head."""
+    world = World({"a": box(300)})
+
+    def measure(crops, rois, rotations):
+        batch = world.measure(crops, rois)
+        for points, degrees in zip(batch.landmarks, rotations, strict=True):
+            if abs(degrees) > 90:
+                middle = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
+                points[:, :2] = 2 * middle - points[:, :2]
+        batch.presence[:] = np.where(np.abs(rotations) > 90, 0.999, 0.7)
+        return dataclasses.replace(batch, rotations=np.asarray(rotations, np.float32))
+
+    knows = []
+
+    def look(photo, regions, scores):
+        turns = np.full(len(regions), 180.0 if knows else 0.0, np.float32)
+        return measure(None, regions.rois, turns), np.ones(len(regions), bool)
+
+    tracks = Tracker(world.look, measure, look=look)
+    for index in range(60):
+        if index == 5:
+            knows.append(True)
+        found = tracks.update(PHOTO, index / FPS)
+        assert found.ids == [1]
+        assert (abs(found.batch.rotations[0]) == 180) == (index >= 30)
+        assert (found.batch.presence[0] > 0.99) == (index >= 30)
+
+
+def test_a_box_around_more_than_a_face_that_is_followed_is_no_second_face():
+    world = World({"a": box(300)})
+    exact, big = world.measure, box(300, size=200)
+
+    def look(photo):
+        found = world.look(photo)
+        boxes = np.concatenate([found.boxes, np.float32([big])])
+        return dataclasses.replace(
+            found, boxes=boxes, scores=np.float32([0.9, 0.7]), rotations=None
+        )
+
+    def measure(crops, rois, rotations):
+        batch = exact(crops, rois)
+        for points, roi in zip(batch.landmarks, rois, strict=True):
+            if roi[2] - roi[0] > 200:  # a face as large as the region is imagined
+                points[:, :2] = 300, 200
+                points[:2, :2] = big[:2], big[2:]
+        return batch
+
+    assert TWICE > 0.5 > (80 / 200) ** 2  # by their union they are two
+    tracks = Tracker(lambda photo: look(photo) if frames else world.look(photo), measure)
+    frames: list[int] = []
+    for index in range(70):
+        assert tracks.update(PHOTO, index / FPS).ids == [1]
+        frames.append(index)
+
+
 def test_most_faces_and_reset():
     world = World({"a": box(100), "b": box(400)})
     tracks = tracker(world, max_faces=1)
@@ -162,9 +261,24 @@ def test_nothing_to_see():
     assert [ids for ids, _ in follow(World(), 5)] == [[]] * 5
 
 
-@pytest.mark.parametrize("bad", [{"detect_every": 0}, {"patience": 0}, {"least_presence": 2}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"detect_every": 0},
+        {"detect_every": "3"},
+        {"search_every": None},
+        {"patience": 0},
+        {"patience": 2.5},
+        {"max_faces": True},
+        {"least_presence": 2},
+        {"least_presence": "x"},
+        {"memory_s": -1},
+        {"memory_s": float("nan")},
+    ],
+    ids=str,
+)
 def test_refuses_bad_options(bad):
-    with pytest.raises(InvalidInputError, match=next(iter(bad))):
+    with pytest.raises(InvalidInputError, match=f"^{next(iter(bad))}: expected .*, got"):
         TrackerOptions(**bad)
 
 
