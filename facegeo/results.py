@@ -18,7 +18,7 @@ import numpy as np
 
 from facegeo.base.arrays import describe
 from facegeo.base.reprs import ShortRepr
-from facegeo.conventions import NUM_SHAPE
+from facegeo.conventions import NUM_POSE, NUM_SHAPE
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import params as parameters
 from facegeo.geometry import pose as pose_maths
@@ -159,17 +159,20 @@ class Face(ShortRepr):
     landmarks : (68, 3) float32
         Photo pixels; the network's refined points where it has refinement, else the coarse ones.
     coarse_landmarks : (68, 3) float32
-        Photo pixels; rows of the mesh.
+        Photo pixels; rows of ``coarse_mesh``.
     params : (P,) float32
         12 pose (model to crop), then shape and expression coefficients: 40 and 10, or as many as
         the face model has modes.
     affine : (3, 4) float32
-        Model units to photo pixels, exactly as the mesh is placed.
+        Model units to photo pixels, exactly as ``coarse_mesh`` is placed.
     pose : Pose
         The nearest similarity to ``affine``, with Euler angles.
     mesh : Mesh
-        Built when first asked for. Raises MissingBasisError where the model has no dense bases;
-        after unpickling ModelNotFoundError where the model is not installed.
+        Moved onto ``landmarks``, see :mod:`facegeo.morphable.following`. Built when first asked
+        for. Raises MissingBasisError where the model has no dense bases; after unpickling
+        ModelNotFoundError where the model is not installed.
+    coarse_mesh : Mesh
+        As the parameters have it: ``coarse_landmarks`` are rows of it. Raises as ``mesh``.
     track_id : int or None
         In video: the person's number, the same in every frame; None on photos.
     num_shape : int
@@ -202,11 +205,22 @@ class Face(ShortRepr):
 
     @cached_property
     def mesh(self) -> Mesh:
+        from facegeo.morphable.following import follow_landmarks
+
+        columns = (self.landmarks, self.shape, self.expression, self.affine)
+        basis = self.mesh_source.morphable.landmark_basis
+        found = follow_landmarks(basis, *(column[None] for column in columns))
+        params = parameters.join(self.params[None, :NUM_POSE], found.shape, found.expression)
+        return self.mesh_source.mesh(params[0], found.pose[0])
+
+    @cached_property
+    def coarse_mesh(self) -> Mesh:
         return self.mesh_source.mesh(self.params, self.affine)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A mesh that was built stays out of pickles: numbers of a few kB build it again."""
-        return {name: value for name, value in vars(self).items() if name != "mesh"}
+        """Meshes that were built stay out of pickles: numbers of a few kB build them again."""
+        built = ("mesh", "coarse_mesh")
+        return {name: value for name, value in vars(self).items() if name not in built}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the mesh as plain numbers and lists; what is not known is None."""

@@ -11,6 +11,7 @@ import pytest
 
 from facegeo.errors import BatchError, InvalidInputError
 from facegeo.geometry.crop import find_convention
+from facegeo.morphable import MorphableModel
 from facegeo.results import FaceBatch, Mesh, PhotoResult
 
 SHARED = ("convention", "num_shape")
@@ -86,6 +87,7 @@ class Mesher:
     """A source of meshes that is heavy, and can be pickled."""
 
     unit_mm = 1.0
+    morphable = MorphableModel.generic()
 
     def mesh(self, params, affine):
         return Mesh(np.zeros((40000, 3), np.float32), np.zeros((80000, 3), np.int32))
@@ -109,7 +111,8 @@ def test_a_face_prints_in_a_few_lines():
 
 def test_pickles_of_faces_are_small_and_whole():
     several = faces(3)
-    assert several[0].mesh.vertices.shape == (40000, 3)  # built, and left out of the pickle
+    for mesh in (several[0].mesh, several[0].coarse_mesh):
+        assert mesh.vertices.shape == (40000, 3)  # built, and left out of the pickle
     data = pickle.dumps(several)
     assert len(data) < 3 * 4096
     for face, copied in zip(several, pickle.loads(data), strict=True):
