@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -134,6 +135,34 @@ class LandmarkBasis:
     unit_mm: float
     expression_range: tuple[float, float] | None = None
 
+    def points(
+        self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The points of N faces; the same face gives the same bits in any batch.
+
+        Parameters
+        ----------
+        shape : (N, Ns) float32
+        expression : (N, Ne) float32
+        pose : (N, 3, 4) float32, optional
+            Model units to the wanted frame.
+
+        Returns
+        -------
+        (N, K, 3) float32
+        """
+        coefficients = np.concatenate([shape, expression], axis=1)
+        points = np.tile(self.mean.reshape(1, -1), (len(shape), 1))
+        scaled = np.empty_like(points)
+        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
+        # many faces there are, as it does in a matrix product.
+        modes = chain(self.shape_basis, self.expression_basis)
+        for mode, coefficient in zip(modes, coefficients.T, strict=True):
+            np.multiply(coefficient[:, None], mode.reshape(-1), out=scaled)
+            points += scaled
+        points = points.reshape(len(shape), len(self.mean), 3)
+        return points if pose is None else _transformed(points, pose)
+
     def depths(self, shape: np.ndarray, expression: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Depth of the middle of the outer eye corners.
 
@@ -161,3 +190,13 @@ class LandmarkBasis:
             self.shape_basis[:, rows].mean(axis=1),
             self.expression_basis[:, rows].mean(axis=1),
         )
+
+
+def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """``pose[n, :, :3] @ points[n, v] + pose[n, :, 3]``, added up in the order x, y, z, t."""
+    columns = pose[:, None]  # (N, 1, 3, 4)
+    moved = points[..., 0:1] * columns[..., 0]
+    moved += points[..., 1:2] * columns[..., 1]
+    moved += points[..., 2:3] * columns[..., 2]
+    moved += columns[..., 3]
+    return moved

@@ -13,16 +13,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from facegeo.base.arrays import array_of
 from facegeo.base.files import sha256
-from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.errors import CorruptFileError, InvalidInputError, MissingBasisError
 from facegeo.morphable.archive import CAGE_VERSION, fields_of, read_model_file, write_fields
 from facegeo.morphable.basis import IBUG68, LandmarkBasis, Mirror, VertexTexture
+from facegeo.morphable.contour import SILHOUETTE, outline_landmarks
 from facegeo.morphable.validation import checked_fields, frozen
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from facegeo.morphable.expansion import Detail
     from facegeo.morphable.fitting import FitResult, SharedShapeFit
     from facegeo.ops.mesh import MeshKernel
+
+Contour = Literal["surface", "silhouette"]
 
 _IDENTITY = np.eye(3, 4, dtype=np.float32)
 
@@ -158,9 +160,7 @@ class MorphableModel:
         points = self._kernel(np.concatenate([shape, expression], axis=1), placed, out)
         # The kernel's storage and order of sums are its own affair; the landmarks have one
         # definition, so that points and mesh of a face can never disagree.
-        points[:, self.landmark_rows] = self._landmarks(
-            shape, expression, pose, self.landmark_basis
-        )
+        points[:, self.landmark_rows] = self.landmark_basis.points(shape, expression, pose)
         return points
 
     def landmarks(
@@ -170,6 +170,7 @@ class MorphableModel:
         pose: np.ndarray | None = None,
         *,
         layout: str = IBUG68,
+        contour: Contour = "surface",
     ) -> np.ndarray:
         """The 68 landmarks of N faces, ``(N, 68, 3)`` float32; arguments as :meth:`vertices`.
 
@@ -180,9 +181,33 @@ class MorphableModel:
         ----------
         layout : str
             Other points, ``(N, K, 3)``: one of :attr:`layouts`.
+        contour : "surface" or "silhouette"
+            Jaw points that keep their place on the head; or, as annotators of 2D points have them,
+            those where the outline of the posed face is, seen along z. Far cheeks differ.
+
+        Raises
+        ------
+        InvalidInputError
+            As :meth:`vertices`, or if there is no such layout or contour.
+        MissingBasisError
+            If the model has no rows across its jaw for ``silhouette``.
         """
-        coefficients = self._checked_coefficients(shape, expression, pose)
-        return self._landmarks(*coefficients, self.basis_of(layout))
+        shape, expression, pose = self._checked_coefficients(shape, expression, pose)
+        if contour == "surface":
+            return self.basis_of(layout).points(shape, expression, pose)
+        if contour != "silhouette" or layout != IBUG68:
+            raise InvalidInputError(
+                f"contour: expected 'surface', or 'silhouette' with layout {IBUG68!r}, "
+                f"got {contour!r} with {layout!r}"
+            )
+        if SILHOUETTE not in self.layouts:
+            raise MissingBasisError(
+                f"model {self.name!r} has no layout {SILHOUETTE!r}, rows across its jaw, of which "
+                "contour='silhouette' picks points; facegeo-head has it"
+            )
+        rows = self.basis_of(SILHOUETTE)
+        placed = np.broadcast_to(_IDENTITY, (len(shape), 3, 4)) if pose is None else pose
+        return outline_landmarks(self.landmark_basis, rows, shape, expression, placed)
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -361,25 +386,6 @@ class MorphableModel:
             pose = array_of("pose", pose, (len(shape), 3, 4))
         return shape, expression, pose
 
-    def _landmarks(
-        self,
-        shape: np.ndarray,
-        expression: np.ndarray,
-        pose: np.ndarray | None,
-        basis: LandmarkBasis,
-    ) -> np.ndarray:
-        coefficients = np.concatenate([shape, expression], axis=1)
-        points = np.tile(basis.mean.reshape(1, -1), (len(shape), 1))
-        scaled = np.empty_like(points)
-        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
-        # many faces there are, as it does in a matrix product.
-        modes = chain(basis.shape_basis, basis.expression_basis)
-        for mode, coefficient in zip(modes, coefficients.T, strict=True):
-            np.multiply(coefficient[:, None], mode.reshape(-1), out=scaled)
-            points += scaled
-        points = points.reshape(len(shape), len(basis.mean), 3)
-        return points if pose is None else _transformed(points, pose)
-
 
 class _OfMesh:
     """Field of the full mesh, made with all others when one is first asked for."""
@@ -475,16 +481,6 @@ class CageModel(MorphableModel):
         return CageModel(
             cage, self.detail, sha256(f"{self.key} {num_shape} {num_expression}".encode())
         )
-
-
-def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """``pose[n, :, :3] @ points[n, v] + pose[n, :, 3]``, added up in the order x, y, z, t."""
-    columns = pose[:, None]  # (N, 1, 3, 4)
-    moved = points[..., 0:1] * columns[..., 0]
-    moved += points[..., 1:2] * columns[..., 1]
-    moved += points[..., 2:3] * columns[..., 2]
-    moved += columns[..., 3]
-    return moved
 
 
 @functools.cache
