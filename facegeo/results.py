@@ -205,21 +205,50 @@ class Face(ShortRepr):
 
     @cached_property
     def mesh(self) -> Mesh:
+        return self.mesh_source.mesh(*self._refined)
+
+    @cached_property
+    def _refined(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters and matrix of the mesh that lies on the landmarks."""
         from facegeo.morphable.following import follow_landmarks
 
         columns = (self.landmarks, self.shape, self.expression, self.affine)
         basis = self.mesh_source.morphable.landmark_basis
         found = follow_landmarks(basis, *(column[None] for column in columns))
         params = parameters.join(self.params[None, :NUM_POSE], found.shape, found.expression)
-        return self.mesh_source.mesh(params[0], found.pose[0])
+        return params[0], found.pose[0]
 
     @cached_property
     def coarse_mesh(self) -> Mesh:
         return self.mesh_source.mesh(self.params, self.affine)
 
+    def landmarks_in(self, layout: str) -> np.ndarray:
+        """Points of another layout, on ``mesh``: ``(K, 3)`` float32, photo pixels.
+
+        >>> face.landmarks_in("mediapipe478")  # MediaPipe's face mesh with both irises
+
+        Parameters
+        ----------
+        layout : str
+            One of :attr:`facegeo.morphable.model.MorphableModel.layouts`; which ones there are is
+            the face model's matter. ``ibug68`` are the mesh's own 68 points.
+
+        Raises
+        ------
+        InvalidInputError
+            If the face model has no such layout; the message names those it has.
+        MissingBasisError, ModelNotFoundError
+            As ``mesh``.
+        """
+        params, affine = self._refined
+        split = parameters.split(params[None], self.num_shape)
+        model = self.mesh_source.morphable
+        points = model.landmarks(split.shape, split.expression, affine[None], layout=layout)
+        return points[0]
+
     def __getstate__(self) -> dict[str, Any]:
         """Meshes that were built stay out of pickles: numbers of a few kB build them again."""
-        built = ("mesh", "coarse_mesh")
+        built = ("mesh", "coarse_mesh", "_refined")
         return {name: value for name, value in vars(self).items() if name not in built}
 
     def to_dict(self) -> dict[str, Any]:
