@@ -202,8 +202,8 @@ def test_landmarks_in_mediapipes_layout_are_places_of_the_mesh():
         middle = face.landmarks[[outer, inner]].mean(axis=0)
         assert np.linalg.norm((points[iris] - middle)[:2]) < 8
         assert points[iris, 2] > middle[2]
-    # The lower lip hangs: 13 and 14 are the middles of the inner lips.
-    assert points[14, 1] - points[13, 1] > 10
+    # The lower lip hangs: 81 and 178 are on the inner rims of the lips.
+    assert points[178, 1] - points[81, 1] > 10
 
 
 def test_other_layouts_follow_the_refined_landmarks_too():
