@@ -8,7 +8,7 @@ Photo pixels
     towards the viewer. This frame is left-handed. Boxes are ``xyxy`` in it. Photos are BGR uint8
     unless an argument says otherwise. Depth is counted from the middle of the outer eye corners
     (:data:`DEPTH_ORIGIN`), whatever the network and wherever its crop lay: there ``landmarks``,
-    ``coarse_landmarks`` and the mesh have z = 0.
+    ``coarse_landmarks`` and both meshes have z = 0.
 
 Crop pixels
     The same axes in a square crop of side S; depth has the network's own origin here. How crop
@@ -38,8 +38,8 @@ Angles
 
 Landmarks
     The 68 points of iBUG / Multi-PIE in that order, zero-based here. ``coarse_landmarks`` are rows
-    of the mesh; ``landmarks`` are the network's refined points where it has refinement, else the
-    coarse ones. "Left" and "right" in the names below are the person's own.
+    of ``coarse_mesh``; ``landmarks`` are the network's refined points where it has refinement, else
+    the coarse ones. "Left" and "right" in the names below are the person's own.
 """
 
 from __future__ import annotations

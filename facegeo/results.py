@@ -18,7 +18,7 @@ import numpy as np
 
 from facegeo.base.arrays import describe
 from facegeo.base.reprs import ShortRepr
-from facegeo.conventions import NUM_SHAPE
+from facegeo.conventions import NUM_POSE, NUM_SHAPE
 from facegeo.errors import FacegeoError, InvalidInputError
 from facegeo.geometry import params as parameters
 from facegeo.geometry import pose as pose_maths
@@ -156,17 +156,20 @@ class Face(ShortRepr):
     landmarks : (68, 3) float32
         Photo pixels; the network's refined points where it has refinement, else the coarse ones.
     coarse_landmarks : (68, 3) float32
-        Photo pixels; rows of the mesh.
+        Photo pixels; rows of ``coarse_mesh``.
     params : (P,) float32
         12 pose (model to crop), then shape and expression coefficients: 40 and 10, or as many as
         the face model has modes.
     affine : (3, 4) float32
-        Model units to photo pixels, exactly as the mesh is placed.
+        Model units to photo pixels, exactly as ``coarse_mesh`` is placed.
     pose : Pose
         The nearest similarity to ``affine``, with Euler angles.
     mesh : Mesh
-        Built when first asked for. Raises MissingBasisError where the model has no dense bases;
-        after unpickling ModelNotFoundError where the model is not installed.
+        Moved onto ``landmarks``, see :mod:`facegeo.morphable.following`. Built when first asked
+        for. Raises MissingBasisError where the model has no dense bases; after unpickling
+        ModelNotFoundError where the model is not installed.
+    coarse_mesh : Mesh
+        As the parameters have it: ``coarse_landmarks`` are rows of it. Raises as ``mesh``.
     track_id : int or None
         In video: the person's number, the same in every frame; None on photos.
     num_shape : int
@@ -199,11 +202,71 @@ class Face(ShortRepr):
 
     @cached_property
     def mesh(self) -> Mesh:
+        return self.mesh_source.mesh(*self._refined)
+
+    @cached_property
+    def _refined(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters and matrix of the mesh that lies on the landmarks."""
+        from facegeo.morphable.following import follow_landmarks
+
+        columns = (self.landmarks, self.shape, self.expression, self.affine)
+        basis = self.mesh_source.morphable.landmark_basis
+        found = follow_landmarks(basis, *(column[None] for column in columns))
+        params = parameters.join(self.params[None, :NUM_POSE], found.shape, found.expression)
+        return params[0], found.pose[0]
+
+    @cached_property
+    def coarse_mesh(self) -> Mesh:
         return self.mesh_source.mesh(self.params, self.affine)
 
+    @property
+    def blendshapes(self) -> dict[str, float]:
+        """Weights of the face model's expressions by name, as ``mesh`` has them.
+
+        With ``facegeo-head`` these are ARKit's 52 names, and weights of 0 to 1.
+
+        Raises
+        ------
+        MissingBasisError
+            If the face model names no expressions, or as ``mesh``.
+        """
+        model = self.mesh_source.morphable
+        if not model.expression_names:
+            raise MissingBasisError(
+                f"model {model.name!r} names no expressions, facegeo-head does: fit it with "
+                "facegeo.surface.dense.dense_faces(faces, MorphableModel.default())"
+            )
+        expression = parameters.split(self._refined[0][None], self.num_shape).expression[0]
+        return dict(zip(model.expression_names, expression.tolist(), strict=True))
+
+    def landmarks_in(self, layout: str) -> np.ndarray:
+        """Points of another layout, on ``mesh``: ``(K, 3)`` float32, photo pixels.
+
+        >>> face.landmarks_in("mediapipe478")  # MediaPipe's face mesh with both irises
+
+        Parameters
+        ----------
+        layout : str
+            One of :attr:`facegeo.morphable.model.MorphableModel.layouts`; which ones there are is
+            the face model's matter. ``ibug68`` are the mesh's own 68 points.
+
+        Raises
+        ------
+        InvalidInputError
+            If the face model has no such layout; the message names those it has.
+        MissingBasisError, ModelNotFoundError
+            As ``mesh``.
+        """
+        params, affine = self._refined
+        split = parameters.split(params[None], self.num_shape)
+        model = self.mesh_source.morphable
+        points = model.landmarks(split.shape, split.expression, affine[None], layout=layout)
+        return points[0]
+
     def __getstate__(self) -> dict[str, Any]:
-        """A mesh that was built stays out of pickles: numbers of a few kB build it again."""
-        return {name: value for name, value in vars(self).items() if name != "mesh"}
+        """Meshes that were built stay out of pickles: numbers of a few kB build them again."""
+        built = ("mesh", "coarse_mesh", "_refined")
+        return {name: value for name, value in vars(self).items() if name not in built}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the mesh as plain numbers and lists; what is not known is None."""
@@ -217,9 +280,16 @@ class Face(ShortRepr):
             "pose": self.pose.to_dict(),
             "landmarks": self.landmarks.tolist(),
             "coarse_landmarks": self.coarse_landmarks.tolist(),
+            "blendshapes": self._named_expressions(),
             "params": self.params.tolist(),
             "affine": self.affine.tolist(),
         }
+
+    def _named_expressions(self) -> dict[str, float] | None:
+        try:
+            return self.blendshapes
+        except (MissingBasisError, ModelNotFoundError):
+            return None
 
     def to_json(self, **options: Any) -> str:
         """:meth:`to_dict` as JSON; options go to :func:`json.dumps`."""

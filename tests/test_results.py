@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import facegeo
 from facegeo.errors import BatchError, InvalidInputError
 from facegeo.geometry.crop import find_convention
+from facegeo.morphable import MorphableModel
 from facegeo.results import FaceBatch, Mesh, PhotoResult
 
 SHARED = ("convention", "num_shape")
@@ -86,6 +89,7 @@ class Mesher:
     """A source of meshes that is heavy, and can be pickled."""
 
     unit_mm = 1.0
+    morphable = MorphableModel.default()
 
     def mesh(self, params, affine):
         return Mesh(np.zeros((40000, 3), np.float32), np.zeros((80000, 3), np.int32))
@@ -109,7 +113,8 @@ def test_a_face_prints_in_a_few_lines():
 
 def test_pickles_of_faces_are_small_and_whole():
     several = faces(3)
-    assert several[0].mesh.vertices.shape == (40000, 3)  # built, and left out of the pickle
+    for mesh in (several[0].mesh, several[0].coarse_mesh):
+        assert mesh.vertices.shape == (40000, 3)  # built, and left out of the pickle
     data = pickle.dumps(several)
     assert len(data) < 3 * 4096
     for face, copied in zip(several, pickle.loads(data), strict=True):
@@ -151,3 +156,77 @@ def test_columns_that_are_not_given_are_zeros():
         assert getattr(made, name).tolist() == [0, 0, 0]
         given = replace(made, **{name: np.ones(3, np.float32)})
         assert getattr(pickle.loads(pickle.dumps(given)), name).tolist() == [1, 1, 1]
+
+
+class HeadMesher:
+    """The head that ships as a source of meshes."""
+
+    unit_mm = 1.0
+    morphable = MorphableModel.load(
+        Path(facegeo.__file__).parent / "assets" / "facegeo-head.npz", detail="low"
+    )
+
+    def mesh(self, params, affine):
+        coefficients = np.split(params[None, 12:], [self.morphable.num_shape], axis=1)
+        vertices = self.morphable.vertices(*coefficients, affine[None])[0]
+        return Mesh(vertices, self.morphable.triangles)
+
+
+def head_face(lean: float = 0.0):
+    """A face of the head that ships, looking out of a photo, two pixels to a millimetre."""
+    model = HeadMesher.morphable
+    params = np.zeros((1, 12 + model.num_shape + model.num_expression), np.float32)
+    params[0, [0, 5, 10]] = 1
+    expression = params[:, 12 + model.num_shape :]
+    expression[0, model.expression_names.index("jawOpen")] = 0.5
+    affine = np.float32([[[2, 0, 0, 300], [0, -2, 0, 300], [0, 0, 2, 0]]])
+    points = model.landmarks(params[:, 12 : 12 + model.num_shape], expression, affine)
+    affine[:, 2, 3] -= points[:, [36, 45], 2].mean()
+    points[..., 2] -= points[:, [36, 45], 2].mean()
+    rois = np.float32([[0, 0, 600, 600]])
+    convention = find_convention("exact")
+    faces = FaceBatch(
+        params,
+        points + np.float32([lean, 0, 0]),
+        points,
+        np.ones(1),
+        rois,
+        convention,
+        num_shape=model.num_shape,
+    ).faces(rois, np.ones(1), HeadMesher())
+    return replace(faces[0], affine=affine[0])
+
+
+def test_landmarks_in_mediapipes_layout_are_places_of_the_mesh():
+    face = head_face()
+    points = face.landmarks_in("mediapipe478")
+    assert points.shape == (478, 3) and points.dtype == np.float32
+    # MediaPipe's numbers of the corners of eyes and mouth, in iBUG's order.
+    same = {33: 36, 133: 39, 362: 42, 263: 45, 61: 48, 291: 54}
+    apart = np.linalg.norm(points[list(same)] - face.landmarks[list(same.values())], axis=1)
+    assert apart.max() < 4  # 2 mm
+    # Both irises lie between the corners of their eyes: 468 of the right eye, 473 of the left.
+    for iris, outer, inner in ((468, 36, 39), (473, 45, 42)):
+        middle = face.landmarks[[outer, inner]].mean(axis=0)
+        assert np.linalg.norm((points[iris] - middle)[:2]) < 8
+        assert points[iris, 2] > middle[2]
+    # The lower lip hangs: 81 and 178 are on the inner rims of the lips.
+    assert points[178, 1] - points[81, 1] > 10
+
+
+def test_other_layouts_follow_the_refined_landmarks_too():
+    still, moved = head_face(), head_face(lean=8.0)
+    shift = moved.landmarks_in("mediapipe478") - still.landmarks_in("mediapipe478")
+    np.testing.assert_allclose(shift[:, 0], 8, atol=0.2)
+    own = still.landmarks_in("ibug68")
+    np.testing.assert_allclose(own, still.landmarks, atol=1e-3)
+    state = moved.__getstate__()
+    assert not {"mesh", "coarse_mesh", "_refined"} & set(state)
+
+
+def test_a_layout_that_the_face_model_has_not_is_named():
+    with pytest.raises(InvalidInputError, match=r"layout: expected one of ibug68, .*got 'dlib'"):
+        head_face().landmarks_in("dlib")
+    (face, _) = faces()
+    with pytest.raises(InvalidInputError, match=r"layout: expected one of ibug68, got 'mediapipe"):
+        face.landmarks_in("mediapipe478")

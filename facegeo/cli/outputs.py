@@ -45,12 +45,15 @@ class OutputOptions:
         Of the drawing, as in :func:`facegeo.render.annotate.annotate`.
     targets : bool
         Of GLB: with the expressions as morph targets.
+    coarse_mesh : bool
+        Meshes as the parameters have them, as :func:`facegeo.surface.dense.dense_faces` says.
     """
 
     styles: Sequence[str] = ("landmarks", "pose")
     formats: Sequence[str] = ()
     opacity: float | None = None
     targets: bool = True
+    coarse_mesh: bool = False
 
     @property
     def dense(self) -> bool:
@@ -86,7 +89,7 @@ class ImageOutputs:
         """The faces as surfaces; computed once for all outputs."""
         from facegeo.surface.dense import dense_faces
 
-        return dense_faces(self._faces, self._face_model)
+        return dense_faces(self._faces, self._face_model, coarse=self._options.coarse_mesh)
 
     def annotated(self) -> np.ndarray:
         """The photo with everything drawn on it that is drawn on photos."""

@@ -76,6 +76,12 @@ def add_parser(subparsers: Any) -> None:
         help="face model to fit for the mesh: facegeo-head, an imported one, or an .npz file "
         "(default: the network's own, else facegeo-head)",
     )
+    parser.add_argument(
+        "--coarse-mesh",
+        action="store_true",
+        help="draw and save meshes as the network's parameters have them, through coarse_landmarks "
+        "(default: moved onto landmarks)",
+    )
     add_json_option(parser)
     add_backend_options(parser)
     add_detector_options(parser)
@@ -101,7 +107,9 @@ def run(options: argparse.Namespace) -> int:
     jobs = plan.jobs
     writer = _Writer(
         out,
-        OutputOptions(options.draw, options.save, options.opacity, options.targets),
+        OutputOptions(
+            options.draw, options.save, options.opacity, options.targets, options.coarse_mesh
+        ),
         _face_model(options.face_model),
     )
     presence_filter = None if options.no_second_opinion else PresenceFilter()

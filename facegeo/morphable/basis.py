@@ -208,13 +208,18 @@ class LandmarkBasis(ReadOnlyArrays):
     def points(
         self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None = None
     ) -> np.ndarray:
-        """The points of N faces, ``(N, 68, 3)`` float32; the same bits in any batch.
+        """The points of N faces; the same face gives the same bits in any batch.
 
         Parameters
         ----------
         shape : (N, Ns) float32
         expression : (N, Ne) float32
         pose : (N, 3, 4) float32, optional
+            Model units to the wanted frame.
+
+        Returns
+        -------
+        (N, K, 3) float32
         """
         coefficients = np.concatenate([shape, expression], axis=1)
         points = np.tile(self.mean.reshape(1, -1), (len(shape), 1))

@@ -22,9 +22,10 @@ from facegeo.base.files import sha256
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.morphable.archive import CAGE_VERSION, fields_of, read_model_file, write_fields
 from facegeo.morphable.basis import IBUG68, Eyes, LandmarkBasis, Mirror, VertexTexture
+from facegeo.morphable.contour import SILHOUETTE, Contour, check_contour, outline_landmarks
 from facegeo.morphable.expansion import OfMesh
 from facegeo.morphable.parts import parts_named, without_parts
-from facegeo.morphable.validation import checked_fields, frozen
+from facegeo.morphable.validation import check_count, checked_fields, frozen
 
 if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
@@ -178,6 +179,7 @@ class MorphableModel:
         pose: np.ndarray | None = None,
         *,
         layout: str = IBUG68,
+        contour: Contour = "surface",
     ) -> np.ndarray:
         """The 68 landmarks of N faces, ``(N, 68, 3)`` float32; arguments as :meth:`vertices`.
 
@@ -188,9 +190,24 @@ class MorphableModel:
         ----------
         layout : str
             Other points, ``(N, K, 3)``: one of :attr:`layouts`.
+        contour : "surface" or "silhouette"
+            Jaw points that keep their place on the head; or, as annotators of 2D points have them,
+            those where the outline of the posed face is, seen along z. Far cheeks differ.
+
+        Raises
+        ------
+        InvalidInputError
+            As :meth:`vertices`, or if there is no such layout or contour.
+        MissingBasisError
+            If the model has no rows across its jaw for ``silhouette``.
         """
-        coefficients = self._checked_coefficients(shape, expression, pose)
-        return self.basis_of(layout).points(*coefficients)
+        shape, expression, pose = self._checked_coefficients(shape, expression, pose)
+        if contour == "surface":
+            return self.basis_of(layout).points(shape, expression, pose)
+        check_contour(self, layout, contour)
+        placed = np.broadcast_to(_IDENTITY, (len(shape), 3, 4)) if pose is None else pose
+        rows = self.basis_of(SILHOUETTE)
+        return outline_landmarks(self.landmark_basis, rows, shape, expression, placed)
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -251,8 +268,7 @@ class MorphableModel:
 
         Raises InvalidInputError, which lists the parts, if there is none of that name.
         """
-        named = [self.parts[part] for part in parts_named(self.parts, name)]
-        return np.logical_or.reduce(named)
+        return np.logical_or.reduce([self.parts[part] for part in parts_named(self.parts, name)])
 
     def without(self, *names: str) -> MorphableModel:
         """The model without the triangles of some parts, named as for :meth:`part`.
@@ -325,9 +341,12 @@ class MorphableModel:
         write_fields(path, self.__getstate__(), storage)
 
     @classmethod
+    @functools.cache
     def default(cls) -> MorphableModel:
         """``facegeo-head``, the model that ships with the package; read once a process."""
-        return _read_default()
+        resource = importlib.resources.files("facegeo") / "assets" / f"{DEFAULT_FACE_MODEL}.npz"
+        with importlib.resources.as_file(resource) as path:
+            return MorphableModel.load(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, detail: Detail = "full") -> MorphableModel:
@@ -370,12 +389,8 @@ class MorphableModel:
         return MeshKernel(self.mean, np.concatenate([self.shape_basis, self.expression_basis]))
 
     def _check_modes(self, num_shape: int, num_expression: int) -> None:
-        for name, wanted, have in (
-            ("num_shape", num_shape, self.num_shape),
-            ("num_expression", num_expression, self.num_expression),
-        ):
-            if not 0 <= wanted <= have:
-                raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
+        check_count("num_shape", num_shape, self.num_shape)
+        check_count("num_expression", num_expression, self.num_expression)
 
     def _checked_coefficients(
         self, shape: Any, expression: Any, pose: Any
@@ -436,8 +451,9 @@ class CageModel(MorphableModel):
         names = ("name", "unit_mm", "shape_names", "expression_names")
         limits = ("shape_std", "expression_std", "expression_range")
         vars(self).update({name: getattr(cage, name) for name in names + limits})
-        vars(self).update(cage=cage, detail=detail, key=key, left_out=left_out)
-        vars(self).update(eyes=cage.eyes(detail))
+        vars(self).update(
+            cage=cage, detail=detail, key=key, left_out=left_out, eyes=cage.eyes(detail)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CageModel, (self.cage, self.detail, self.key, self.left_out)
@@ -484,10 +500,3 @@ class CageModel(MorphableModel):
         known = [part for part in self.cage.part_names if part not in self.left_out]
         more = tuple(part for name in names for part in parts_named(known, name))
         return CageModel(self.cage, self.detail, self.key, self.left_out + more)
-
-
-@functools.cache
-def _read_default() -> MorphableModel:
-    resource = importlib.resources.files("facegeo") / "assets" / f"{DEFAULT_FACE_MODEL}.npz"
-    with importlib.resources.as_file(resource) as path:
-        return MorphableModel.load(path)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COORDINATES = 3 * NUM_LANDMARKS
 #: Parameters of a pose step: rotation vector, log scale, translation.
-_POSE = 7
+POSE_STEP = 7
 #: Most rounds of holding coefficients and letting go; two or three are usual.
 _PIVOTS = 10
 #: By how much a coefficient may be beyond its limit before it is held, in standard deviations.
@@ -164,7 +164,7 @@ def step_shared(
 def _shared_step(
     problem: Problem, state: State, hessian: np.ndarray, gradient: np.ndarray, gain: np.ndarray
 ) -> np.ndarray:
-    first, last = _POSE, _POSE + problem.num_shape
+    first, last = POSE_STEP, POSE_STEP + problem.num_shape
     own = np.r_[0:first, last : hessian.shape[1]]
     shared = np.arange(first, last)
     coupling = hessian[:, own[:, None], shared]
@@ -201,8 +201,8 @@ def _step_within(
     held = (high <= 0).astype(int) - (low >= 0)
     for _ in range(_PIVOTS):
         step = _step_of_the_free(hessian, gradient, held, low, high, solve)
-        wanted = step[:, _POSE:]
-        pull = (gradient - (hessian @ step[..., None])[..., 0])[:, _POSE:]
+        wanted = step[:, POSE_STEP:]
+        pull = (gradient - (hessian @ step[..., None])[..., 0])[:, POSE_STEP:]
         back = held * pull < 0
         leaving = (wanted > high + _SLACK).astype(int) - (wanted < low - _SLACK)
         leaving[held != 0] = 0
@@ -223,9 +223,9 @@ def _step_of_the_free(
     """The step in which the coefficients that are held go to their limits."""
     if not held.any():
         return solve(hessian, gradient)
-    stopped = np.pad(held != 0, ((0, 0), (_POSE, 0)))
+    stopped = np.pad(held != 0, ((0, 0), (POSE_STEP, 0)))
     fixed = np.zeros_like(gradient)
-    fixed[:, _POSE:] = np.select([held < 0, held > 0], [low, high], 0.0)
+    fixed[:, POSE_STEP:] = np.select([held < 0, held > 0], [low, high], 0.0)
     # Of a held one the row says "step = fixed", and its column goes to the right side.
     rest = gradient - (hessian @ fixed[..., None])[..., 0]
     apart = hessian * ~stopped[:, :, None] * ~stopped[:, None, :]
@@ -247,31 +247,31 @@ def _blocks(
     points = problem.points(state)  # (N, 68, 3)
     moved = (target - state.translation[:, None]) @ state.rotation  # rows: R^T (y - t)
     residual = moved / state.scale[:, None, None] - points
-    pose = _pose_jacobian(points)  # (N, 68, 3, 7)
+    pose = pose_jacobian(points)  # (N, 68, 3, 7)
     faces, modes = len(target), len(problem.std)
-    weighted = (weights[..., None, None] * pose).reshape(faces, _COORDINATES, _POSE)
+    weighted = (weights[..., None, None] * pose).reshape(faces, _COORDINATES, POSE_STEP)
     turned = np.swapaxes(weighted, 1, 2)  # (N, 7, 204)
     precision = (problem.noise_mm**2 / gain)[:, None]
 
-    hessian = np.empty((faces, _POSE + modes, _POSE + modes))
-    hessian[:, :_POSE, :_POSE] = turned @ pose.reshape(faces, _COORDINATES, _POSE)
-    hessian[:, :_POSE, _POSE:] = turned @ problem.basis
-    hessian[:, _POSE:, :_POSE] = np.swapaxes(hessian[:, :_POSE, _POSE:], 1, 2)
+    hessian = np.empty((faces, POSE_STEP + modes, POSE_STEP + modes))
+    hessian[:, :POSE_STEP, :POSE_STEP] = turned @ pose.reshape(faces, _COORDINATES, POSE_STEP)
+    hessian[:, :POSE_STEP, POSE_STEP:] = turned @ problem.basis
+    hessian[:, POSE_STEP:, :POSE_STEP] = np.swapaxes(hessian[:, :POSE_STEP, POSE_STEP:], 1, 2)
     gram = weights @ problem.gram.reshape(NUM_LANDMARKS, modes * modes)
-    hessian[:, _POSE:, _POSE:] = gram.reshape(faces, modes, modes)
-    diagonal = np.arange(_POSE, _POSE + modes)
+    hessian[:, POSE_STEP:, POSE_STEP:] = gram.reshape(faces, modes, modes)
+    diagonal = np.arange(POSE_STEP, POSE_STEP + modes)
     hessian[:, diagonal, diagonal] += precision
 
-    gradient = np.empty((faces, _POSE + modes))
-    gradient[:, :_POSE] = (turned @ residual.reshape(faces, _COORDINATES, 1))[..., 0]
+    gradient = np.empty((faces, POSE_STEP + modes))
+    gradient[:, :POSE_STEP] = (turned @ residual.reshape(faces, _COORDINATES, 1))[..., 0]
     pulled = (weights[..., None] * residual).reshape(faces, _COORDINATES)
-    gradient[:, _POSE:] = pulled @ problem.basis - precision * state.coefficients
+    gradient[:, POSE_STEP:] = pulled @ problem.basis - precision * state.coefficients
     return hessian, gradient
 
 
-def _pose_jacobian(points: np.ndarray) -> np.ndarray:
+def pose_jacobian(points: np.ndarray) -> np.ndarray:
     """Derivative of w x p + d p + u by (w, d, u): (N, K, 3) -> (N, K, 3, 7)."""
-    jacobian = np.zeros((*points.shape, _POSE))
+    jacobian = np.zeros((*points.shape, POSE_STEP))
     x, y, z = np.moveaxis(points, -1, 0)
     jacobian[..., 1, 0], jacobian[..., 2, 0] = -z, y
     jacobian[..., 0, 1], jacobian[..., 2, 1] = z, -x
@@ -284,15 +284,15 @@ def _pose_jacobian(points: np.ndarray) -> np.ndarray:
 def _advance(problem: Problem, state: State, step: np.ndarray) -> None:
     moved = (state.rotation @ step[:, 4:7, None])[..., 0]
     state.translation = state.translation + state.scale[:, None] * moved
-    state.rotation = state.rotation @ _rotation_from_vector(step[:, :3])
+    state.rotation = state.rotation @ rotation_from_vector(step[:, :3])
     # Bounded, so that a wild first step cannot send a face to nothing or to infinity.
     state.scale = state.scale * np.exp(np.clip(step[:, 3], -0.5, 0.5))
-    state.coefficients = state.coefficients + step[:, _POSE:]
+    state.coefficients = state.coefficients + step[:, POSE_STEP:]
     if problem.limits is not None:
         state.coefficients = np.clip(state.coefficients, *problem.limits)
 
 
-def _rotation_from_vector(vector: np.ndarray) -> np.ndarray:
+def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
     """Rodrigues' formula: rotation vectors (N, 3), radians, to (N, 3, 3)."""
     angle = np.linalg.norm(vector, axis=1)[:, None, None]
     x, y, z = vector.T

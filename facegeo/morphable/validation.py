@@ -168,3 +168,9 @@ def _read_only(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return frozen(value)
     return {k: _read_only(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def check_count(name: str, wanted: int, have: int) -> None:
+    """Refuse a number of modes that there are not."""
+    if not 0 <= wanted <= have:
+        raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")

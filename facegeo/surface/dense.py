@@ -14,6 +14,7 @@ from facegeo.geometry import params as parameters
 from facegeo.geometry.axes import flip_rows
 from facegeo.geometry.pose import decompose_affine
 from facegeo.morphable import MorphableModel
+from facegeo.morphable.following import follow_landmarks
 from facegeo.render import (
     Raster,
     Texture,
@@ -126,7 +127,9 @@ class DenseFaces:
         )
 
 
-def dense_faces(faces: Sequence[Face], model: MorphableModel | None = None) -> DenseFaces:
+def dense_faces(
+    faces: Sequence[Face], model: MorphableModel | None = None, *, coarse: bool = False
+) -> DenseFaces:
     """Faces that came from one predictor as dense surfaces.
 
     Parameters
@@ -135,10 +138,13 @@ def dense_faces(faces: Sequence[Face], model: MorphableModel | None = None) -> D
     model : MorphableModel, optional
         Fit this model to the landmarks. Without it the network's own parameters are used where its
         dense bases are installed, else the default model is fitted.
+    coarse : bool
+        Use these parameters as they are, as :attr:`Face.coarse_mesh`. By default they are moved
+        onto the landmarks, as :attr:`Face.mesh`. What is fitted lies on the landmarks anyway.
     """
     if model is None and faces:
         try:
-            return _by_parameters(faces)
+            return _by_parameters(faces, coarse)
         except MissingBasisError:
             pass
     model = model or MorphableModel.default()
@@ -147,8 +153,13 @@ def dense_faces(faces: Sequence[Face], model: MorphableModel | None = None) -> D
     return DenseFaces(model, fit.shape, fit.expression, fit.pose, fitted=True)
 
 
-def _by_parameters(faces: Sequence[Face]) -> DenseFaces:
+def _by_parameters(faces: Sequence[Face], coarse: bool) -> DenseFaces:
+    model = faces[0].mesh_source.morphable
     params = np.stack([face.params for face in faces])
     _, shape, expression = parameters.split(params, faces[0].num_shape)
     affine = np.stack([face.affine for face in faces])
-    return DenseFaces(faces[0].mesh_source.morphable, shape, expression, affine, fitted=False)
+    if not coarse:
+        landmarks = np.stack([face.landmarks for face in faces])
+        found = follow_landmarks(model.landmark_basis, landmarks, shape, expression, affine)
+        shape, expression, affine = found.shape, found.expression, found.pose
+    return DenseFaces(model, shape, expression, affine, fitted=False)

@@ -27,10 +27,10 @@ def test_landmarks_coarse_landmarks_and_mesh_begin_at_the_eyes():
     rows = predictor.mesh_source.morphable.landmark_rows
     assert abs(face.landmarks[[36, 45], 2].mean()) < 1e-3
     assert abs(face.coarse_landmarks[[36, 45], 2].mean()) < 1e-3
-    assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 1e-2
+    assert np.abs(face.coarse_mesh.vertices[rows] - face.coarse_landmarks).max() < 1e-2
     where = {"rois": face.roi[None], "rotations": np.array([face.roi_rotation])}
     vertices = predictor.reconstruct(face.params[None], **where)[0]
-    np.testing.assert_allclose(vertices, face.mesh.vertices, atol=1e-2)
+    np.testing.assert_allclose(vertices, face.coarse_mesh.vertices, atol=1e-2)
     # The nose stands before the eyes and the jaw's ends lie behind them.
     assert face.landmarks[30, 2] > 5 > -5 > face.landmarks[[0, 16], 2].max()
 

@@ -203,5 +203,5 @@ def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_
     assert 0 < face.presence < 1
     assert np.abs(face.landmarks - face.coarse_landmarks).max() > 0.05
     rows = generic_model().landmark_rows
-    assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
+    assert np.abs(face.coarse_mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
     assert face.to_dict()["presence"] == face.presence

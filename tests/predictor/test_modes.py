@@ -53,12 +53,12 @@ def test_a_bridge_takes_parameters_to_the_cards_face_model(cache, sample_photo):
     assert face.expression.min() >= 0 and face.expression.max() <= 1
     # Mesh, coarse landmarks and pose are those of the new model, placed by the new parameters.
     model = ellipsoid()
-    assert len(face.mesh.vertices) == model.num_vertices
-    rows = face.mesh.vertices[model.landmark_rows]
+    assert len(face.coarse_mesh.vertices) == model.num_vertices
+    rows = face.coarse_mesh.vertices[model.landmark_rows]
     np.testing.assert_allclose(rows, face.coarse_landmarks, atol=0.02)
     turned = np.array([face.roi_rotation])
     again = predictor.reconstruct(face.params[None], face.roi[None], rotations=turned)[0]
-    np.testing.assert_allclose(again, face.mesh.vertices, atol=0.01)
+    np.testing.assert_allclose(again, face.coarse_mesh.vertices, atol=0.01)
     assert face.coarse_landmarks[[36, 45], 2].mean() == pytest.approx(0, abs=1e-3)
 
 
@@ -118,7 +118,7 @@ def test_a_network_with_heads_for_other_modes(cache, backend, sample_photo):
     (face,) = predictor(sample_photo, boxes=BOX)
     assert face.params.shape == (23,) and face.expression.shape == (4,)
     np.testing.assert_allclose(
-        face.mesh.vertices[model.landmark_rows], face.coarse_landmarks, atol=0.02
+        face.coarse_mesh.vertices[model.landmark_rows], face.coarse_landmarks, atol=0.02
     )
     with torch.no_grad():
         params, *_ = network(torch.from_numpy(crop_faces(sample_photo, face.roi[None])))

@@ -45,7 +45,7 @@ def checked(face, expected, matrix, degrees):
     assert abs(off) < 4
     assert abs(face.pose.yaw - expected.pose.yaw) < 10
     rows = face.mesh_source.morphable.landmark_rows
-    assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 0.05
+    assert np.abs(face.coarse_mesh.vertices[rows] - face.coarse_landmarks).max() < 0.05
 
 
 @pytest.mark.parametrize("degrees", [30, -30, 45, -45, 60])

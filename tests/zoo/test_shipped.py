@@ -87,7 +87,7 @@ def test_a_shipped_network_gives_landmarks_and_its_own_mesh(
     assert predictor.info()["model"] == "tiny" and not cache_dir().exists()
     (face,) = predictor(sample_photo, boxes=[[180, 70, 270, 180]])
     rows = generic_model().landmark_rows
-    assert np.abs(face.mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
+    assert np.abs(face.coarse_mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
     dense = dense_faces([face])
     assert not dense.fitted
     assert np.abs(dense.vertices[0] - face.mesh.vertices).max() < 0.01
