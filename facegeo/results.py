@@ -19,7 +19,12 @@ import numpy as np
 from facegeo.base.arrays import describe
 from facegeo.base.reprs import ShortRepr
 from facegeo.conventions import NUM_POSE, NUM_SHAPE
-from facegeo.errors import FacegeoError, InvalidInputError
+from facegeo.errors import (
+    FacegeoError,
+    InvalidInputError,
+    MissingBasisError,
+    ModelNotFoundError,
+)
 from facegeo.geometry import params as parameters
 from facegeo.geometry import pose as pose_maths
 from facegeo.geometry.axes import flip_rows, flip_y

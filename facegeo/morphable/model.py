@@ -25,7 +25,7 @@ from facegeo.morphable.basis import IBUG68, Eyes, LandmarkBasis, Mirror, VertexT
 from facegeo.morphable.contour import SILHOUETTE, Contour, check_contour, outline_landmarks
 from facegeo.morphable.expansion import OfMesh
 from facegeo.morphable.parts import parts_named, without_parts
-from facegeo.morphable.validation import check_count, checked_fields, frozen
+from facegeo.morphable.validation import check_modes, checked_fields, frozen
 
 if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
@@ -248,7 +248,7 @@ class MorphableModel:
 
         The mirror is kept where the remaining modes mirror into each other.
         """
-        self._check_modes(num_shape, num_expression)
+        check_modes(self, num_shape, num_expression)
         return dataclasses.replace(
             self,
             shape_basis=self.shape_basis[:num_shape],
@@ -388,10 +388,6 @@ class MorphableModel:
 
         return MeshKernel(self.mean, np.concatenate([self.shape_basis, self.expression_basis]))
 
-    def _check_modes(self, num_shape: int, num_expression: int) -> None:
-        check_count("num_shape", num_shape, self.num_shape)
-        check_count("num_expression", num_expression, self.num_expression)
-
     def _checked_coefficients(
         self, shape: Any, expression: Any, pose: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -451,9 +447,8 @@ class CageModel(MorphableModel):
         names = ("name", "unit_mm", "shape_names", "expression_names")
         limits = ("shape_std", "expression_std", "expression_range")
         vars(self).update({name: getattr(cage, name) for name in names + limits})
-        vars(self).update(
-            cage=cage, detail=detail, key=key, left_out=left_out, eyes=cage.eyes(detail)
-        )
+        vars(self).update(cage=cage, detail=detail, key=key, left_out=left_out)
+        vars(self)["eyes"] = cage.eyes(detail)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CageModel, (self.cage, self.detail, self.key, self.left_out)
@@ -490,10 +485,11 @@ class CageModel(MorphableModel):
 
     def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
         """The model with its first modes only."""
-        self._check_modes(num_shape, num_expression)
-        cage = self.cage.truncated(num_shape, num_expression)
+        check_modes(self, num_shape, num_expression)
         key = sha256(f"{self.key} {num_shape} {num_expression}".encode())
-        return CageModel(cage, self.detail, key, self.left_out)
+        return CageModel(
+            self.cage.truncated(num_shape, num_expression), self.detail, key, self.left_out
+        )
 
     def without(self, *names: str) -> MorphableModel:
         """The model without the triangles of some parts; this makes no mesh."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facegeo.base.arrays import array_of, describe
 from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from facegeo.morphable.model import MorphableModel
 
 
 def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +173,11 @@ def _read_only(value: Any) -> Any:
     return {k: _read_only(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
-def check_count(name: str, wanted: int, have: int) -> None:
-    """Refuse a number of modes that there are not."""
-    if not 0 <= wanted <= have:
-        raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
+def check_modes(model: MorphableModel, num_shape: int, num_expression: int) -> None:
+    """Refuse numbers of modes that a model does not have."""
+    for name, wanted, have in (
+        ("num_shape", num_shape, model.num_shape),
+        ("num_expression", num_expression, model.num_expression),
+    ):
+        if not 0 <= wanted <= have:
+            raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
