@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.morphable_data import generic_model
 
 import facegeo
 from facegeo.errors import BatchError, InvalidInputError
@@ -89,7 +90,7 @@ class Mesher:
     """A source of meshes that is heavy, and can be pickled."""
 
     unit_mm = 1.0
-    morphable = MorphableModel.default()
+    morphable = generic_model()
 
     def mesh(self, params, affine):
         return Mesh(np.zeros((40000, 3), np.float32), np.zeros((80000, 3), np.int32))

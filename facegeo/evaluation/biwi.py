@@ -300,6 +300,9 @@ def _numbers(path: Path) -> list[list[float]]:
 
 def _rotation(path: Path, rows: Sequence[Sequence[float]]) -> np.ndarray:
     matrix = np.array(rows)
-    if not (np.abs(matrix @ matrix.T - np.eye(3)).max() < 0.02 and np.linalg.det(matrix) > 0):
+    # Compared first: products of huge numbers are no numbers.
+    if not (np.abs(matrix).max() < 2 and np.abs(matrix @ matrix.T - np.eye(3)).max() < 0.02) or (
+        np.linalg.det(matrix) <= 0
+    ):
         raise CorruptFileError(f"{path}: its three rows are not a rotation")
     return matrix

@@ -345,7 +345,7 @@ def check_rois(rois: np.ndarray, image_hw: tuple[int, int]) -> None:
 
 
 def wish_of_roi(roi: np.ndarray, image_hw: tuple[int, int]) -> str | None:
-    """What a region ``(4,)`` would have to be to be cut out of a photo; None where it can be.
+    """Wish that a region ``(4,)`` does not fulfil, to be cut out of a photo; None: it can be cut.
 
     In Python's numbers: of the few regions of a photo that is quicker than in arrays.
     """

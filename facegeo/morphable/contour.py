@@ -7,16 +7,14 @@ jaw point a row of points that runs across the cheek to the jaw point, and beyon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from facegeo.conventions import LANDMARK_REGIONS
 from facegeo.errors import InvalidInputError, MissingBasisError
 from facegeo.morphable.basis import IBUG68, LandmarkBasis
-
-if TYPE_CHECKING:
-    from facegeo.morphable.model import MorphableModel
 
 #: The layout of rows across the jaw.
 SILHOUETTE = "silhouette"
@@ -30,8 +28,8 @@ _ROUNDS = 3
 _COUNT = _JAW.stop - _JAW.start
 
 
-def check_contour(model: MorphableModel, layout: str, contour: str) -> None:
-    """Refuse an outline that a model or a layout has not.
+def check_contour(name: str, layouts: Sequence[str], layout: str, contour: str) -> None:
+    """Refuse an outline that a layout, or a model of that name and with these layouts, has not.
 
     Raises
     ------
@@ -45,9 +43,9 @@ def check_contour(model: MorphableModel, layout: str, contour: str) -> None:
             f"contour: expected 'surface', or 'silhouette' with layout {IBUG68!r}, "
             f"got {contour!r} with {layout!r}"
         )
-    if SILHOUETTE not in model.layouts:
+    if SILHOUETTE not in layouts:
         raise MissingBasisError(
-            f"model {model.name!r} has no layout {SILHOUETTE!r}, rows across its jaw, of which "
+            f"model {name!r} has no layout {SILHOUETTE!r}, rows across its jaw, of which "
             "contour='silhouette' picks points; facegeo-head has it"
         )
 
@@ -98,7 +96,7 @@ def outline_landmarks(
 
 
 def _own_columns(basis: LandmarkBasis, rows: LandmarkBasis) -> np.ndarray:
-    """Where in its row, (17,), each jaw point itself is."""
+    """Column of each jaw point in its own row, (17,)."""
     if not len(rows.mean) or len(rows.mean) % _COUNT:
         raise InvalidInputError(
             f"layout {SILHOUETTE!r}: expected {_COUNT} rows of as many points, "

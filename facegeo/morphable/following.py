@@ -118,7 +118,7 @@ def follow_landmarks(
 
 @dataclass(frozen=True)
 class _Constants:
-    """What depends on the model alone."""
+    """Numbers that depend on the model alone."""
 
     problem: Problem
     gram: np.ndarray  # (M, M): basis^T basis
@@ -176,7 +176,7 @@ def _followed(
 
 
 def _can_follow(linear: np.ndarray, missing: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Which faces, (N,), have somewhere to go, and a pose that leads back into the model frame."""
+    """True, (N,), for faces that have somewhere to go, and a pose that leads back to the model."""
     extent = np.ptp(landmarks, axis=1).max(axis=1)
     away = np.abs(missing).max(axis=(1, 2)) > _NO_DIFFERENCE * extent
     size = np.abs(linear).max(axis=(1, 2))
@@ -226,7 +226,7 @@ def _add_prior(hessian: np.ndarray, residual: np.ndarray) -> None:
 
 
 def _room(problem: Problem, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far each coefficient may go down and up, (N, M), in standard deviations."""
+    """Standard deviations, (N, M), by which each coefficient may go down and up."""
     low, high = np.full(len(problem.std), -np.inf), np.full(len(problem.std), np.inf)
     if problem.limits is not None:
         low, high = (limit.copy() for limit in problem.limits)

@@ -204,7 +204,7 @@ class MorphableModel:
         shape, expression, pose = self._checked_coefficients(shape, expression, pose)
         if contour == "surface":
             return self.basis_of(layout).points(shape, expression, pose)
-        check_contour(self, layout, contour)
+        check_contour(self.name, self.layouts, layout, contour)
         placed = np.broadcast_to(_IDENTITY, (len(shape), 3, 4)) if pose is None else pose
         rows = self.basis_of(SILHOUETTE)
         return outline_landmarks(self.landmark_basis, rows, shape, expression, placed)
@@ -248,7 +248,7 @@ class MorphableModel:
 
         The mirror is kept where the remaining modes mirror into each other.
         """
-        check_modes(self, num_shape, num_expression)
+        check_modes((num_shape, num_expression), (self.num_shape, self.num_expression))
         return dataclasses.replace(
             self,
             shape_basis=self.shape_basis[:num_shape],
@@ -485,7 +485,7 @@ class CageModel(MorphableModel):
 
     def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
         """The model with its first modes only."""
-        check_modes(self, num_shape, num_expression)
+        check_modes((num_shape, num_expression), (self.num_shape, self.num_expression))
         key = sha256(f"{self.key} {num_shape} {num_expression}".encode())
         return CageModel(
             self.cage.truncated(num_shape, num_expression), self.detail, key, self.left_out

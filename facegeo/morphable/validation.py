@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from facegeo.base.arrays import array_of, describe
 from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from facegeo.morphable.model import MorphableModel
 
 
 def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,11 +170,8 @@ def _read_only(value: Any) -> Any:
     return {k: _read_only(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
-def check_modes(model: MorphableModel, num_shape: int, num_expression: int) -> None:
-    """Refuse numbers of modes that a model does not have."""
-    for name, wanted, have in (
-        ("num_shape", num_shape, model.num_shape),
-        ("num_expression", num_expression, model.num_expression),
-    ):
-        if not 0 <= wanted <= have:
-            raise InvalidInputError(f"{name}: expected 0 to {have}, got {wanted}")
+def check_modes(wanted: tuple[int, int], have: tuple[int, int]) -> None:
+    """Refuse numbers of shape and expression modes of which a model has fewer."""
+    for name, count, most in zip(("num_shape", "num_expression"), wanted, have, strict=True):
+        if not 0 <= count <= most:
+            raise InvalidInputError(f"{name}: expected 0 to {most}, got {count}")

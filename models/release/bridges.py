@@ -74,7 +74,8 @@ def bridge_of(
         np.concatenate([np.array(out[key]) for out in outputs]) for key in ("params", "landmarks")
     )
     if "presence" in outputs[0]:
-        seen = np.concatenate([np.array(out["presence"]) for out in outputs]) > 0.5
+        presence = np.concatenate([np.array(out["presence"]) for out in outputs])
+        seen = presence >= min(0.5, np.median(presence))
         params, landmarks = params[seen], landmarks[seen]
     affine = pose_to_crop(split(params, source.num_shape).pose, convention)
     return fit_bridge(source, MorphableModel.default(), params, landmarks=landmarks, affine=affine)

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-import facegeo
-
-ASSET = Path(facegeo.__file__).parent / "assets" / "facegeo-generic.npz"
+ASSET = Path(__file__).parents[2] / "models" / "facegeo-generic" / "facegeo-generic.npz"
 
 
 @cache

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.cage_data import write_cage
-from helpers.morphable_data import ellipsoid
+from helpers.morphable_data import ellipsoid, generic_model
 
 from facegeo.conventions import DEPTH_ORIGIN
 from facegeo.errors import InvalidInputError
@@ -22,7 +22,7 @@ HEAD = Path(__file__).parents[2] / "facegeo/assets/facegeo-head.npz"
 @pytest.fixture(params=["generic", "head", "ellipsoid", "cage"])
 def model(request, cache, tmp_path) -> MorphableModel:
     return {
-        "generic": MorphableModel.generic,
+        "generic": generic_model,
         "head": lambda: MorphableModel.load(HEAD),
         "ellipsoid": ellipsoid,
         "cage": lambda: MorphableModel.load(write_cage(tmp_path / "ball.npz")),

@@ -189,7 +189,7 @@ def _contour(
 def _silhouette(
     surface: np.ndarray, outside: np.ndarray, jaw: np.ndarray, mirror: np.ndarray
 ) -> np.ndarray:
-    """Where the outline of the turned face may pass each jaw point: rows across the jaw.
+    """Rows across the jaw, along which the outline of the turned face may pass each jaw point.
 
     Returns (17 * 15,), row after row in the order of the jaw points. Each row runs from the face
     outwards; its twelfth point is the jaw's.
