@@ -114,14 +114,11 @@ def test_no_person_within_two_deviations_has_a_flipped_triangle(flips: Flips, co
 @pytest.mark.parametrize(
     "count", [40, pytest.param(1000, marks=pytest.mark.slow)], ids=["some", "thousand"]
 )
-def test_people_with_three_expressions_have_hardly_a_flipped_triangle(
-    flips: Flips, count: int
-) -> None:
-    """Expressions add up, and three that pull on one place may turn some triangles over there."""
+def test_people_with_three_expressions_have_no_flipped_triangle(flips: Flips, count: int) -> None:
+    """Expressions add up: three may pull on one place."""
     head = shipped()
     names = head.arrays["expression_names"].tolist()
     generator = np.random.default_rng(1)
-    found = []
     for _ in range(count):
         person = _person(generator)
         amounts = {
@@ -132,9 +129,7 @@ def test_people_with_three_expressions_have_hardly_a_flipped_triangle(
             amounts["jawOpen"] = max(amounts.get("jawOpen", 0), amounts["mouthClose"])
         for name, amount in amounts.items():
             person += amount * head.expression[names.index(name)]
-        found.append(flips(person).sum())
-    assert np.mean(np.array(found) > 0) < 0.015
-    assert max(found) <= 12
+        assert not flips(person).any(), amounts
 
 
 def test_a_triangle_that_is_turned_over_is_found(flips: Flips) -> None:

@@ -43,7 +43,7 @@ _BLENDED = {
     "browInnerUp": {"browDown": -0.12},
     "browOuterUp": {"browDown": -0.35},
     "cheekSquint": {"mouthSmile": 0.2},
-    "eyeLookUp": {"eyeWide": 0.3},
+    "eyeLookUp": {"eyeWide": 0.2},
     "jawLeft": {"jawForward": -0.35},
     "mouthDimple": {"mouthSmile": 0.25},
     "mouthFunnel": {"mouthPucker": 0.5},
@@ -90,16 +90,20 @@ _SEAL_ROUNDS = 4
 _SEAL_SPACING = 2.0
 #: Movements in which the lips part up to the corner.
 _OPENING = ("jawOpen", "tongueOut")
-#: Corners move as a piece within the first distance, freely beyond the second, millimetres.
-_MOUTH_CORNER = (3.0, 8.0)
-_CLOSED_CORNER = (3.5, 8.0)
-_EYE_CORNER = (2.0, 6.0)
-_INNER_CORNER = (1.8, 5.0)
-_BLINK_CORNER = (0.5, 2.5)
+#: Corners move as a piece within the first distance, freely beyond the second, millimetres; the
+#: third says how little they are stretched and turned. Lids add up: most only shift their corners.
+_MOUTH_CORNER = (3.5, 9.0, 4.0)
+_CLOSED_CORNER = (3.5, 8.0, 0.3)
+_EYE_CORNER = (2.0, 6.0, 40.0)
+_DOWN_CORNER = (2.0, 6.0, 3.0)
+_INNER_CORNER = (1.8, 5.0, 40.0)
+_BLINK_CORNER = (0.5, 2.5, 40.0)
 #: The crease of the left upper lid, which expressions would press together.
 _CREASE = np.array([[24.0, 7.0, 20.3], [28.0, 8.0, 20.8], [32.0, 8.5, 20.5], [36.0, 7.5, 19.0]])
-#: Rounds of smoothing of movements that crease the cheek.
-_SMOOTHED = {"mouthSmile": 24, "mouthDimple": 6, "cheekPuff": 6, "cheekSquint": 3}
+#: Where the chin's underside meets the throat, and how far an open jaw presses it together.
+_THROAT, _THROAT_REACH = np.array([0.0, -124.0, -22.0]), (20.0, 8.0)
+#: Rounds of smoothing of movements that crease the cheek or the upper lip.
+_SMOOTHED = {"mouthSmile": 24, "mouthFunnel": 4, "mouthDimple": 6, "cheekPuff": 6, "cheekSquint": 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,13 +155,16 @@ def _whole_corners(names: tuple[str, ...], offsets: np.ndarray, face: Face) -> n
     mouth = [not name.startswith((*_OPENING, "mouthClose")) for name in names]
     close = [name == "mouthClose" for name in names]
     eyes = [name.startswith(("eyeSquint", "eyeLook", "eyeWide", "cheekSquint")) for name in names]
+    downs = [name.startswith("eyeLookDown") for name in names]
+    others = [eye and not down for eye, down in zip(eyes, downs, strict=True)]
     blinks = [name.startswith("eyeBlink") for name in names]
     inner, outer = eye_corners(points, face.lids)
     offsets = offsets.copy()
     for chosen, centres, reach in (
         (mouth, mouth_corners(cage, points), _MOUTH_CORNER),
         (close, mouth_corners(cage, points), _CLOSED_CORNER),
-        (eyes, outer, _EYE_CORNER),
+        (downs, outer, _DOWN_CORNER),
+        (others, outer, _EYE_CORNER),
         (eyes, inner, _INNER_CORNER),
         (blinks, np.concatenate([inner, outer]), _BLINK_CORNER),
     ):
@@ -168,16 +175,21 @@ def _whole_corners(names: tuple[str, ...], offsets: np.ndarray, face: Face) -> n
 
 
 def _tight_places(face: Face) -> np.ndarray:
-    """Shares ``(C,)`` of evening: the creases of the upper lids, and the bag behind the lips."""
+    """Shares ``(C,)`` of evening: creases of upper lids, throat, and the bag behind the lips."""
     cage, points = face.cage, face.points
     crease = np.concatenate([_CREASE, _CREASE * [-1, 1, 1]])
     away = np.linalg.norm(points[:, None] - crease, axis=2).min(axis=1)
     bag = cage.of_part("mouth_inside")
     lips = points[bag & cage.of_part("skin")]
     depth = np.linalg.norm(points[:, None] - lips, axis=2).min(axis=1)
-    return 0.5 * np.maximum(
-        smoothstep(away, 5.0, 2.0) * cage.of_part("skin"),
-        smoothstep(depth, 5.0, 12.0) * (bag & ~cage.of_part("skin")),
+    throat = np.linalg.norm(points - _THROAT, axis=1)
+    skin = cage.of_part("skin")
+    return 0.5 * np.maximum.reduce(
+        [
+            smoothstep(away, 5.0, 2.0) * skin,
+            smoothstep(throat, *_THROAT_REACH) * skin,
+            smoothstep(depth, 5.0, 12.0) * (bag & ~skin),
+        ]
     )
 
 

@@ -46,6 +46,7 @@ def stiffened(
     allowed: np.ndarray,
     inner: float,
     outer: float,
+    firmness: float = 0.3,
 ) -> np.ndarray:
     """Offsets ``(n, C, 3)`` that move the surroundings of some centres as a piece each.
 
@@ -59,6 +60,8 @@ def stiffened(
     centres : (k, 3) float64
     allowed : (C,) bool
         Vertices that are looked at and changed.
+    firmness : float
+        0 lets a piece be stretched and turned as fits best; a large one is only shifted.
     """
     result = offsets.copy()
     for centre in centres:
@@ -67,7 +70,7 @@ def stiffened(
         near = np.flatnonzero(share)
         terms = np.concatenate([np.ones((len(near), 1)), (points[near] - centre) / outer], axis=1)
         weighted = terms * share[near, None]
-        inverse = np.linalg.solve(terms.T @ weighted + 0.3 * np.diag([0, 1, 1, 1]), weighted.T)
+        inverse = np.linalg.solve(terms.T @ weighted + firmness * np.diag([0, 1, 1, 1]), weighted.T)
         affine = terms @ inverse
         fitted = np.einsum("vw,nwc->nvc", affine, offsets[:, near])
         result[:, near] += share[near, None] * (fitted - offsets[:, near])
