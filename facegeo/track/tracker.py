@@ -290,7 +290,7 @@ class Tracker:
         doubtful |= refused | (batch.presence < self.options.least_presence)
         if not self._tells_presence:
             doubtful |= np.array([track.unseen for track in tracks])
-        doubtful |= _is_second(seen, tracks, now_s)
+        doubtful |= _is_second(seen, tracks, doubtful, now_s)
         return [
             # In doubt it stays where it was last believed: there it is looked for.
             replace(track, doubt=track.doubt + 1, placed=False, found=None)
@@ -441,19 +441,22 @@ def _is_confirmed(seen: np.ndarray, tracks: Sequence[_Track]) -> np.ndarray:
     )
 
 
-def _is_second(seen: np.ndarray, tracks: Sequence[_Track], now_s: float) -> np.ndarray:
+def _is_second(
+    seen: np.ndarray, tracks: Sequence[_Track], doubtful: np.ndarray, now_s: float
+) -> np.ndarray:
     """True where a track has slipped onto another one's face, (N,) bool.
 
     Of two tracks on one face that one is the second which is new, else the one that is farther from
     where it was going: behind a face in front the hidden one's landmarks go along with the other's.
-    A new one of another size, from a box around more than a face, is also on the same.
+    A new one of another size, from a box around more than a face, is also on the same as one that
+    is in no doubt.
     """
     second = np.zeros(len(seen), bool)
     twice = np.triu(box_maths.overlaps(seen, seen) > TWICE, 1)
     new = np.array([track.number == 0 for track in tracks])
     if new.any():
-        either = new[:, None] | new
-        twice |= np.triu(either & (box_maths.shares(seen, seen) > TWICE), 1)
+        beside = new[:, None] & ~doubtful
+        twice |= np.triu((beside | beside.T) & (box_maths.shares(seen, seen) > TWICE), 1)
     for i, j in zip(*np.nonzero(twice), strict=True):
         pair = (int(i), int(j))
         away = [

@@ -175,9 +175,8 @@ def test_the_command_labels_a_folder(models, shared, tmp_path, capsys):
     import json
     import tarfile
 
-    from helpers.morphable_data import generic_model
-
     from facegeo.cli import main
+    from facegeo.morphable import MorphableModel
     from facegeo.training.data.datasets import read_labelled
 
     source = shared / "data" / "aflw_train"
@@ -198,7 +197,7 @@ def test_the_command_labels_a_folder(models, shared, tmp_path, capsys):
     assert report["left_out"]["unreadable"] == 1
     faces = read_labelled(out, tmp_path / "crops.tar")
     assert len(faces) == report["kept"] >= 18
-    coarse = landmarks_of(faces.params, generic_model(), find_convention("exact"))
+    coarse = landmarks_of(faces.params, MorphableModel.default(), find_convention("exact"))
     extent = np.sqrt(np.ptp(faces.landmarks[..., :2], axis=1).prod(axis=1))
     distance = np.linalg.norm((coarse - faces.landmarks)[..., :2], axis=2).mean(axis=1)
     assert np.median(distance / extent) < 0.02
