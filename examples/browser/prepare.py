@@ -27,6 +27,7 @@ from facegeo.base import files
 from facegeo.base.cache import cache_dir
 from facegeo.conventions import CLOSED_REGIONS, DEPTH_ORIGIN, LANDMARK_REGIONS
 from facegeo.detect import DetectorOptions, Search, faceboxes, one_stage
+from facegeo.detect.base import UNQUESTIONED
 from facegeo.errors import (
     CorruptFileError,
     DownloadError,
@@ -40,6 +41,7 @@ from facegeo.morphable import MorphableModel
 from facegeo.morphable.bridge import ParameterBridge
 from facegeo.morphable.fitting import LANDMARK_NOISE_MM
 from facegeo.morphable.model import CageModel
+from facegeo.predictor import looking
 from facegeo.render import coarse_mesh
 from facegeo.track import TrackerOptions, tracker
 from facegeo.zoo.face_models import load_face_model
@@ -132,7 +134,7 @@ def prepare(
             **DETECTORS[finder.card.architecture](),
         },
         "roi": roi_constants(landmarks),
-        "tracker": tracker_constants(),
+        "tracker": tracker_constants(landmarks),
         "regions": region_constants(),
         "mesh": {**mesh, "arrays": layout},
         "bridge": bridge,
@@ -207,8 +209,8 @@ def roi_constants(model: InstalledModel) -> dict[str, float]:
     }
 
 
-def tracker_constants() -> dict[str, float]:
-    """Constants for when faces are looked for, believed and forgotten."""
+def tracker_constants(model: InstalledModel) -> dict[str, float]:
+    """Constants for when faces are looked for, looked at again, believed and forgotten."""
     options = TrackerOptions()
     return {
         "detect_every": tracker.DETECT_EVERY,
@@ -222,6 +224,10 @@ def tracker_constants() -> dict[str, float]:
         "largest_jump": tracker.LARGEST_JUMP,
         "largest_growth": tracker.LARGEST_GROWTH,
         "roi_slack": tracker.ROI_SLACK,
+        "looks": looking.LOOKS if model.card.crop_convention == "exact" else 1,
+        "first_slack": looking.FIRST_SLACK,
+        "fine_slack": looking.FINE_SLACK,
+        "unquestioned": UNQUESTIONED,
     }
 
 

@@ -92,14 +92,51 @@ export class Tracker {
   async #measured(photo, inPhoto) {
     if (!this.tracks.length) return [];
     const rois = this.tracks.map((track) => track.roi);
-    if (this.tracks.some((track) => track.placed)) {
-      const first = await this.measure(photo, rois);
-      first.forEach((face, i) => {
+    const placed = [...rois.keys()].filter((i) => this.tracks[i].placed);
+    if (placed.length) {
+      const found = await this.#lookedAt(photo, placed.map((i) => rois[i]), inPhoto);
+      found.forEach((face, k) => {
         const own = roiFromLandmarks(face.landmarks);
-        if (this.tracks[i].placed && inPhoto(own)) rois[i] = own;
+        if (inPhoto(own)) rois[placed[k]] = own;
       });
     }
     return this.measure(photo, rois);
+  }
+
+  /** New faces as in a photo: looked at again where their landmarks ask for another region. */
+  async #lookedAt(photo, rois, inPhoto) {
+    const { looks, first_slack, fine_slack, unquestioned } = this.rules;
+    const faces = await this.#settled(photo, rois, first_slack, inPhoto);
+    const doubtful = [...faces.keys()].filter((i) => faces[i].presence < unquestioned);
+    if (looks === 1 || !doubtful.length) return faces;
+    const regions = doubtful.map((i) => faces[i].roi);
+    const finer = await this.#settled(photo, regions, fine_slack, inPhoto);
+    finer.forEach((face, k) => {
+      if (face.presence > faces[doubtful[k]].presence) faces[doubtful[k]] = face;
+    });
+    return faces;
+  }
+
+  async #settled(photo, regions, firstSlack, inPhoto) {
+    const rois = [...regions];
+    const slacks = rois.map(() => firstSlack);
+    const faces = await this.measure(photo, rois);
+    for (let look = 1; look < this.rules.looks; look++) {
+      const wanted = faces.map((face) => roiFromLandmarks(face.landmarks));
+      const rows = [...rois.keys()].filter(
+        (i) => differ(rois[i], wanted[i], slacks[i]) && inPhoto(wanted[i]),
+      );
+      if (!rows.length) break;
+      const again = await this.measure(photo, rows.map((i) => wanted[i]));
+      rows.forEach((i, k) => {
+        // Where another look believes less, it has left the face.
+        const left = again[k].presence < 0.5 && again[k].presence < faces[i].presence;
+        if (!left) faces[i] = again[k];
+        rois[i] = wanted[i];
+        slacks[i] = this.rules.fine_slack;
+      });
+    }
+    return faces;
   }
 
   /** A face that is believed moves its track; one in doubt stays where it was last believed. */
@@ -140,6 +177,14 @@ function isOlder(other, track) {
 function steady(next, old, slack) {
   const side = Math.max(old[2] - old[0], old[3] - old[1]);
   return next.every((value, i) => Math.abs(value - old[i]) <= slack * side) ? old : next;
+}
+
+/** Whether the crop of another region would show something else. */
+function differ(roi, other, slack) {
+  const moved = roi.map((value, i) => Math.abs(value - other[i]));
+  const away = Math.hypot(Math.max(moved[0], moved[2]), Math.max(moved[1], moved[3]));
+  const side = roi[2] - roi[0];
+  return Math.max(away, Math.abs(side - (other[2] - other[0]))) > slack * side;
 }
 
 /** Whether a box moved or grew more than faces do from one frame to the next. */

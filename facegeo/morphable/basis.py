@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -222,16 +221,17 @@ class LandmarkBasis(ReadOnlyArrays):
         (N, K, 3) float32
         """
         coefficients = np.concatenate([shape, expression], axis=1)
-        points = np.tile(self.mean.reshape(1, -1), (len(shape), 1))
-        scaled = np.empty_like(points)
-        # Added up mode by mode: the order of the sum, and so the last bit, does not depend on how
-        # many faces there are, as it does in a matrix product.
-        modes = chain(self.shape_basis, self.expression_basis)
-        for mode, coefficient in zip(modes, coefficients.T, strict=True):
-            np.multiply(coefficient[:, None], mode.reshape(-1), out=scaled)
-            points += scaled
-        points = points.reshape(len(shape), len(self.mean), 3)
+        # A product of its own for each face: the order of the sums, and so the last bit, does not
+        # depend on how many faces there are, as it does in one product for all.
+        offsets = coefficients[:, None] @ self._modes
+        points = offsets.reshape(len(shape), len(self.mean), 3) + self.mean
         return points if pose is None else _transformed(points, pose)
+
+    @cached_property
+    def _modes(self) -> np.ndarray:
+        """(Ns + Ne, 3 K): what :meth:`points` multiplies."""
+        modes = np.concatenate([self.shape_basis, self.expression_basis])
+        return modes.reshape(len(modes), 3 * len(self.mean))
 
     def depths(self, shape: np.ndarray, expression: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Depth of the middle of the outer eye corners.

@@ -23,11 +23,11 @@ from facegeo.results import FaceBatch
 
 #: Most times that the network looks at a face: at its box's region, and at those that it asks for,
 #: until they are off by no more than this part of the side.
-_LOOKS, _FINE_SLACK = 3, 0.02
+LOOKS, FINE_SLACK = 3, 0.02
 
 #: Landmarks in a crop that is off lie nearer to where training crops have them than the face does:
-#: on Helen and AFW they show 0.8 to 0.9 of it.
-_SEEN = 0.8
+#: on Helen and AFW they show 0.8 to 0.9 of it. From here on the network looks again.
+FIRST_SLACK = 0.8 * SLACK
 
 #: Degrees by which a face may be turned against what was seen, and where its middle is then: at so
 #: many times the way from the middle of what was seen to the eyes. What stands on its head was seen
@@ -95,13 +95,13 @@ class Looker:
         regions: Regions,
         batch: FaceBatch,
     ) -> FaceBatch:
-        batch = self._settled(images, owners, regions, batch, _SEEN * SLACK)
+        batch = self._settled(images, owners, regions, batch, FIRST_SLACK)
         doubtful = np.flatnonzero(batch.presence < UNQUESTIONED)
         if len(doubtful) == 0:
             return batch
         known, seen = owners[doubtful], batch[doubtful]
         regions = Regions(seen.rois, seen.rotations)
-        finer = self._settled(images, known, regions, seen, _FINE_SLACK)
+        finer = self._settled(images, known, regions, seen, FINE_SLACK)
         batch = _most_believed(batch, doubtful, finer)
         doubtful = doubtful[batch.presence[doubtful] < UNQUESTIONED]
         rows = np.repeat(doubtful, len(_TURNS))
@@ -112,7 +112,7 @@ class Looker:
         if len(rows) == 0:
             return batch
         turned = self._look(images, owners[rows], others)
-        turned = self._settled(images, owners[rows], others, turned, _SEEN * SLACK)
+        turned = self._settled(images, owners[rows], others, turned, FIRST_SLACK)
         return _most_believed(batch, rows, turned)
 
     def _settled(
@@ -125,7 +125,7 @@ class Looker:
     ) -> FaceBatch:
         """Faces as they are seen after looks at the regions that the landmarks ask for."""
         slack = np.full(len(regions), first_slack)
-        for _ in range(_LOOKS - 1):
+        for _ in range(LOOKS - 1):
             wanted = Regions.from_landmarks(batch.landmarks)
             rows = np.flatnonzero(regions.differ(wanted, slack))
             rows = rows[_are_inside(images, owners[rows], wanted[rows])]
@@ -136,7 +136,7 @@ class Looker:
             better = ~((again.presence < 0.5) & (again.presence < batch.presence[rows]))
             regions = regions.replaced(rows, wanted[rows])
             batch = batch.replaced(rows[better], again[better])
-            slack[rows] = _FINE_SLACK
+            slack[rows] = FINE_SLACK
         return batch
 
     def _look(

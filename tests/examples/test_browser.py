@@ -191,7 +191,7 @@ def assert_followed(page: Page, followed: list, tmp_path: Path) -> None:
         assert abs(other["pose"]["yaw"] - face.pose.yaw) < 0.1
         assert abs(other["pose"]["pitch"] - face.pose.pitch) < 0.1
         assert abs(other["pose"]["roll"] - face.pose.roll) < 0.1
-    dense = dense_faces([frame.faces[0] for frame in followed[::9]])
+    dense = dense_faces([frame.faces[0] for frame in followed[::9]], coarse=True)
     meshes = small_meshes(dense.model, dense.shape, dense.expression, dense.affine)
     for vertices, theirs in zip(meshes, seen[::9], strict=True):
         mesh = points(theirs["faces"][0], "vertices")

@@ -40,7 +40,7 @@ FACES = 24
 def assets(tmp_path, monkeypatch, cache) -> Path:
     folder = tmp_path / "assets"
     folder.mkdir()
-    shutil.copy(GENERIC_FILE, folder)
+    shutil.copy(shipped.ASSETS / "facegeo-head.npz", folder)
     monkeypatch.setattr(shipped, "ASSETS", folder)
     monkeypatch.setattr(shipped, "further_roots", lambda: (tmp_path / "models",))
     return folder
@@ -129,10 +129,11 @@ def test_a_run_becomes_a_shipped_model(assets, few, backgrounds, tmp_path, capsy
         f"{name}.onnx",
         f"{name}-int8.onnx",
         f"{name}.json",
+        f"{name}-bridge.npz",  # the run's network speaks another face model than the package's
     }
     card = FaceGeometry(name).card
     assert card.name == name and card.source == f"facegeo, models/{name}"
-    assert set(card.files) == {"network", "network-int8", "morphable"}
+    assert set(card.files) == {"network", "network-int8", "morphable", "bridge"}
     assert "non-commercial" in card.licence and card.crop_convention == "exact"
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["epochs"] == 7 and card.crop_size == 120
