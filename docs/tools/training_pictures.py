@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 
 from facegeo import FaceGeometry, MorphableModel
-from facegeo.geometry.crop import convention, crop_faces, resized_crops, rois_from_landmarks
+from facegeo.geometry.crop import (
+    CROP_SIZE,
+    crop_faces,
+    find_convention,
+    resized_crops,
+    rois_from_landmarks,
+)
 from facegeo.images.demo import sample_photo
 from facegeo.training.data.augment import Sample
 from facegeo.training.data.coarse_face import CoarseFace
@@ -19,7 +25,7 @@ def turned_picture() -> np.ndarray:
     """The sample photo's face as training sees it, with its landmarks below."""
     sample = _sample()
     # Any point will do: its depth is not seen.
-    turn = HeadTurn(CoarseFace(MorphableModel.default(), convention("exact")), np.zeros(3))
+    turn = HeadTurn(CoarseFace(MorphableModel.default(), find_convention("exact")), np.zeros(3))
     views = [turn(sample, angle) for angle in _ANGLES_DEG]
     plain = [_enlarged(view.crop) for view in views]
     dotted = [_dotted(view) for view in views]
@@ -30,8 +36,19 @@ def _sample() -> Sample:
     predictor = FaceGeometry()
     photo = sample_photo()
     crops = crop_faces(photo, rois_from_landmarks(predictor(photo)[0].landmarks[None]))
-    found = predictor.network.run({"crops": resized_crops(crops, predictor.crop_size)})
-    return Sample(crops[0], found["params"][0], found["landmarks"][0])
+    whole = np.array([[0, 0, CROP_SIZE, CROP_SIZE]], np.float32)
+    (params,), (landmarks,) = _of_crops(predictor, resized_crops(crops, predictor.crop_size), whole)
+    return Sample(crops[0], params, landmarks)
+
+
+def _of_crops(
+    predictor: FaceGeometry, crops: np.ndarray, rois: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters, and landmarks in the crop with the depth that its own frame has."""
+    batch = predictor.predict_crops(crops, rois)
+    landmarks = batch.landmarks.copy()
+    landmarks[..., 2] += batch.depths[:, None]
+    return batch.params, landmarks
 
 
 def _enlarged(crop: np.ndarray) -> np.ndarray:
