@@ -211,8 +211,10 @@ def test_landmarks_in_mediapipes_layout_are_places_of_the_mesh():
         middle = face.landmarks[[outer, inner]].mean(axis=0)
         assert np.linalg.norm((points[iris] - middle)[:2]) < 8
         assert points[iris, 2] > middle[2]
-    # The lower lip hangs: 81 and 178 are on the inner rims of the lips.
-    assert points[178, 1] - points[81, 1] > 10
+    # The lower lip hangs: these lie on the inner rims of the lips, which touch at rest.
+    for upper, lower in ((13, 14), (82, 87), (312, 317), (81, 178), (80, 88), (310, 318)):
+        assert points[lower, 1] - points[upper, 1] > 5, (upper, lower)
+    assert points[14, 1] - points[13, 1] > 10
 
 
 def test_other_layouts_follow_the_refined_landmarks_too():

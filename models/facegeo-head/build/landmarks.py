@@ -44,6 +44,9 @@ _RIM_WIDTH = 1.3
 #: MediaPipe's first 468 points: places on the mean face. Regions that MediaPipe names (oval, lips,
 #: eyes, brows, nose) were put on ours by hand; the others hang between them in its net of edges.
 _MEDIAPIPE = Path(__file__).parents[1] / "mediapipe468.csv"
+#: Of them, those on the inner rims of the lips, which touch: by place alone they are not told apart.
+_UPPER_RIM = (13, 80, 81, 82, 191, 310, 311, 312, 415)
+_LOWER_RIM = (14, 87, 88, 95, 178, 317, 318, 324, 402)
 #: An iris' right side in the picture, top, left side and bottom among its 8 points. These start
 #: at the side towards the ear and go by way of the top.
 _IRIS_SIDES = {"right": (4, 2, 0, 6), "left": (0, 2, 4, 6)}
@@ -95,12 +98,13 @@ def landmark_rows(
     """
     surface = fine.matrix @ mean
     outside = _outside(cage, fine)
-    ibug = _ibug(cage, fine, surface, outside, mirror, lids, below)
+    lips = _lips(cage, fine, surface, outside, below)
+    ibug = _ibug(surface, outside, mirror, lids, lips)
     irises = _irises(cage)
     return {
         "ibug68": ibug,
         "iris": irises,
-        "mediapipe478": _mediapipe(surface, outside, irises),
+        "mediapipe478": _mediapipe(surface, outside, irises, lips),
         "contour": _contour(surface, outside, ibug[:17], mirror),
         "silhouette": _silhouette(surface, outside, ibug[:17], mirror),
     }
@@ -113,20 +117,26 @@ def _outside(cage: Cage, fine: Subdivision) -> np.ndarray:
     return np.setdiff1d(skin, fine.triangles[part != PARTS.index("skin")])
 
 
+def _lips(
+    cage: Cage, fine: Subdivision, surface: np.ndarray, outside: np.ndarray, below: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows along the inner rims of the upper and of the lower lip."""
+    rim = lip_rim(cage)
+    lower_share = fine.matrix @ below.astype(float)
+    upper = _near_rim(surface, outside[lower_share[outside] < 0.5], rim[~below[rim]])
+    lower = _near_rim(surface, outside[lower_share[outside] > 0.5], rim[below[rim]])
+    return upper, lower
+
+
 def _ibug(
-    cage: Cage,
-    fine: Subdivision,
     surface: np.ndarray,
     outside: np.ndarray,
     mirror: np.ndarray,
     lids: LeftLids,
-    below: np.ndarray,
+    lips: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
     middle = outside[mirror[outside] == outside]
-    rim = lip_rim(cage)
-    lower_share = fine.matrix @ below.astype(float)
-    upper_lip = _near_rim(surface, outside[lower_share[outside] < 0.5], rim[~below[rim]])
-    lower_lip = _near_rim(surface, outside[lower_share[outside] > 0.5], rim[below[rim]])
+    upper_lip, lower_lip = lips
     along = {
         **dict.fromkeys((42, 43, 44, 45), _near_rim(surface, outside, lids.upper)),
         **dict.fromkeys((46, 47), _near_rim(surface, outside, lids.lower)),
@@ -163,10 +173,16 @@ def _irises(cage: Cage) -> np.ndarray:
     return np.concatenate([left + EYE_VERTICES, left])
 
 
-def _mediapipe(surface: np.ndarray, outside: np.ndarray, irises: np.ndarray) -> np.ndarray:
+def _mediapipe(
+    surface: np.ndarray,
+    outside: np.ndarray,
+    irises: np.ndarray,
+    lips: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
     """Rows of MediaPipe's 478 points: its face mesh, then middle and four sides of each iris."""
     places = np.loadtxt(_MEDIAPIPE, delimiter=",", skiprows=1)[:, 1:]
-    rows = [_nearest(surface, outside, place) for place in places]
+    along = dict.fromkeys(_UPPER_RIM, lips[0]) | dict.fromkeys(_LOWER_RIM, lips[1])
+    rows = [_nearest(surface, along.get(n, outside), place) for n, place in enumerate(places)]
     right, left = irises.reshape(2, 9)
     for iris, sides in ((right, _IRIS_SIDES["right"]), (left, _IRIS_SIDES["left"])):
         rows += [int(iris[0]), *(int(iris[1 + side]) for side in sides)]
