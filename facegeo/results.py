@@ -373,8 +373,8 @@ class FaceBatch(ShortRepr):
         conventions = {(batch.convention, batch.num_shape) for batch in batches}
         if len(conventions) != 1:
             raise InvalidInputError(
-                f"batches: expected some of one crop convention, got {len(batches)} batches "
-                f"of {len(conventions)} conventions"
+                "batches: expected some of one crop convention and number of shape modes, "
+                f"got {len(batches)} batches of {len(conventions)} kinds"
             )
         if len(batches) == 1:
             return batches[0]

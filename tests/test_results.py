@@ -80,7 +80,7 @@ def test_batches_together():
 
 def test_batches_that_do_not_go_together():
     other = replace(batch(), convention=find_convention("3ddfa"))
-    with pytest.raises(InvalidInputError, match="got 2 batches of 2 conventions"):
+    with pytest.raises(InvalidInputError, match="got 2 batches of 2 kinds"):
         FaceBatch.concatenate([batch(), other])
     with pytest.raises(InvalidInputError, match="got 0 batches"):
         FaceBatch.concatenate([])
@@ -147,7 +147,7 @@ def test_parameters_have_the_modes_of_their_face_model():
     face = faces.faces(np.zeros((2, 4)), np.zeros(2), SimpleNamespace(unit_mm=1.0))[1]
     np.testing.assert_array_equal(face.shape, numbers[1, 12:72])
     np.testing.assert_array_equal(face.expression, numbers[1, 72:])
-    with pytest.raises(InvalidInputError, match="2 batches of 2 conventions"):
+    with pytest.raises(InvalidInputError, match="2 batches of 2 kinds"):
         FaceBatch.concatenate([faces, FaceBatch(*columns, find_convention("exact"))])
 
 

@@ -33,7 +33,7 @@ class ModelSize(NamedTuple):
 
 
 BASEL = ModelSize(53215, 50)
-HEAD = ModelSize(43741, 112, 52)
+HEAD = ModelSize(43661, 112, 52)
 
 #: Share of the vertices that two local modes move together, in runs of so many: a third of the
 #: kernel's blocks of two modes hold anything then, as in the head's own order of vertices.

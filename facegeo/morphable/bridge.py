@@ -22,7 +22,7 @@ from facegeo.base.npz import read_npz
 from facegeo.conventions import LANDMARK_MIRROR, NUM_LANDMARKS, NUM_POSE
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.geometry.params import join, split
-from facegeo.morphable.validation import frozen
+from facegeo.morphable.validation import checked_range, frozen
 
 if TYPE_CHECKING:
     from facegeo.morphable.basis import Mirror
@@ -125,16 +125,13 @@ class ParameterBridge:
                 f"{name}: expected {_FORMAT} of version {_VERSION}, got {' '.join(found).strip()!r}"
             )
         try:
-            limits = arrays.get("expression_range")
-            if limits is not None:
-                low, high = array_of("expression_range", limits, (2,), np.float64).tolist()
             return cls(
                 source=str(arrays["source"]),
                 target=str(arrays["target"]),
                 num_shape=_count(arrays, "num_shape"),
                 target_num_shape=_count(arrays, "target_num_shape"),
                 matrix=arrays["matrix"],
-                expression_range=None if limits is None else (low, high),
+                expression_range=checked_range(arrays.get("expression_range")),
             )
         except KeyError as error:
             raise CorruptFileError(f"{name}: key {error} is missing") from error

@@ -81,7 +81,8 @@ def outline_landmarks(
     """
     own = _own_columns(basis, rows)
     landmarks = basis.points(shape, expression, pose)
-    candidates = rows.points(shape, expression, pose).reshape(len(shape), _COUNT, -1, 3)
+    candidates = rows.points(shape, expression, pose)
+    candidates = candidates.reshape(len(shape), _COUNT, len(rows.mean) // _COUNT, 3)
     # What lies beyond a jaw point is neck, or the head before the ear: no outline of the face.
     beyond = np.arange(candidates.shape[2]) > own[:, None]
     picked = np.repeat(basis.mean[None, _JAW], len(shape), axis=0)

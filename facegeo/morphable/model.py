@@ -355,7 +355,7 @@ class MorphableModel:
         Parameters
         ----------
         detail : "full" or "low"
-            Of a cage: the whole mesh, or one of a tenth as many vertices.
+            Of a cage: the whole mesh, or one of about an eighth of its vertices.
 
         Raises
         ------

@@ -228,7 +228,8 @@ def _how_to_get(name: str) -> str:
     how = (
         f"get it with: facegeo fetch {release.name}"
         if release
-        else "install a release: facegeo fetch NAME, or facegeo import 3ddfa-v2 DIR --name NAME"
+        else "install a release: facegeo fetch NAME, or facegeo import 3ddfa-v2 DIR --name NAME; "
+        "a face model: facegeo import face-model PATH --name NAME"
     )
     return f"model {name!r} is not installed (installed: {installed}); {how}"
 

@@ -98,6 +98,11 @@ def test_a_mirrored_head_has_the_mirrored_outline(head):
     np.testing.assert_allclose(a, expected, atol=0.05)
 
 
+def test_no_faces_have_no_outline(head):
+    nothing = np.zeros((0, head.num_shape)), np.zeros((0, head.num_expression))
+    assert head.landmarks(*nothing, np.zeros((0, 3, 4)), contour="silhouette").shape == (0, 68, 3)
+
+
 def test_a_model_without_rows_says_so():
     model = ellipsoid()
     columns = (np.zeros((1, 6), np.float32), np.zeros((1, 3), np.float32))

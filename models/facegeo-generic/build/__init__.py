@@ -1,4 +1,4 @@
-"""The default morphable model, ``facegeo-generic``: an average adult face made by code alone.
+"""The former morphable model, ``facegeo-generic``: an average adult face made by code alone.
 
 The order of the modules is the order of the work: ``measurements`` (the numbers), ``controls`` (the
 average face as a drawing), ``surface`` (the smooth face through it), ``outline`` and ``cage`` (even

@@ -44,7 +44,7 @@ _RIM_WIDTH = 1.3
 #: MediaPipe's first 468 points: places on the mean face. Regions that MediaPipe names (oval, lips,
 #: eyes, brows, nose) were put on ours by hand; the others hang between them in its net of edges.
 _MEDIAPIPE = Path(__file__).parents[1] / "mediapipe468.csv"
-#: Of them, those on the inner rims of the lips, which touch: by place alone they are not told apart.
+#: Of them, those on the inner rims of the lips, which touch: place alone does not tell them apart.
 _UPPER_RIM = (13, 80, 81, 82, 191, 310, 311, 312, 415)
 _LOWER_RIM = (14, 87, 88, 95, 178, 317, 318, 324, 402)
 #: An iris' right side in the picture, top, left side and bottom among its 8 points. These start
