@@ -10,9 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from shading import BACKGROUND, openness, render, rotation
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
+
+from models.release.shading import BACKGROUND, openness, render, rotation  # noqa: E402
+
 MODEL = HERE / "facegeo-generic.npz"
 VIEWS = {
     "front": (0, 0), "left": (-38, 0), "right": (38, 0), "profile": (-90, 0), "below": (0, 35),

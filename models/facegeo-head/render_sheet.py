@@ -13,10 +13,10 @@ import numpy as np
 
 from facegeo.morphable.subdivision import subdivide
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
 
-from shading import BACKGROUND, openness, render, rotation  # noqa: E402
+from models.release.shading import BACKGROUND, openness, render, rotation  # noqa: E402
 
 MODEL = HERE.parents[1] / "facegeo" / "assets" / "facegeo-head.npz"
 VIEWS = {

@@ -1,4 +1,4 @@
-"""Light on the meshes of this folder's sheets: three lights, hollows darker; drawn by facegeo."""
+"""Light on the meshes of the face models' sheets: three lights, hollows darker."""
 
 from __future__ import annotations
 
