@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -69,6 +69,17 @@ class Mirror(ReadOnlyArrays):
             expression_index=expression_index,
             expression_sign=self.expression_sign[:num_expression],
         )
+
+
+def first_modes(model: Any, num_shape: int, num_expression: int) -> dict[str, Any]:
+    """The fields of a model, or of its cage, that have a row a mode, with the first rows only."""
+    fields: dict[str, Any] = {}
+    for kind, count in (("shape", num_shape), ("expression", num_expression)):
+        for name in (f"{kind}_basis", f"{kind}_names", f"{kind}_std"):
+            value = getattr(model, name)
+            fields[name] = None if value is None else value[:count]
+    fields["mirror"] = model.mirror and model.mirror.truncated(num_shape, num_expression)
+    return fields
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ from facegeo.morphable.basis import (
     LandmarkBasis,
     Mirror,
     VertexTexture,
+    first_modes,
 )
 from facegeo.morphable.validation import (
     ReadOnlyArrays,
@@ -206,19 +207,7 @@ class Cage(ReadOnlyArrays):
 
     def truncated(self, num_shape: int, num_expression: int) -> Cage:
         """The cage with its first modes only."""
-        mirror = self.mirror
-        return dataclasses.replace(
-            self,
-            shape_basis=self.shape_basis[:num_shape],
-            expression_basis=self.expression_basis[:num_expression],
-            shape_names=self.shape_names[:num_shape],
-            expression_names=self.expression_names[:num_expression],
-            shape_std=None if self.shape_std is None else self.shape_std[:num_shape],
-            expression_std=(
-                None if self.expression_std is None else self.expression_std[:num_expression]
-            ),
-            mirror=mirror and mirror.truncated(num_shape, num_expression),
-        )
+        return dataclasses.replace(self, **first_modes(self, num_shape, num_expression))
 
 
 def _affine_weights(points: np.ndarray, centre: np.ndarray) -> np.ndarray:

@@ -21,7 +21,14 @@ from facegeo.base.arrays import array_of
 from facegeo.base.files import sha256
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.morphable.archive import CAGE_VERSION, fields_of, read_model_file, write_fields
-from facegeo.morphable.basis import IBUG68, Eyes, LandmarkBasis, Mirror, VertexTexture
+from facegeo.morphable.basis import (
+    IBUG68,
+    Eyes,
+    LandmarkBasis,
+    Mirror,
+    VertexTexture,
+    first_modes,
+)
 from facegeo.morphable.contour import SILHOUETTE, Contour, check_contour, outline_landmarks
 from facegeo.morphable.expansion import OfMesh
 from facegeo.morphable.parts import parts_named, without_parts
@@ -249,19 +256,9 @@ class MorphableModel:
         The mirror is kept where the remaining modes mirror into each other.
         """
         check_modes((num_shape, num_expression), (self.num_shape, self.num_expression))
-        return dataclasses.replace(
-            self,
-            shape_basis=self.shape_basis[:num_shape],
-            expression_basis=self.expression_basis[:num_expression],
-            shape_names=self.shape_names[:num_shape],
-            expression_names=self.expression_names[:num_expression],
-            shape_std=None if self.shape_std is None else self.shape_std[:num_shape],
-            expression_std=(
-                None if self.expression_std is None else self.expression_std[:num_expression]
-            ),
-            mirror=self.mirror and self.mirror.truncated(num_shape, num_expression),
-            eyes=self.eyes and self.eyes.truncated(num_shape, num_expression),
-        )
+        fewer = first_modes(self, num_shape, num_expression)
+        fewer["eyes"] = self.eyes and self.eyes.truncated(num_shape, num_expression)
+        return dataclasses.replace(self, **fewer)
 
     def part(self, name: str) -> np.ndarray:
         """Triangles of a part, ``(F,) bool``: ``"tongue"``, or ``"teeth"`` for both rows of them.
