@@ -24,11 +24,12 @@ from scipy.optimize import lsq_linear
 
 from facegeo import FaceGeometry, MorphableModel
 from facegeo.errors import FacegeoError, InvalidInputError
+from facegeo.morphable.basis import EYE_PARTS
 from facegeo.render import draw_mesh, draw_textured, interpolate, rasterize
 from facegeo.render.texture import texel_positions
 from facegeo.results import Face
 from facegeo.surface.dense import dense_faces
-from facegeo.surface.parts import EYES, part_origin
+from facegeo.surface.parts import part_origin
 from facegeo.zoo.face_models import load_face_model
 
 #: A weight of one is held back like this displacement of one landmark. Without it blendshapes that
@@ -239,7 +240,7 @@ def painted_texture(model: MorphableModel, size: int = 1024) -> np.ndarray:
         texel = layout.covered & mask[layout.triangle]
         if name in PARTS:
             image[texel] = PARTS[name]
-        if name in EYES:
+        if name in EYE_PARTS:
             image[texel] = eye_colours(model, name, mask, texels[texel][:, :3])
     return np.rint(image).astype(np.uint8)
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from facegeo.morphable import MorphableModel
+from facegeo.morphable.basis import EYE_PARTS
 from facegeo.render import Texture, rasterize
 from facegeo.render.texture import TexelSource, texel_positions
-from facegeo.surface.parts import EYES
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 #: The seen part's outermost texels show the lid.
@@ -33,7 +33,7 @@ def with_whites(texture: Texture, model: MorphableModel) -> Texture:
         return texture
     image, size = texture.image.astype(np.float32), len(texture.image)
     points = texel_positions(model.uv, size)
-    for name in EYES:
+    for name in EYE_PARTS:
         mask = model.parts.get(name)
         if mask is None or not mask.any():
             continue

@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-#: Parts that turn about their middle.
-EYES: Final = ("eye_left", "eye_right")
+from facegeo.morphable.basis import EYE_PARTS
 
 #: Name of a surface, or of what is in none of its parts.
 WHOLE: Final = "face"
@@ -68,7 +67,7 @@ def connected_parts(triangles: np.ndarray, masks: Mapping[str, np.ndarray]) -> l
 def part_origin(name: str, vertices: np.ndarray) -> np.ndarray:
     """Origin of a part, (3,) float64: an eyeball's middle, of others that of their bounds."""
     points = np.asarray(vertices, np.float64)
-    if name in EYES and len(points) > 3:
+    if name in EYE_PARTS and len(points) > 3:
         return _ball_centre(points)
     return np.asarray((points.min(axis=0) + points.max(axis=0)) / 2)
 
