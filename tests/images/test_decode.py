@@ -168,10 +168,10 @@ def test_urls_are_not_fetched_and_their_passwords_not_told(url):
 @pytest.mark.parametrize(
     ("url", "shown", "local"),
     [
-        ("file:///work/my%20a.jpg", "file:///work/my a.jpg", "/work/my a.jpg"),
-        (Path("file:///work/a.jpg"), "file:///work/a.jpg", "/work/a.jpg"),
-        ("file:/work/a.jpg", "file:///work/a.jpg", "/work/a.jpg"),
-        ("file://localhost/work/a.jpg", "file:///work/a.jpg", "/work/a.jpg"),
+        ("file:///photos/my%20a.jpg", "file:///photos/my a.jpg", "/photos/my a.jpg"),
+        (Path("file:///photos/a.jpg"), "file:///photos/a.jpg", "/photos/a.jpg"),
+        ("file:/photos/a.jpg", "file:///photos/a.jpg", "/photos/a.jpg"),
+        ("file://localhost/photos/a.jpg", "file:///photos/a.jpg", "/photos/a.jpg"),
         ("FILE:///C:/album/a.jpg", "FILE:///C:/album/a.jpg", "C:/album/a.jpg"),
     ],
 )
