@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from head_archive import shipped
-from helpers.morphable_data import shared
+from helpers.morphable_data import ict_faces, shared
 from scipy.spatial import cKDTree
 
 from facegeo.morphable import MorphableModel
-
-#: Vertices of ICT-FaceKit's narrow face: no neck, ears, teeth or eyeballs.
-NARROW_FACE = 6706
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +38,9 @@ def test_landmarks_of_reference_faces(model: MorphableModel) -> None:
 
 
 def test_surface_from_68_points_of_ict_faces(model: MorphableModel) -> None:
-    from facegeo.morphable.readers import read_upstream_model
-
-    ict = read_upstream_model(shared("upstream", "ict_facekit", "ict_facekit_light.npz"))
-    rng = np.random.default_rng(0)
-    shape = rng.normal(size=(100, ict.num_shape))
-    expression = np.zeros((100, ict.num_expression))
-    for row in expression:
-        row[rng.choice(len(row), 3, replace=False)] = rng.uniform(0, 1, 3)
-    truth = ict.vertices(shape[:20], expression[:20])[:, :NARROW_FACE]
-    fit = model.fit(ict.landmarks(shape[:20], expression[:20]), frame="model")
+    landmarks, truth, unit_mm = ict_faces(20)
+    fit = model.fit(landmarks, frame="model")
     fitted = model.vertices(fit.shape, fit.expression, fit.pose)
     # To the nearest vertex; to the surface itself it is 1.6 mm over all 100.
     distance = [cKDTree(v).query(p)[0].mean() for v, p in zip(fitted, truth, strict=True)]
-    assert np.mean(distance) * ict.unit_mm <= 1.95
+    assert np.mean(distance) * unit_mm <= 1.95

@@ -31,6 +31,33 @@ def generic_model() -> MorphableModel:
     return MorphableModel.load(GENERIC_FILE)
 
 
+#: Vertices of ICT-FaceKit's narrow face: no neck, ears, teeth or eyeballs.
+_NARROW_FACE = 6706
+
+
+def ict_faces(count: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Random faces of ICT-FaceKit with three expressions each, of its own seed.
+
+    Returns
+    -------
+    landmarks : (count, 68, 3) float32
+    surface : (count, 6706, 3) float32
+        Vertices of the face alone, in the landmarks' frame.
+    unit_mm : float
+    """
+    from facegeo.morphable.readers import read_upstream_model
+
+    ict = read_upstream_model(shared("upstream", "ict_facekit", "ict_facekit_light.npz"))
+    rng = np.random.default_rng(0)
+    shape = rng.normal(size=(100, ict.num_shape))
+    expression = np.zeros((100, ict.num_expression))
+    for row in expression:
+        row[rng.choice(len(row), 3, replace=False)] = rng.uniform(0, 1, 3)
+    coefficients = shape[:count], expression[:count]
+    surface = ict.vertices(*coefficients)[:, :_NARROW_FACE]
+    return ict.landmarks(*coefficients), surface, ict.unit_mm
+
+
 def ellipsoid(num_shape: int = 6, num_expression: int = 3, seed: int = 0) -> MorphableModel:
     """A closed, symmetric, face-sized model with smooth modes; millimetres.
 

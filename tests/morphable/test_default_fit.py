@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.morphable_data import shared
+from helpers.morphable_data import ict_faces, shared
 
 from facegeo.geometry.pose import euler_from_rotation, nearest_rotation
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.fitting import FitResult
-
-#: Vertices of ICT-FaceKit's narrow face: no neck, ears, teeth or eyeballs.
-NARROW_FACE = 6706
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +54,14 @@ def test_orientation_after_one_calibrating_rotation(
 
 def test_surface_from_68_points_of_ict_faces(model: MorphableModel) -> None:
     """100 faces of another model, seen through their landmarks only: the surface between them."""
-    from facegeo.morphable.readers import read_upstream_model
-
-    ict = read_upstream_model(shared("upstream", "ict_facekit", "ict_facekit_light.npz"))
-    rng = np.random.default_rng(0)
-    shape = rng.normal(size=(100, ict.num_shape))
-    expression = np.zeros((100, ict.num_expression))
-    for row in expression:
-        row[rng.choice(len(row), 3, replace=False)] = rng.uniform(0, 1, 3)
-    truth = ict.vertices(shape, expression)[:, :NARROW_FACE]
-    fit = model.fit(ict.landmarks(shape, expression), frame="model")
+    landmarks, truth, unit_mm = ict_faces(100)
+    fit = model.fit(landmarks, frame="model")
     fitted = model.vertices(fit.shape, fit.expression, fit.pose)
     distances = [
         distance_to_surface(points, vertices, model.triangles)
         for points, vertices in zip(truth, fitted, strict=True)
     ]
-    assert np.mean(distances) * ict.unit_mm <= 3
+    assert np.mean(distances) * unit_mm <= 3
 
 
 def distance_to_surface(
