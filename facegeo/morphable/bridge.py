@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,13 +84,18 @@ class ParameterBridge:
             If ``params`` has not the source's number of parameters, or is not finite.
         """
         params = array_of("params", params, ("N", self.num_params), np.float64)
-        mapped = _with_one(params[:, NUM_POSE:]) @ self.matrix.astype(np.float64)
+        mapped = _with_one(params[:, NUM_POSE:]) @ self._exact
         pose = compose(split(params).pose, mapped[:, :NUM_POSE].reshape(-1, 3, 4))
         end = NUM_POSE + self.target_num_shape
         shape, expression = mapped[:, NUM_POSE:end], mapped[:, end:]
         if self.expression_range is not None:
             expression = np.clip(expression, *self.expression_range)
         return join(pose, shape, expression).astype(np.float32)
+
+    @cached_property
+    def _exact(self) -> np.ndarray:
+        """The matrix as float64, for every frame of a video."""
+        return self.matrix.astype(np.float64)
 
     @property
     def num_params(self) -> int:
