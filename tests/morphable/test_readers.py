@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -327,6 +328,49 @@ def test_ict_facekit_folder_is_the_npz(ict_folder: Path) -> None:
         np.testing.assert_array_equal(getattr(from_folder, key), getattr(from_npz, key))
     np.testing.assert_allclose(from_folder.uv, from_npz.uv, atol=1e-6)
     assert from_folder.expression_names == from_npz.expression_names
+
+
+LIGHT, NEUTRAL = "ict_facekit_light.npz", "generic_neutral_mesh.obj"
+
+
+def test_ict_facekit_folder_of_the_light_file_alone(tmp_path: Path) -> None:
+    light = shared("upstream", "ict_facekit", LIGHT)
+    (tmp_path / LIGHT).symlink_to(light)
+    assert detect_layout(tmp_path) == "ict-facekit"
+    np.testing.assert_array_equal(read_upstream_model(tmp_path).mean, ict_arrays()["neutral"])
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "taken"),
+    [
+        # The neutral mesh alone, beside the light file, is no model.
+        ([LIGHT, NEUTRAL], ".", f"{LIGHT}: key 'neutral' is missing"),
+        ([LIGHT, NEUTRAL], LIGHT, f"{LIGHT}: key 'neutral' is missing"),
+        ([LIGHT, f"FaceXModel/{NEUTRAL}"], ".", f"{LIGHT}: key 'neutral' is missing"),
+        ([LIGHT, NEUTRAL, "vertex_indices.json"], ".", ": file identity000.obj is missing"),
+        ([NEUTRAL, "vertex_indices.json"], NEUTRAL, ": file identity000.obj is missing"),
+        (
+            [LIGHT, f"FaceXModel/{NEUTRAL}", "FaceXModel/vertex_indices.json"],
+            ".",
+            "FaceXModel: file identity000.obj is missing",
+        ),
+        ([f"FaceXModel/{NEUTRAL}"], ".", "FaceXModel: file vertex_indices.json is missing"),
+        ([f"FaceXModel/{NEUTRAL}"], "FaceXModel", ": file vertex_indices.json is missing"),
+    ],
+)
+def test_ict_facekit_files_are_found_in_their_folders(
+    tmp_path: Path, files: list[str], path: str, taken: str
+) -> None:
+    (tmp_path / "FaceXModel").mkdir()
+    for name in files:
+        (tmp_path / name).touch()
+    if LIGHT in files:
+        np.savez(tmp_path / LIGHT, other=np.zeros(1))
+    for table in tmp_path.rglob("vertex_indices.json"):
+        table.write_text('{"expressions": [], "idx_to_landmark_verts": []}')
+    assert detect_layout(tmp_path / path) == "ict-facekit"
+    with pytest.raises((CorruptFileError, UnreadableFileError), match=re.escape(taken)):
+        read_upstream_model(tmp_path / path)
 
 
 def test_triangles_and_quads() -> None:

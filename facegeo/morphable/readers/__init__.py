@@ -51,8 +51,12 @@ LAYOUTS: dict[str, Layout] = {
     "face3d": Layout(read_face3d, (("BFM.mat",),), "face3d's BFM.mat"),
     "ict-facekit": Layout(
         read_ict_facekit,
-        (("generic_neutral_mesh.obj",), ("ict_facekit_light.npz",)),
-        "ICT-FaceKit's folder FaceXModel or ict_facekit_light.npz",
+        (
+            ("generic_neutral_mesh.obj",),
+            ("FaceXModel/generic_neutral_mesh.obj",),
+            ("ict_facekit_light.npz",),
+        ),
+        "ICT-FaceKit's folder, its FaceXModel, or ict_facekit_light.npz",
     ),
 }
 

@@ -18,7 +18,10 @@ NUM_SHAPE, NUM_EXPRESSION = 100, 53
 _UNIT_MM = 10.0
 #: Leading vertices: the face with the ears' front and the neck's top, and its narrow part.
 FACE_VERTICES, NARROW_FACE_VERTICES = 9409, 6706
-_NEUTRAL = "generic_neutral_mesh.obj"
+_NEUTRAL, _CONFIG = "generic_neutral_mesh.obj", "vertex_indices.json"
+_LIGHT = "ict_facekit_light.npz"
+#: Where the project's own folder has the OBJ files.
+_INSIDE = "FaceXModel"
 
 
 def read_ict_facekit(path: Path) -> MorphableModel:
@@ -30,14 +33,24 @@ def read_ict_facekit(path: Path) -> MorphableModel:
     Parameters
     ----------
     path : path
-        ``ict_facekit_light.npz``, or the folder with ``generic_neutral_mesh.obj``.
+        ``ict_facekit_light.npz`` or its folder, ``generic_neutral_mesh.obj`` or its folder, or the
+        folder of the project. Where both are there, the OBJ files, of full precision, are read.
 
     Raises
     ------
     UnreadableFileError, CorruptFileError
         If a file is missing or holds something else; the message names file and key.
     """
-    return _read_folder(path) if path.is_dir() else _read_npz(path)
+    if path.is_file():
+        return _read_folder(path.parent) if path.name == _NEUTRAL else _read_npz(path)
+    for folder in (path, path / _INSIDE):
+        if (folder / _NEUTRAL).is_file() and (folder / _CONFIG).is_file():
+            return _read_folder(folder)
+    # The neutral mesh alone, which many keep beside other files, is no model.
+    if (path / _LIGHT).is_file():
+        return _read_npz(path / _LIGHT)
+    inside = path / _INSIDE
+    return _read_folder(inside if (inside / _NEUTRAL).is_file() else path)
 
 
 def _read_npz(path: Path) -> MorphableModel:
@@ -66,7 +79,7 @@ def _read_npz(path: Path) -> MorphableModel:
 
 
 def _read_folder(folder: Path) -> MorphableModel:
-    config_path = find_file(folder, "vertex_indices.json")
+    config_path = find_file(folder, _CONFIG)
     config = _read_config(config_path)
     identity_names = [f"identity{index:03d}" for index in range(NUM_SHAPE)]
     expression_names = [str(name) for name in config["expressions"]]
