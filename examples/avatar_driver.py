@@ -29,7 +29,6 @@ from facegeo.render import draw_mesh, draw_textured, interpolate, rasterize
 from facegeo.render.texture import texel_positions
 from facegeo.results import Face
 from facegeo.surface.dense import dense_faces
-from facegeo.surface.parts import part_origin
 from facegeo.zoo.face_models import load_face_model
 
 #: A weight of one is held back like this displacement of one landmark. Without it blendshapes that
@@ -240,16 +239,14 @@ def painted_texture(model: MorphableModel, size: int = 1024) -> np.ndarray:
         texel = layout.covered & mask[layout.triangle]
         if name in PARTS:
             image[texel] = PARTS[name]
-        if name in EYE_PARTS:
-            image[texel] = eye_colours(model, name, mask, texels[texel][:, :3])
+        if name in EYE_PARTS and model.eyes is not None:
+            image[texel] = eye_colours(model, name, texels[texel][:, :3])
     return np.rint(image).astype(np.uint8)
 
 
-def eye_colours(
-    model: MorphableModel, name: str, mask: np.ndarray, points: np.ndarray
-) -> np.ndarray:
+def eye_colours(model: MorphableModel, name: str, points: np.ndarray) -> np.ndarray:
     """Colours, (N, 3), of points of an eyeball that looks straight ahead."""
-    away = points - part_origin(name, model.mean[np.unique(model.triangles[mask])])
+    away = points - model.eyes.centre[EYE_PARTS.index(name)]
     angle = np.degrees(np.arctan2(np.hypot(away[:, 0], away[:, 1]), away[:, 2]))[:, None]
     return np.where(angle < PUPIL_DEG, PUPIL, np.where(angle < IRIS_DEG, IRIS, WHITE))
 

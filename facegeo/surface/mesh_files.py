@@ -24,10 +24,11 @@ from facegeo.errors import InvalidInputError
 from facegeo.geometry.axes import Y_FLIP, flip_y
 from facegeo.images.decode import check_image
 from facegeo.morphable import MorphableModel
+from facegeo.morphable.basis import EYE_PARTS
 from facegeo.morphable.validation import index_array
 from facegeo.render.normals import vertex_normals
 from facegeo.surface.glb import GlbMesh, glb_file
-from facegeo.surface.parts import connected_parts, part_origin
+from facegeo.surface.parts import connected_parts, middle_of_bounds
 from facegeo.surface.ply import ply_bytes
 
 #: Meshes that have files beside them.
@@ -64,7 +65,9 @@ class Surface:
         Weights of morph targets that ``vertices`` show; 0 for those that are not named.
     parts : mapping of str to (F,) bool
         Triangles of pieces that GLB keeps as nodes of their own: those that share no vertex with
-        others. ``eye_left`` and ``eye_right`` turn about the eyeball's middle.
+        others.
+    origins : mapping of str to (3,) float
+        What parts turn about at rest, in the frame of ``vertices``; others about their middle.
     scale : float
         The file's unit in units of ``vertices``: GLB is in metres by its standard, so a mesh in
         millimetres is written with 0.001.
@@ -86,6 +89,7 @@ class Surface:
     scale: float = 1.0
     weights: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    origins: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, value in _checked(self).items():
@@ -112,7 +116,7 @@ def model_surface(
     pose: np.ndarray | None = None,
     **fields: Any,
 ) -> Surface:
-    """One face of a morphable model, with its expression modes as morph targets.
+    """One face of a morphable model, with its expressions as morph targets and eyes that turn.
 
     Parameters
     ----------
@@ -140,8 +144,21 @@ def model_surface(
         morph_targets=dict(zip(names, offsets, strict=True)),
         weights=dict(zip(names, np.asarray(expression).tolist(), strict=True)),
         parts=model.parts,
+        origins=_eye_origins(model, shape, pose),
         **fields,
     )
+
+
+def _eye_origins(
+    model: MorphableModel, shape: np.ndarray, pose: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Centres of the eyeballs of a face at rest, for the parts that the model has."""
+    if model.eyes is None:
+        return {}
+    centres = model.eyes.centres(np.asarray(shape)[None], np.zeros((1, model.num_expression)))[0]
+    if pose is not None:
+        centres = centres @ np.asarray(pose)[:, :3].T + np.asarray(pose)[:, 3]
+    return {name: at for name, at in zip(EYE_PARTS, centres, strict=True) if name in model.parts}
 
 
 def write_mesh(
@@ -221,8 +238,8 @@ def write_glb(
 ) -> list[Path]:
     """Binary glTF 2.0 with normals, texture or vertex colours, and morph targets.
 
-    A surface of several parts becomes a node ``head`` with a named child for each; an eye's origin
-    is the eyeball's middle, so that turning the node turns the eye. Numbers are of 16 bits
+    A surface of several parts becomes a node ``head`` with a named child for each, whose origin is
+    the part's: turning an eye's node turns the eye. Numbers are of 16 bits
     (``KHR_mesh_quantization``). glTF has one index for position and texture: where the texture has
     seams, their vertices are written once a side. The texture is a PNG, or a JPEG where that would
     have more than half a megabyte.
@@ -295,7 +312,7 @@ def _glb_meshes(surface: Surface, targets: bool) -> list[GlbMesh]:
         meshes.append(
             GlbMesh(
                 part.name,
-                part_origin(part.name, vertices[whole]),
+                _origin(surface, part.name, vertices[whole]),
                 vertices[whole],
                 normals[whole],
                 {
@@ -310,6 +327,13 @@ def _glb_meshes(surface: Surface, targets: bool) -> list[GlbMesh]:
             )
         )
     return meshes
+
+
+def _origin(surface: Surface, part: str, vertices: np.ndarray) -> np.ndarray:
+    """Origin of a part's node in the file's frame and unit, (3,) float64."""
+    if part in surface.origins:
+        return surface.placed(surface.origins[part]).astype(np.float64)
+    return middle_of_bounds(vertices)
 
 
 def _turns(
@@ -386,7 +410,14 @@ def _checked(surface: Surface) -> dict[str, Any]:
     weights = {name: float(weight) for name, weight in surface.weights.items()}
     if not np.isfinite(list(weights.values())).all():
         raise InvalidInputError("weights: expected finite numbers")
+    foreign = [name for name in surface.origins if name not in surface.parts]
+    if foreign:
+        raise InvalidInputError(f"origins: expected names of parts, got {foreign[0]!r}")
     return {
+        "origins": {
+            name: array_of(f"origins[{name!r}]", origin, (3,))
+            for name, origin in surface.origins.items()
+        },
         "weights": weights,
         "parts": _checked_parts(surface.parts, len(triangles)),
         "vertices": vertices,

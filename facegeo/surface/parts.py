@@ -8,14 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from facegeo.morphable.basis import EYE_PARTS
-
 #: Name of a surface, or of what is in none of its parts.
 WHOLE: Final = "face"
-
-#: An eyeball's cornea bulges: points farther from the sphere than this share of its radius do not
-#: count when the middle is looked for again.
-_BULGE: Final = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,29 +58,7 @@ def connected_parts(triangles: np.ndarray, masks: Mapping[str, np.ndarray]) -> l
     ]
 
 
-def part_origin(name: str, vertices: np.ndarray) -> np.ndarray:
-    """Origin of a part, (3,) float64: an eyeball's middle, of others that of their bounds."""
-    points = np.asarray(vertices, np.float64)
-    if name in EYE_PARTS and len(points) > 3:
-        return _ball_centre(points)
+def middle_of_bounds(points: np.ndarray) -> np.ndarray:
+    """Middle between the lowest and the highest coordinates of points (N, 3), (3,) float64."""
+    points = np.asarray(points, np.float64)
     return np.asarray((points.min(axis=0) + points.max(axis=0)) / 2)
-
-
-def _ball_centre(points: np.ndarray) -> np.ndarray:
-    """Middle of the sphere that most of the points lie on."""
-    centre, radius = _sphere(points)
-    for _ in range(3):
-        away = np.abs(np.linalg.norm(points - centre, axis=1) - radius)
-        near = points[away <= max(_BULGE * radius, float(np.median(away)))]
-        centre, radius = _sphere(near)
-    return centre
-
-
-def _sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Middle and radius by least squares on ``|p|^2 = 2 p.c + (r^2 - |c|^2)``."""
-    middle = points.mean(axis=0)
-    centred = points - middle
-    table = np.concatenate([2 * centred, np.ones((len(points), 1))], axis=1)
-    found = np.linalg.lstsq(table, np.square(centred).sum(axis=1), rcond=None)[0]
-    radius = np.sqrt(max(found[3] + found[:3] @ found[:3], 0.0))
-    return middle + found[:3], float(radius)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -11,13 +12,14 @@ from helpers.gltf_reader import Glb, assert_valid
 from helpers.morphable_data import ellipsoid
 from scipy.spatial import cKDTree
 
+from facegeo.errors import InvalidInputError
 from facegeo.morphable import MorphableModel
 from facegeo.render import Texture
 from facegeo.render.texture import TexelSource
 from facegeo.surface.eyes import with_whites
 from facegeo.surface.gltf import Content
 from facegeo.surface.mesh_files import Surface, model_surface, write_mesh
-from facegeo.surface.parts import connected_parts, part_origin
+from facegeo.surface.parts import connected_parts
 from facegeo.zoo.shipped import ASSETS
 
 NODES = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")
@@ -151,11 +153,36 @@ def test_eyes_turn_about_their_middle(glb, side):
         assert np.abs(turned - looking).max() < 0.0006
 
 
-def test_eye_origins_of_the_mean_are_those_of_the_build(head):
-    """The frame's origin lies between the eyeballs, whose middles are 63 mm apart."""
-    for side, x in (("left", 31.5), ("right", -31.5)):
-        rows = np.unique(head.triangles[head.parts[f"eye_{side}"]])
-        assert np.abs(part_origin(f"eye_{side}", head.mean[rows]) - (x, 0, 0)).max() < 0.1
+def test_eye_origins_are_the_models_eye_centres(head, glb, person):
+    """To the digits of the file, also of one that shows the expression or lies on a photo."""
+    still = np.zeros(head.num_expression)
+    centres = head.eyes.centres(person[0][None], still[None])[0]
+    pose = np.array([[0.9, 0.1, 0, 200], [0.1, -0.9, 0.2, 300], [0, 0.2, 0.9, 5]], np.float32)
+    placed = model_surface(head, *person, pose)
+    for name, centre in zip(("eye_right", "eye_left"), centres, strict=True):
+        origin = np.array(glb.mesh_nodes()[name]["translation"])
+        np.testing.assert_allclose(origin * 1000, centre, atol=1e-4)
+        expected = pose[:, :3] @ centre + pose[:, 3]
+        np.testing.assert_allclose(placed.origins[name], expected, atol=1e-3)
+        # What the fit of a sphere to the eyeball's back said.
+        assert abs(abs(head.eyes.centre[("eye_right", "eye_left").index(name), 0]) - 31.5) < 0.1
+
+
+def test_parts_without_an_origin_have_their_middle(head, tmp_path):
+    rest = np.zeros(head.num_shape), np.zeros(head.num_expression)
+    surface = dataclasses.replace(model_surface(head, *rest), morph_targets={}, weights={})
+    surface = dataclasses.replace(surface, origins={"eye_left": [1, 2, 3]})
+    write_mesh(surface, tmp_path / "a.glb")
+    nodes = assert_valid((tmp_path / "a.glb").read_bytes()).mesh_nodes()
+    assert nodes["eye_left"]["translation"] == [1, 2, 3]
+    points = head.mean[np.unique(head.triangles[head.part("tongue")])].astype(np.float64)
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    np.testing.assert_allclose(nodes["tongue"]["translation"], middle, atol=1e-4)
+    with pytest.raises(InvalidInputError, match="origins: expected names of parts, got 'ear'"):
+        dataclasses.replace(surface, origins={"ear": [1, 2, 3]})
+    with pytest.raises(InvalidInputError, match=r"origins\['tongue'\]: expected shape \(3,\)"):
+        dataclasses.replace(surface, origins={"tongue": [1, 2]})
+    assert "eye_left" not in model_surface(head.without("eye_left"), *rest).origins
 
 
 def test_shading_follows_the_expression(head, glb):
