@@ -98,12 +98,21 @@ class ImageOutputs:
         faces = self._faces
         return annotate(self._image, faces, drawn, lambda: self.dense, opacity=options.opacity)
 
-    def record(self) -> dict[str, Any]:
-        """Record of the dense surfaces for the JSON: model, coefficients, placement."""
+    def completed(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The photo's record for the JSON with that of its dense surfaces.
+
+        These are model, coefficients, placement; and the faces' blendshapes, which are those of the
+        surfaces, whatever the faces themselves have.
+        """
         if not self._options.dense or not self._faces:
-            return {}
+            return record
         dense = self.dense
-        record: dict[str, Any] = {
+        faces = [
+            face | {"blendshapes": blendshapes}
+            for face, blendshapes in zip(record["faces"], dense.blendshapes, strict=True)
+        ]
+        record = record | {
+            "faces": faces,
             "mesh": {
                 "model": dense.model.name,
                 "fitted": dense.fitted,
@@ -111,7 +120,7 @@ class ImageOutputs:
                 "shape": dense.shape.tolist(),
                 "expression": dense.expression.tolist(),
                 "affine": dense.affine.tolist(),
-            }
+            },
         }
         if _DEPTH in self._options.formats:
             record["depth"] = {
@@ -125,6 +134,11 @@ class ImageOutputs:
     def write(self, target: Path, suffix: str, record: dict[str, Any]) -> Path:
         """Write all files; their names begin with ``target``. Returns the annotated photo.
 
+        Parameters
+        ----------
+        record : dict
+            The whole content of the JSON file, :meth:`completed`.
+
         Raises
         ------
         OutputError
@@ -132,7 +146,7 @@ class ImageOutputs:
         """
         image = _named(target, suffix if suffix in _WRITTEN_AS else ".jpg")
         write_bytes(image, encode_photo(self.annotated(), image.suffix))
-        document = json.dumps(record | self.record(), indent=1)
+        document = json.dumps(record, indent=1)
         write_bytes(_named(target, ".json"), document.encode())
         if self._faces:
             self._write_images(target)

@@ -8,7 +8,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegeo.cli.common import (
     JsonArray,
@@ -23,8 +23,11 @@ from facegeo.cli.common import (
 from facegeo.cli.outputs import FORMATS, STYLES, ImageOutputs, OutputOptions
 from facegeo.cli.photo_jobs import Job, Plan, plan_jobs, skipped_text
 from facegeo.detect.base import DetectorOptions
-from facegeo.errors import FacegeoError
+from facegeo.errors import FacegeoError, InvalidInputError, MissingBasisError
 from facegeo.results import PhotoResult
+
+if TYPE_CHECKING:
+    from facegeo.predictor import FaceGeometry
 
 _log = logging.getLogger(__name__)
 
@@ -60,9 +63,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--targets",
         action=argparse.BooleanOptionalAction,
-        default=True,
         help="of glb: the expressions as morph targets, whose weights show the face's own; without "
-        "them a quarter of the size",
+        "them a quarter of the size (default: --targets)",
     )
     parser.add_argument(
         "--opacity",
@@ -73,14 +75,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--face-model",
         metavar="NAME",
-        help="face model to fit for the mesh: facegeo-head, an imported one, or an .npz file "
-        "(default: the network's own, else facegeo-head)",
+        help="face model to fit for meshes that are drawn or saved, and for their blendshapes: "
+        "facegeo-head, an imported one, or an .npz file (default: the network's own, else "
+        "facegeo-head)",
     )
     parser.add_argument(
         "--coarse-mesh",
         action="store_true",
-        help="draw and save meshes as the network's parameters have them, through coarse_landmarks "
-        "(default: moved onto landmarks)",
+        help="draw and save meshes as the network's parameters have them, through "
+        "coarse_landmarks; blendshapes are theirs, too (default: moved onto landmarks)",
     )
     add_json_option(parser)
     add_backend_options(parser)
@@ -105,13 +108,15 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or (None if options.json else _DEFAULT_OUT)
     plan = plan_jobs(options.photos, out or _DEFAULT_OUT)
     jobs = plan.jobs
-    writer = _Writer(
-        out,
-        OutputOptions(
-            options.draw, options.save, options.opacity, options.targets, options.coarse_mesh
-        ),
-        _face_model(options.face_model),
+    wanted = OutputOptions(
+        options.draw,
+        options.save,
+        options.opacity,
+        options.targets is not False,
+        options.coarse_mesh,
     )
+    _check_effect(options, wanted, out)
+    writer = _Writer(out, wanted, _face_model(options.face_model))
     presence_filter = None if options.no_second_opinion else PresenceFilter()
     predictor = FaceGeometry(
         second_opinion=presence_filter,
@@ -120,6 +125,8 @@ def run(options: argparse.Namespace) -> int:
         **detector_options(options),
         **backend_options(options),
     )
+    if options.coarse_mesh:
+        _check_dense(predictor)
     for problem in plan.problems:
         print(f"facegeo: error: {problem}", file=sys.stderr)
     failed = faces = 0
@@ -140,6 +147,30 @@ def run(options: argparse.Namespace) -> int:
     if plan.has_folder or len(jobs) > 1:
         _report(plan, faces, failed, out)
     return 1 if failed or plan.problems else 0
+
+
+def _check_effect(options: argparse.Namespace, wanted: OutputOptions, out: Path | None) -> None:
+    """InvalidInputError for an option that would change nothing."""
+    if options.targets is not None and ("glb" not in wanted.formats or out is None):
+        flag = "--targets" if options.targets else "--no-targets"
+        raise InvalidInputError(f"{flag}: expected --save glb, too, and files that are written")
+    given = {"--coarse-mesh": options.coarse_mesh, "--face-model": options.face_model is not None}
+    for flag in (flag for flag, is_given in given.items() if is_given and not wanted.dense):
+        raise InvalidInputError(
+            f"{flag}: expected a mesh that is drawn or saved, too, such as by --draw mesh"
+        )
+    if all(given.values()):
+        raise InvalidInputError(
+            "--coarse-mesh: expected no --face-model, whose parameters are fitted to the landmarks"
+        )
+
+
+def _check_dense(predictor: FaceGeometry) -> None:
+    """InvalidInputError where the network's own parameters give no mesh."""
+    try:
+        _ = predictor.mesh_source.morphable
+    except MissingBasisError as error:
+        raise InvalidInputError(f"--coarse-mesh: {error}") from error
 
 
 def _report(plan: Plan, faces: int, failed: int, out: Path | None) -> None:
@@ -169,8 +200,9 @@ class _Writer:
         record = _record(result, job, None)
         outputs = ImageOutputs(result.photo, result.faces, self.wanted, self.face_model)
         try:
+            record = outputs.completed(record)
             if self.out is None:
-                return record | outputs.record(), None, None
+                return record, None, None
             suffix = Path(job.photo).suffix.lower()
             return record, outputs.write(self.out / job.target, suffix, record), None
         except FacegeoError as error:

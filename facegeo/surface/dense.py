@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from facegeo.errors import MissingBasisError
+from facegeo.errors import InvalidInputError, MissingBasisError
 from facegeo.geometry import params as parameters
 from facegeo.geometry.axes import flip_rows
 from facegeo.geometry.pose import decompose_affine
@@ -73,6 +73,18 @@ class DenseFaces:
     def raster(self, height: int, width: int) -> Raster:
         """All faces in one z-buffer, so that they hide each other."""
         return rasterize(self.vertices, self.model.triangles, height, width)
+
+    @property
+    def blendshapes(self) -> list[dict[str, float] | None]:
+        """Weights of the model's expressions by name, as the meshes show them, one a face.
+
+        None where the model names no expressions.
+        """
+        names = self.model.expression_names
+        return [
+            dict(zip(names, weights, strict=True)) if names else None
+            for weights in self.expression.tolist()
+        ]
 
     @property
     def mm_per_px(self) -> np.ndarray:
@@ -141,12 +153,22 @@ def dense_faces(
     coarse : bool
         Use these parameters as they are, as :attr:`Face.coarse_mesh`. By default they are moved
         onto the landmarks, as :attr:`Face.mesh`. What is fitted lies on the landmarks anyway.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``coarse`` is asked of a model that is fitted.
+    MissingBasisError
+        If ``coarse`` is asked of a network without dense bases.
     """
+    if coarse and model is not None:
+        raise InvalidInputError("coarse: expected no model, whose parameters would be fitted")
     if model is None and faces:
         try:
             return _by_parameters(faces, coarse)
         except MissingBasisError:
-            pass
+            if coarse:
+                raise
     model = model or MorphableModel.default()
     landmarks = np.stack([face.landmarks for face in faces]) if faces else np.zeros((0, 68, 3))
     fit = model.fit(landmarks)

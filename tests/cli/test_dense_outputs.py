@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers.gltf_reader import assert_valid
 
+from facegeo import FaceGeometry
 from facegeo.cli import main
 from facegeo.morphable import MorphableModel
 from facegeo.zoo.shipped import ASSETS
@@ -86,6 +87,56 @@ def test_the_record_says_which_model_and_how(written):
     mesh = json.loads((written / "photo.faces.json").read_text())["mesh"]
     assert mesh["model"] == "facegeo-head" and mesh["fitted"] is True
     assert np.shape(mesh["shape"]) == (1, 60) and np.shape(mesh["affine"]) == (1, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--coarse-mesh"], ["--face-model", "facegeo-head"]], ids=lambda o: "".join(o)
+)
+def test_blendshapes_are_those_of_the_mesh_that_is_written(tmp_path, sample_photo, capsys, options):
+    cv2.imwrite(str(tmp_path / "photo.png"), sample_photo)
+    command = ["predict", str(tmp_path / "photo.png"), "--out", str(tmp_path), "--save", "glb"]
+    assert main([*command, "--json", *options]) == 0
+    record = json.loads((tmp_path / "photo.faces.json").read_text())
+    shown = record["faces"][0]["blendshapes"]
+    names = MorphableModel.default().expression_names
+    assert shown == dict(zip(names, record["mesh"]["expression"][0], strict=True))
+    glb = assert_valid((tmp_path / "photo.faces.0.glb").read_bytes())
+    weights = glb.weights("skin")
+    assert [weights[name] for name in names] == pytest.approx(list(shown.values()), abs=1e-6)
+    assert json.loads(capsys.readouterr().out) == [record]
+    # The three are not the same.
+    (face,) = FaceGeometry()(sample_photo)
+    apart = max(abs(shown[name] - face.blendshapes[name]) for name in names)
+    assert (apart < 1e-3) == (not options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--coarse-mesh"], "--coarse-mesh: expected a mesh that is drawn or saved, too"),
+        (["--face-model", "nobody"], "--face-model: expected a mesh that is drawn or saved, too"),
+        (
+            ["--coarse-mesh", "--face-model", "facegeo-head", "--draw", "mesh"],
+            "--coarse-mesh: expected no --face-model",
+        ),
+        (["--no-targets", "--save", "obj"], "--no-targets: expected --save glb, too"),
+        (["--targets"], "--targets: expected --save glb, too"),
+        (["--no-targets", "--save", "glb", "--json"], "--no-targets: expected --save glb, too"),
+        (
+            ["--coarse-mesh", "--save", "obj", "--model", "mb05"],
+            "--coarse-mesh: model 'mb05' has landmarks but no dense mesh",
+        ),
+    ],
+)
+def test_options_without_effect_are_refused(
+    models, tmp_path, sample_photo, capsys, monkeypatch, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("photo.png", sample_photo)
+    assert main(["predict", "photo.png", *options]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"facegeo: error: {message}") and printed.err.count("\n") == 1
+    assert printed.out == "" and [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
 def test_an_imported_face_model_can_be_fitted_by_name(models, shared, tmp_path, sample_photo):

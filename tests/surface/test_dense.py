@@ -1,8 +1,12 @@
 """Faces as dense surfaces, by fitting where the network's own bases are missing."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from helpers.morphable_data import ellipsoid
 
+from facegeo.errors import InvalidInputError, MissingBasisError
 from facegeo.morphable import MorphableModel
 from facegeo.surface.dense import dense_faces
 
@@ -42,6 +46,22 @@ def test_fitted_meshes_turn_as_the_network_says(faces):
 
 def test_no_faces_are_no_surfaces():
     assert dense_faces([]).vertices.shape == (0, MorphableModel.default().num_vertices, 3)
+
+
+def test_what_is_fitted_is_not_coarse(faces):
+    with pytest.raises(MissingBasisError, match="model 'mb05' has landmarks but no dense mesh"):
+        dense_faces(faces, coarse=True)
+    with pytest.raises(InvalidInputError, match="coarse: expected no model"):
+        dense_faces(faces, MorphableModel.default(), coarse=True)
+
+
+def test_blendshapes_are_the_expressions_by_name(faces):
+    dense = dense_faces(faces)
+    for weights, expression in zip(dense.blendshapes, dense.expression, strict=True):
+        assert weights["jawOpen"] == expression[dense.model.expression_names.index("jawOpen")]
+    unnamed = dataclasses.replace(ellipsoid(), expression_names=())
+    nameless = dataclasses.replace(dense, model=unnamed)
+    assert nameless.blendshapes == [None, None]
 
 
 def test_surfaces_are_life_size_and_coloured_from_the_photo(faces, photo):
