@@ -48,6 +48,22 @@ def test_ci_runs_the_test_command_of_the_readme():
     command = re.search(r"```sh\n(.+?)\n```", block, re.DOTALL)[1]
     assert "pytest" in command and "\n" not in command
     assert "<!-- test command -->" in script and command not in script
+    # What the base installation leaves to it, it runs.
+    assert " -m " not in command.split("-m pytest")[1] and " -k " not in command
+    base = re.search(r"base/bin/pytest\" (.+)", script)[1]
+    assert base == '-n auto --dist loadfile -m "not once"'
+
+
+def test_what_base_installs_leave_out_needs_no_extra():
+    """Tests marked ``once`` are few, and none skips: who would notice that an extra is absent?"""
+    marked = {
+        path: text
+        for path in (REPOSITORY / "tests").glob("*/**/test_*.py")
+        if "mark.once" in (text := path.read_text(encoding="utf-8"))
+    }
+    assert len(marked) == 5
+    for path, text in marked.items():
+        assert "importorskip" not in text and "mark.skip" not in text, path
 
 
 def test_the_torch_of_ci_is_pinned_and_allowed():

@@ -21,6 +21,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_generic(tmp_path_factory.mktemp("generic") / "model.npz")
 
 
+@pytest.mark.once
 def test_shipped_file_is_what_the_code_builds(fresh: Path) -> None:
     archive = shipped()
     with np.load(fresh, allow_pickle=False) as file:
@@ -32,7 +33,7 @@ def test_shipped_file_is_what_the_code_builds(fresh: Path) -> None:
     assert np.array_equal(names, archive["shape_names"])
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_two_processes_write_the_same_bytes(fresh: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.npz"
     script = REPOSITORY / "models" / "facegeo-generic" / "make_model.py"

@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+from helpers.morphable_data import face_normals
 from scipy import sparse
 
 import facegeo
@@ -89,12 +90,6 @@ def shipped() -> ShippedHead:
         return ShippedHead({name: file[name] for name in file.files})
 
 
-def normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Twice the area along the outward normal, (F, 3)."""
-    corners = vertices[triangles]
-    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-
-
 class Flips:
     """Finds triangles of a face that are turned over, or have shrunk to nothing.
 
@@ -115,23 +110,24 @@ class Flips:
 
     def __init__(self, rest: np.ndarray, triangles: np.ndarray) -> None:
         self.triangles, self.rest = triangles, rest
-        self.rest_normal = normals(rest, triangles)
+        self.rest_normal = face_normals(rest, triangles)
+        self.rest_size = np.sqrt(_dot(self.rest_normal, self.rest_normal))
         number = np.repeat(np.arange(len(triangles)), 3)
         ones = np.ones(triangles.size)
         corners = sparse.csr_matrix(
             (ones, (number, triangles.ravel())), (len(triangles), len(rest))
         )
         beside = (corners.T @ corners).astype(bool).astype(float)
-        self.at_vertex = corners.T.tocsr()
+        self.corners, self.at_vertex = corners, corners.T.tocsr()
         self.within_one = (corners @ beside).tocsr()
         self.within_two = (self.within_one @ beside).astype(bool).astype(float).tocsr()
 
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
         """Mask (F,) of flipped and degenerate triangles."""
-        normal = normals(vertices, self.triangles)
+        normal = face_normals(vertices, self.triangles)
         at_vertex = self.at_vertex @ normal
-        bad = _dot(normal, at_vertex[self.triangles].sum(axis=1)) < 0
-        size, rest_size = (np.linalg.norm(n, axis=1) for n in (normal, self.rest_normal))
+        bad = _dot(normal, self.corners @ at_vertex) < 0
+        size, rest_size = np.sqrt(_dot(normal, normal)), self.rest_size
         # Only these can be turned by more than a right angle against a rotation of their own.
         doubtful = np.flatnonzero(_dot(normal, self.rest_normal) < 0.3 * size * rest_size)
         around = self.within_one[doubtful] @ at_vertex
@@ -158,4 +154,4 @@ class Flips:
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.asarray((a * b).sum(axis=1))
+    return np.einsum("ij,ij->i", a, b)

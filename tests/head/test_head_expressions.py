@@ -107,7 +107,7 @@ def _people(count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "count", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["some", "two hundred"]
+    "count", [20, pytest.param(200, marks=pytest.mark.once)], ids=["some", "two hundred"]
 )
 def test_lids_meet_in_everybody_and_stay_before_the_eyeball(count: int) -> None:
     head = shipped()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from head_archive import FLIP, Flips, normals, shipped
+from head_archive import FLIP, Flips, shipped
+from helpers.morphable_data import face_normals
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -74,7 +75,7 @@ def test_mirror_is_exact() -> None:
 
 def test_no_triangle_is_degenerate() -> None:
     head = shipped()
-    area = 0.5 * np.linalg.norm(normals(head.mean, head.fine.triangles), axis=1)
+    area = 0.5 * np.linalg.norm(face_normals(head.mean, head.fine.triangles), axis=1)
     assert area.min() > 0.004
 
 
@@ -103,7 +104,7 @@ def _person(generator: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "count", [40, pytest.param(1000, marks=pytest.mark.slow)], ids=["some", "thousand"]
+    "count", [40, pytest.param(1000, marks=pytest.mark.once)], ids=["some", "thousand"]
 )
 def test_no_person_within_two_deviations_has_a_flipped_triangle(flips: Flips, count: int) -> None:
     generator = np.random.default_rng(0)
@@ -112,7 +113,7 @@ def test_no_person_within_two_deviations_has_a_flipped_triangle(flips: Flips, co
 
 
 @pytest.mark.parametrize(
-    "count", [40, pytest.param(1000, marks=pytest.mark.slow)], ids=["some", "thousand"]
+    "count", [40, pytest.param(1000, marks=pytest.mark.once)], ids=["some", "thousand"]
 )
 def test_people_with_three_expressions_have_no_flipped_triangle(flips: Flips, count: int) -> None:
     """Expressions add up: three may pull on one place."""

@@ -135,3 +135,12 @@ def random_poses(count: int, seed: int = 0, *, y_down: bool = True) -> np.ndarra
     linear = Rotation.random(count, rng=rng).as_matrix() * rng.uniform(0.5, 2, (count, 1, 1))
     pose = np.concatenate([linear, rng.normal(size=(count, 3, 1)) * 100], axis=2)
     return pose * np.array([1, -1 if y_down else 1, 1])[:, None]
+
+
+def face_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Normals of the triangles of meshes (..., V, 3), of twice their area: (..., F, 3)."""
+    # By coordinates in a row each: four times as fast as vectors in a row each.
+    rows = np.ascontiguousarray(np.moveaxis(vertices, -1, 0))
+    a, b, c = (rows[..., corner] for corner in triangles.T)
+    (x, y, z), (u, v, w) = b - a, c - a
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)

@@ -10,6 +10,8 @@ from facegeo.geometry.pose import euler_from_rotation, nearest_rotation
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.fitting import FitResult
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def model() -> MorphableModel:

@@ -91,8 +91,9 @@ def test_parameters_of_the_cards_number_are_asked_for(cache):
         predictor.reconstruct(np.zeros((1, 62)))
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
-def test_a_network_with_heads_for_other_modes(cache, backend, sample_photo):
+@pytest.fixture(scope="module")
+def of_seven_modes():
+    """A network of 7 + 4 modes, its files, and the face model; exported once for all engines."""
     torch = pytest.importorskip("torch")
     from helpers.synergy_networks import exported
 
@@ -106,12 +107,20 @@ def test_a_network_with_heads_for_other_modes(cache, backend, sample_photo):
     mean, std = np.zeros(23), np.full(23, 0.1)
     mean[:12], std[:12] = [0.5, 0, 0, 60, 0, 0.5, 0, 60, 0, 0, 0.5, 0], 0.01
     network.set_face_model(model, mean, std)
+    contents = {"network": exported(network.eval()), "morphable": model_bytes(model)}
+    return network, contents, model
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "pytorch"])
+def test_a_network_with_heads_for_other_modes(cache, backend, sample_photo, of_seven_modes):
+    import torch
+
+    network, contents, model = of_seven_modes
     assert {name: head.out_features for name, head in network.heads.items()} == {
         "pose": 12,
         "shape": 7,
         "expression": 4,
     }
-    contents = {"network": exported(network.eval()), "morphable": model_bytes(model)}
     facts = {"crop_convention": "exact", "num_shape": 7, "num_expression": 4}
     install(Card("seven", "landmarks", "synergynet", "test", "MIT", {}, **facts), contents)
     predictor = FaceGeometry("seven", backend=backend, detector=None, recrop=False)
