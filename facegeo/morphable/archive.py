@@ -3,9 +3,9 @@
 Keys: ``format``, ``format_version``, ``name``, ``unit_mm``, ``mean``, ``shape_basis``,
 ``expression_basis``, ``triangles``, ``landmark_rows``; optional ``uv``, ``uv_triangles``,
 ``shape_names``, ``expression_names``, ``shape_std``, ``expression_std``, ``expression_range``,
-``region/<name>``, ``part/<name>``, ``mirror/<field>``, ``texture/<field>`` and ``eyes/<field>``. A
-basis is stored as float32, as float16, or as int16 fixed point with one float32 scale a mode in
-``<basis>_scale``: offset = stored * scale / 32767.
+``region/<name>``, ``part/<name>``, ``layout/<name>``, ``mirror/<field>``, ``texture/<field>`` and
+``eyes/<field>``. A basis is stored as float32, as float16, or as int16 fixed point with one float32
+scale a mode in ``<basis>_scale``: offset = stored * scale / 32767.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ STORAGES = ("float32", "float16", "int16")
 
 _INT16_RANGE = 32767
 _REQUIRED = ("mean", "triangles", "landmark_rows")
-_OPTIONAL = ("uv", "uv_triangles", "shape_std", "expression_std", "expression_range")
+_TEXTURE_LAYOUT = ("uv", "uv_triangles")
+_OPTIONAL = ("shape_std", "expression_std", "expression_range")
 _NAMES = ("shape_names", "expression_names")
 _BASES = ("shape_basis", "expression_basis")
 _MIRROR = tuple(field.name for field in dataclasses.fields(Mirror))
@@ -51,31 +52,35 @@ def write_fields(path: str | os.PathLike[str], model: Mapping[str, Any], storage
     OutputError
         If the place is not writable; a file that was there before is unchanged.
     """
-    if storage not in STORAGES:
-        raise InvalidInputError(f"storage: expected one of {STORAGES}, got {storage!r}")
-    arrays: dict[str, Any] = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "name": model["name"],
-        "unit_mm": np.float64(model["unit_mm"]),
-    }
-    arrays |= {key: model[key] for key in _REQUIRED}
+    arrays: dict[str, Any] = {key: model[key] for key in _REQUIRED}
     for key in _BASES:
         arrays |= encoded_basis(key, model[key], storage)
+    arrays |= {key: model[key] for key in _TEXTURE_LAYOUT if model[key] is not None}
+    for prefix, masks in (("region", "regions"), ("part", "parts"), ("layout", "layout_rows")):
+        arrays |= {f"{prefix}/{name}": value for name, value in model[masks].items()}
+    if model["eyes"] is not None:
+        arrays |= {f"eyes/{key}": getattr(model["eyes"], key) for key in _EYES}
+    write_arrays(path, FORMAT_VERSION, arrays | common_arrays(model, storage))
+
+
+def common_arrays(model: Mapping[str, Any], storage: str) -> dict[str, Any]:
+    """Arrays of the fields that a model has, and a cage by the same names."""
+    arrays = {"name": model["name"], "unit_mm": np.float64(model["unit_mm"])}
     arrays |= {key: model[key] for key in _OPTIONAL if model[key] is not None}
     arrays |= {key: np.array(model[key]) for key in _NAMES if model[key]}
-    arrays |= {f"region/{name}": mask for name, mask in model["regions"].items()}
-    arrays |= {f"part/{name}": mask for name, mask in model["parts"].items()}
     if model["texture"] is not None:
         texture = model["texture"]
         arrays |= {"texture/mean": texture.mean, "texture/std": texture.std}
         arrays |= encoded_basis("texture/basis", texture.basis, storage)
-    if model["eyes"] is not None:
-        arrays |= {f"eyes/{key}": getattr(model["eyes"], key) for key in _EYES}
     if model["mirror"] is not None:
         arrays |= {f"mirror/{key}": getattr(model["mirror"], key) for key in _MIRROR}
+    return arrays
+
+
+def write_arrays(path: str | os.PathLike[str], version: int, arrays: Mapping[str, Any]) -> None:
+    """Write a file of a format version, whole or not at all; raises OutputError."""
     with replacing(Path(path)) as scratch, scratch.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, format=FORMAT, format_version=version, **arrays)
 
 
 class ModelFile(NamedTuple):
@@ -137,13 +142,14 @@ def fields_of(file: ModelFile) -> dict[str, Any]:
             "unit_mm": arrays["unit_mm"],
             "regions": _with_prefix(arrays, "region/"),
             "parts": _with_prefix(arrays, "part/"),
+            "layout_rows": _with_prefix(arrays, "layout/"),
             "mirror": _read_mirror(arrays),
             "eyes": _read_eyes(arrays),
             "texture": read_texture(arrays),
         }
         fields |= {key: arrays[key] for key in _REQUIRED}
-        fields |= {key: _decoded_basis(key, arrays) for key in _BASES}
-        fields |= {key: arrays.get(key) for key in _OPTIONAL}
+        fields |= {key: decoded_basis(key, arrays) for key in _BASES}
+        fields |= {key: arrays.get(key) for key in (*_TEXTURE_LAYOUT, *_OPTIONAL)}
         fields |= {key: _read_names(key, arrays) for key in _NAMES}
     except InvalidInputError as error:
         raise CorruptFileError(f"{path}: {error}") from error
@@ -166,7 +172,15 @@ def _checked_version(path: Path, arrays: dict[str, np.ndarray]) -> int:
 
 
 def encoded_basis(key: str, basis: np.ndarray, storage: str) -> dict[str, np.ndarray]:
-    """The arrays that a basis becomes in the file, by key."""
+    """The arrays that a basis becomes in the file, by key.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``storage`` is not one of :data:`STORAGES`.
+    """
+    if storage not in STORAGES:
+        raise InvalidInputError(f"storage: expected one of {STORAGES}, got {storage!r}")
     if storage != "int16":
         return {key: basis.astype(storage)}
     scale = np.abs(basis).max(axis=(1, 2), initial=0).astype(np.float32)
@@ -175,7 +189,8 @@ def encoded_basis(key: str, basis: np.ndarray, storage: str) -> dict[str, np.nda
     return {key: fixed, f"{key}_scale": scale}
 
 
-def _decoded_basis(key: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+def decoded_basis(key: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """A basis of a file's arrays, not yet checked; InvalidInputError names a key."""
     basis = arrays[key]
     scale_key = f"{key}_scale"
     if basis.dtype == np.int16:
@@ -227,7 +242,7 @@ def read_texture(arrays: Mapping[str, np.ndarray]) -> VertexTexture | None:
         return None
     if not all(present):
         raise InvalidInputError(f"key '{keys[present.index(False)]}' is missing")
-    return VertexTexture(arrays[keys[0]], _decoded_basis(keys[1], arrays), arrays[keys[2]])
+    return VertexTexture(arrays[keys[0]], decoded_basis(keys[1], arrays), arrays[keys[2]])
 
 
 def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -281,3 +282,29 @@ def _transformed(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
     moved += points[..., 2:3] * columns[..., 2]
     moved += columns[..., 3]
     return moved
+
+
+def basis_at(model: Any, rows: np.ndarray) -> LandmarkBasis:
+    """A morphable model cut to some of its vertices."""
+    shape_std, expression_std = (
+        np.ones(len(basis), np.float32) if std is None else std
+        for basis, std in (
+            (model.shape_basis, model.shape_std),
+            (model.expression_basis, model.expression_std),
+        )
+    )
+    return LandmarkBasis(
+        mean=frozen(model.mean[rows]),
+        shape_basis=frozen(model.shape_basis[:, rows]),
+        expression_basis=frozen(model.expression_basis[:, rows]),
+        shape_std=frozen(shape_std),
+        expression_std=frozen(expression_std),
+        unit_mm=model.unit_mm,
+        expression_range=model.expression_range,
+    )
+
+
+def check_layout(known: Sequence[str], layout: str) -> None:
+    """Refuse a layout that a model does not have."""
+    if layout not in known:
+        raise InvalidInputError(f"layout: expected one of {', '.join(known)}, got {layout!r}")

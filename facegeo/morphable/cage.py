@@ -1,13 +1,16 @@
 """A head as a file keeps it: a cage of quads with its modes, which a fixed rule subdivides.
 
 Format version 2 of :mod:`facegeo.morphable.archive`. All geometry is that of the cage:
-``cage/mean``, ``cage/shape_basis`` and ``cage/expression_basis`` (int16 fixed point with one scale
-a mode in ``cage/shape_scale`` and ``cage/expression_scale``), ``cage/faces`` (quads),
+``cage/mean``, ``cage/shape_basis`` and ``cage/expression_basis`` (float32, float16, or int16 fixed
+point with one scale a mode in ``cage/shape_scale`` and ``cage/expression_scale``), ``cage/faces``
+(quads),
 ``cage/part`` with ``part_names``, ``cage/uv``, ``cage/uv_faces``, ``regions/<name>``,
 ``mirror/<field>``, ``texture/<field>`` as in version 1, ``eyes/centre`` (right and left eyeball);
 ``subdivide`` says how often each quad is split, and
 ``landmarks/<layout>/<field>`` where the points of a layout lie: rows of the full mesh, and the
-same as weights over the cage, by which they are had without the mesh.
+same as weights over the cage, by which they are had without the mesh. ``detail`` and ``left_out``
+(names of parts) say how the model was saved, where that is not the whole mesh; an empty
+``expression_range`` is none.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import numpy as np
 from facegeo.base.arrays import array_of
 from facegeo.conventions import NUM_LANDMARKS
 from facegeo.errors import InvalidInputError
-from facegeo.morphable.archive import read_texture
+from facegeo.morphable.archive import common_arrays, decoded_basis, encoded_basis, read_texture
 from facegeo.morphable.basis import (
     EYE_PARTS,
     IBUG68,
@@ -56,15 +59,12 @@ REGION: Final = "region/"
 
 #: The layout of middle and rim of both irises, the person's right one first.
 _IRIS: Final = "iris"
-_INT16_RANGE: Final = 32767
 #: Limits of expressions where a file names none: blendshapes.
 _BLENDSHAPES: Final = (0.0, 1.0)
 _REQUIRED: Final = (
     "cage/mean",
     "cage/shape_basis",
-    "cage/shape_scale",
     "cage/expression_basis",
-    "cage/expression_scale",
     "cage/faces",
     "subdivide",
 )
@@ -254,7 +254,7 @@ def parse_cage(arrays: Mapping[str, np.ndarray]) -> Cage:
         mirror=_mirror(arrays, count, len(shape), len(expression)),
         texture=_texture(arrays, count),
         eye_centre=_eye_centre(arrays, part_names),
-        expression_range=checked_range(arrays.get("expression_range", _BLENDSHAPES)),
+        expression_range=_range(arrays),
         shape_names=checked_names("shape_names", arrays.get("shape_names", ()), len(shape)),
         expression_names=checked_names(
             "expression_names", arrays.get("expression_names", ()), len(expression)
@@ -265,13 +265,68 @@ def parse_cage(arrays: Mapping[str, np.ndarray]) -> Cage:
 
 
 def _basis(arrays: Mapping[str, np.ndarray], kind: str, count: int) -> np.ndarray:
-    key, scale_key = f"cage/{kind}_basis", f"cage/{kind}_scale"
-    if arrays[key].dtype != np.int16:
-        raise InvalidInputError(f"{key}: expected int16, got {arrays[key].dtype}")
-    basis = array_of(key, arrays[key], ("N", count, 3))
-    scale = array_of(scale_key, arrays[scale_key], (len(basis),))
-    basis *= (scale / _INT16_RANGE)[:, None, None]
-    return basis
+    key, scale = f"cage/{kind}_basis", f"cage/{kind}_scale"
+    stored = {key: arrays[key]}
+    if scale in arrays:
+        stored[f"{key}_scale"] = array_of(scale, arrays[scale], arrays[key].shape[:1])
+    elif arrays[key].dtype == np.int16:
+        raise InvalidInputError(f"key '{scale}' is missing")
+    return array_of(key, decoded_basis(key, stored), ("N", count, 3))
+
+
+def _range(arrays: Mapping[str, np.ndarray]) -> tuple[float, float] | None:
+    limits = arrays.get("expression_range", np.array(_BLENDSHAPES))
+    return checked_range(limits if limits.size else None)
+
+
+def cage_arrays(cage: Cage, storage: str) -> dict[str, Any]:
+    """The arrays that :func:`parse_cage` makes the same cage of; with int16, one that is near.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``storage`` is not one of :data:`facegeo.morphable.archive.STORAGES`.
+    """
+    arrays: dict[str, Any] = {"cage/mean": cage.mean, "cage/faces": cage.faces.astype(np.int32)}
+    for kind, basis in (("shape", cage.shape_basis), ("expression", cage.expression_basis)):
+        for key, array in encoded_basis("basis", basis, storage).items():
+            arrays[f"cage/{kind}_{key.removeprefix('basis_')}"] = array
+    arrays["subdivide"] = cage.levels.astype(np.uint8)
+    for name, layout in cage.layouts.items():
+        indptr = np.append(layout.starts, len(layout.vertices))
+        columns = {"rows": layout.rows, "indptr": indptr, "indices": layout.vertices}
+        arrays |= {f"landmarks/{name}/{key}": column for key, column in columns.items()}
+        arrays[f"landmarks/{name}/weights"] = layout.weights
+    optional = {"cage/part": cage.parts, "cage/uv": cage.uv, "cage/uv_faces": cage.uv_faces}
+    arrays |= {key: array for key, array in optional.items() if array is not None}
+    if cage.part_names:
+        arrays["part_names"] = np.array(cage.part_names)
+    if cage.eye_centre is not None:
+        arrays["eyes/centre"] = cage.eye_centre
+    if cage.expression_range is None:
+        arrays["expression_range"] = np.zeros(0)
+    arrays |= {f"regions/{name}": mask for name, mask in cage.regions.items()}
+    return arrays | common_arrays(vars(cage), storage)
+
+
+def saved_view(
+    arrays: Mapping[str, np.ndarray], cage: Cage
+) -> tuple[Detail | None, tuple[str, ...]]:
+    """The detail with which a model was saved, if the file says so, and the parts left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such detail, or the cage has no such part.
+    """
+    detail = str(arrays["detail"]) if "detail" in arrays else None
+    if detail not in (None, "full", "low"):
+        raise InvalidInputError(f"key 'detail': expected 'full' or 'low', got {detail!r}")
+    left_out = tuple(str(name) for name in np.ravel(arrays.get("left_out", ())))
+    for name in left_out:
+        if name not in cage.part_names:
+            raise InvalidInputError(f"key 'left_out': expected parts of the cage, got {name!r}")
+    return detail, left_out  # type: ignore[return-value]
 
 
 def _levels(value: np.ndarray, count: int) -> np.ndarray:

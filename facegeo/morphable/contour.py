@@ -46,7 +46,7 @@ def check_contour(name: str, layouts: Sequence[str], layout: str, contour: str) 
     if SILHOUETTE not in layouts:
         raise MissingBasisError(
             f"model {name!r} has no layout {SILHOUETTE!r}, rows across its jaw, of which "
-            "contour='silhouette' picks points; facegeo-head has it"
+            "contour='silhouette' picks points; MorphableModel.default() has it"
         )
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
+import numpy as np
+
 from facegeo.base.cache import cache_dir
 from facegeo.base.mapped import read_mapped, write_mapped
 from facegeo.errors import CorruptFileError, InvalidInputError, OutputError
-from facegeo.morphable.basis import VertexTexture
+from facegeo.morphable.basis import IBUG68, VertexTexture
 from facegeo.morphable.cage import COLOURS, MODES, REGION, Arrays, Cage, Detail
 from facegeo.morphable.parts import without_parts
-from facegeo.morphable.validation import frozen
+from facegeo.morphable.validation import frozen, index_array
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ def mesh_fields(cage: Cage, detail: Detail, key: str) -> dict[str, Any]:
     """
     try:
         arrays = expanded(cage, detail, key)
+        layout_rows = _layout_rows(cage, arrays[MODES].shape[1]) if detail == "full" else {}
     except InvalidInputError as error:
         raise CorruptFileError(f"{cage.name}: {error}") from error
     owners = arrays.pop("triangle_parts", None)
@@ -88,9 +91,18 @@ def mesh_fields(cage: Cage, detail: Detail, key: str) -> dict[str, Any]:
     fields["parts"] = {}
     if owners is not None:
         fields["parts"] = {name: frozen(owners == k) for k, name in enumerate(cage.part_names)}
+    fields["layout_rows"] = layout_rows
     rows = fields.pop("mirror", None)
     fields["mirror"] = cage.mirror and dataclasses.replace(cage.mirror, vertices=rows)
     return fields
+
+
+def _layout_rows(cage: Cage, count: int) -> dict[str, np.ndarray]:
+    """Rows of the layouts but the landmarks in the full mesh; the low one has no such vertices."""
+    rows = {name: layout.rows for name, layout in cage.layouts.items() if name != IBUG68}
+    for name in rows:
+        index_array(f"landmarks/{name}/rows", rows[name], ("K",), count)
+    return rows
 
 
 class OfMesh:

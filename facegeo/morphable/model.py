@@ -20,19 +20,27 @@ import numpy as np
 from facegeo.base.arrays import array_of
 from facegeo.base.files import sha256
 from facegeo.errors import CorruptFileError, InvalidInputError
-from facegeo.morphable.archive import CAGE_VERSION, fields_of, read_model_file, write_fields
+from facegeo.morphable.archive import (
+    CAGE_VERSION,
+    fields_of,
+    read_model_file,
+    write_arrays,
+    write_fields,
+)
 from facegeo.morphable.basis import (
     IBUG68,
     Eyes,
     LandmarkBasis,
     Mirror,
     VertexTexture,
+    basis_at,
+    check_layout,
     first_modes,
 )
 from facegeo.morphable.contour import SILHOUETTE, Contour, check_contour, outline_landmarks
 from facegeo.morphable.expansion import OfMesh
 from facegeo.morphable.parts import parts_named, without_parts
-from facegeo.morphable.validation import check_modes, checked_fields, frozen
+from facegeo.morphable.validation import check_modes, checked_fields
 
 if TYPE_CHECKING:
     from facegeo.geometry.camera import MetricPose
@@ -83,6 +91,8 @@ class MorphableModel:
         Colours of the vertices.
     eyes : Eyes or None
         What the eyeballs turn about, and their irises.
+    layout_rows : mapping of str to (K,) int64
+        Rows of the vertices that are further :attr:`layouts`' points.
 
     Raises
     ------
@@ -109,6 +119,7 @@ class MorphableModel:
     texture: VertexTexture | None = None
     parts: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     eyes: Eyes | None = None
+    layout_rows: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for field, value in checked_fields(vars(self)).items():
@@ -219,36 +230,17 @@ class MorphableModel:
     @property
     def layouts(self) -> tuple[str, ...]:
         """Names of the points that the model knows: ``ibug68``, the landmarks, and more."""
-        return (IBUG68,)
+        return (IBUG68, *self.layout_rows)
 
     def basis_of(self, layout: str) -> LandmarkBasis:
         """Mean and bases at the points of a layout. Raises InvalidInputError if it has none."""
-        if layout not in self.layouts:
-            raise InvalidInputError(
-                f"layout: expected one of {', '.join(self.layouts)}, got {layout!r}"
-            )
-        return self.landmark_basis
+        check_layout(self.layouts, layout)
+        return self.landmark_basis if layout == IBUG68 else basis_at(self, self.layout_rows[layout])
 
     @cached_property
     def landmark_basis(self) -> LandmarkBasis:
         """Mean and bases at the 68 landmarks."""
-        rows = self.landmark_rows
-        ones = {"shape": self.num_shape, "expression": self.num_expression}
-        std = {
-            kind: np.ones(size, np.float32) if value is None else value
-            for (kind, size), value in zip(
-                ones.items(), (self.shape_std, self.expression_std), strict=True
-            )
-        }
-        return LandmarkBasis(
-            mean=frozen(self.mean[rows]),
-            shape_basis=frozen(self.shape_basis[:, rows]),
-            expression_basis=frozen(self.expression_basis[:, rows]),
-            shape_std=frozen(std["shape"]),
-            expression_std=frozen(std["expression"]),
-            unit_mm=self.unit_mm,
-            expression_range=self.expression_range,
-        )
+        return basis_at(self, self.landmark_rows)
 
     def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
         """The model with its first modes only.
@@ -346,13 +338,14 @@ class MorphableModel:
             return MorphableModel.load(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, detail: Detail = "full") -> MorphableModel:
+    def load(cls, path: str | os.PathLike[str], *, detail: Detail | None = None) -> MorphableModel:
         """Read a ``.npz`` file that :meth:`save` wrote, or one that holds a cage.
 
         Parameters
         ----------
         detail : "full" or "low"
-            Of a cage: the whole mesh, or one of about an eighth of its vertices.
+            Of a cage: the whole mesh, or one of about an eighth of its vertices. By default that
+            with which it was saved, else the whole.
 
         Raises
         ------
@@ -365,19 +358,20 @@ class MorphableModel:
             If the model has no such detail.
         """
         file = read_model_file(path)
-        if file.version != CAGE_VERSION and detail != "full":
+        if file.version != CAGE_VERSION and detail not in (None, "full"):
             raise InvalidInputError(
                 f"detail: expected 'full', the one that {os.fspath(path)} has, got {detail!r}"
             )
         try:
             if file.version != CAGE_VERSION:
                 return cls(**fields_of(file))
-            from facegeo.morphable.cage import parse_cage
+            from facegeo.morphable.cage import parse_cage, saved_view
 
             cage = parse_cage(file.arrays)
+            saved, left_out = saved_view(file.arrays, cage)
         except InvalidInputError as error:
             raise CorruptFileError(f"{os.fspath(path)}: {error}") from error
-        return CageModel(cage, detail, file.sha256)
+        return CageModel(cage, detail or saved or "full", file.sha256, left_out)
 
     @cached_property
     def _kernel(self) -> MeshKernel:
@@ -412,7 +406,8 @@ class CageModel(MorphableModel):
     left_out : tuple of str
         Parts whose triangles the mesh does not have.
 
-    ``dataclasses.replace`` gives a plain :class:`MorphableModel` of the whole mesh.
+    ``dataclasses.replace`` gives a plain :class:`MorphableModel` of the mesh, which is saved as
+    that; a low mesh does not have the points of other layouts.
     """
 
     cage: Cage
@@ -431,6 +426,7 @@ class CageModel(MorphableModel):
     parts = OfMesh()  # type: ignore[assignment]
     mirror = OfMesh()  # type: ignore[assignment]
     texture = OfMesh()  # type: ignore[assignment]
+    layout_rows = OfMesh()  # type: ignore[assignment]
 
     def __new__(cls, *given: Any, **fields: Any) -> Any:
         # dataclasses.replace calls with all fields; the model with another mesh has no cage.
@@ -477,8 +473,15 @@ class CageModel(MorphableModel):
 
     def basis_of(self, layout: str) -> LandmarkBasis:
         """Mean and bases at the points of a layout. Raises InvalidInputError if it has none."""
-        super().basis_of(layout)
+        check_layout(self.layouts, layout)
         return self.landmark_basis if layout == IBUG68 else self.cage.basis_of(layout)
+
+    def save(self, path: str | os.PathLike[str], *, storage: str = "float32") -> None:
+        """As :meth:`MorphableModel.save`, but the cage, which opens as the same model."""
+        from facegeo.morphable.cage import cage_arrays
+
+        view = {"detail": self.detail, "left_out": np.array(self.left_out, str)}
+        write_arrays(path, CAGE_VERSION, cage_arrays(self.cage, storage) | view)
 
     def truncated(self, num_shape: int, num_expression: int) -> MorphableModel:
         """The model with its first modes only."""

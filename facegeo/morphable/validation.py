@@ -42,6 +42,10 @@ def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         "expression_names": checked_names(
             "expression_names", given["expression_names"], num_expression
         ),
+        "layout_rows": {
+            name: frozen(index_array(f"layout/{name}", value, ("K",), num_vertices))
+            for name, value in given["layout_rows"].items()
+        },
         "regions": _checked_masks("region", given["regions"], num_vertices),
         "parts": _checked_masks("part", given["parts"], len(triangles)),
         "mirror": mirror and mirror.checked(num_vertices, num_shape, num_expression),

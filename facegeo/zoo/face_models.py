@@ -70,7 +70,7 @@ def import_face_model(
     return install(card, {"morphable": model_bytes(model)})
 
 
-def load_face_model(name: str | Path, *, detail: Detail = "full") -> MorphableModel:
+def load_face_model(name: str | Path, *, detail: Detail | None = None) -> MorphableModel:
     """A face model by name or by path of its ``.npz`` file.
 
     Parameters
@@ -89,7 +89,7 @@ def load_face_model(name: str | Path, *, detail: Detail = "full") -> MorphableMo
     """
     if str(name) in (DEFAULT_FACE_MODEL, "default"):
         name = ASSETS / f"{DEFAULT_FACE_MODEL}.npz"
-        if detail == "full":
+        if detail in (None, "full"):
             return MorphableModel.default()
     if Path(name).is_file():
         return MorphableModel.load(name, detail=detail)

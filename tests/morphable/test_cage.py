@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,13 @@ from helpers.cage_data import NUM_EXPRESSION, NUM_SHAPE, ball, cage_arrays, writ
 from facegeo.base.cache import cache_dir
 from facegeo.base.mapped import read_mapped
 from facegeo.conventions import LANDMARK_MIRROR
-from facegeo.errors import CorruptFileError, InvalidInputError
+from facegeo.errors import CorruptFileError, InvalidInputError, MissingBasisError
 from facegeo.morphable import MorphableModel, cage_mesh, expansion
+from facegeo.morphable.basis import VertexTexture
+from facegeo.morphable.cage import Detail
 from facegeo.morphable.model import CageModel
 from facegeo.morphable.subdivision import subdivide
+from facegeo.zoo.shipped import ASSETS
 
 #: Of the ball: vertices and triangles of both details, and sums of its coordinates.
 GOLDEN = (2, [3554, 1594592401, 386, 768, 12959])
@@ -134,7 +138,7 @@ def test_the_low_detail_has_vertices_of_the_full_one(cache: Path, tmp_path: Path
     assert len(low.regions["front"]) == len(unit)
     with pytest.raises(InvalidInputError, match="detail: expected 'full' or 'low'"):
         MorphableModel.load(path, detail="high")
-    full.save(tmp_path / "whole.npz")
+    dataclasses.replace(full).save(tmp_path / "whole.npz")
     with pytest.raises(InvalidInputError, match="detail: expected 'full', the one that"):
         MorphableModel.load(tmp_path / "whole.npz", detail="low")
 
@@ -296,7 +300,7 @@ def test_copies_are_models_of_the_cage(head: CageModel, copied, detail: str, use
 
 
 def test_a_copy_of_a_whole_mesh_is_read_only_too(head: CageModel, tmp_path: Path) -> None:
-    head.save(tmp_path / "whole.npz")
+    dataclasses.replace(head).save(tmp_path / "whole.npz")
     whole = MorphableModel.load(tmp_path / "whole.npz")
     before = whole.vertices(*random_faces())
     for again in (copy.deepcopy(whole), pickle.loads(pickle.dumps(whole))):
@@ -397,14 +401,115 @@ def test_the_first_modes_of_a_cage(head: MorphableModel) -> None:
         head.truncated(6, 1)
 
 
-def test_a_cage_is_saved_as_a_whole_mesh(head: MorphableModel, tmp_path: Path) -> None:
-    head.save(tmp_path / "whole.npz")
-    again = MorphableModel.load(tmp_path / "whole.npz")
-    assert not isinstance(again, CageModel)
-    np.testing.assert_array_equal(again.mean, head.mean)
-    np.testing.assert_array_equal(again.parts["cap"], head.parts["cap"])
+def assert_same(found: Any, expected: Any) -> None:
+    """Fields and their arrays are equal, however deep."""
+    if dataclasses.is_dataclass(expected):
+        assert type(found) is type(expected)
+        for field in dataclasses.fields(expected):
+            assert_same(getattr(found, field.name), getattr(expected, field.name))
+    elif isinstance(expected, Mapping):
+        assert list(found) == list(expected)
+        for name, value in expected.items():
+            assert_same(found[name], value)
+    elif isinstance(expected, np.ndarray):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    else:
+        assert found == expected
+
+
+def saved(model: MorphableModel, path: Path, **options: str) -> MorphableModel:
+    model.save(path, **options)
+    return MorphableModel.load(path)
+
+
+VIEWS = {
+    "as it is": lambda head: head,
+    "low": lambda head: CageModel(head.cage, "low", head.key),
+    "first modes": lambda head: head.truncated(3, 2),
+    "without a part": lambda head: head.without("cap"),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_saved_cage_opens_as_the_same_model(head: CageModel, tmp_path: Path, view: str) -> None:
+    model = VIEWS[view](head)
+    again = saved(model, tmp_path / "again.npz")
+    assert isinstance(again, CageModel) and again.layouts == ("ibug68", "crown")
+    assert (again.detail, again.left_out) == (model.detail, model.left_out)
+    assert_same(again.cage, model.cage)
+    assert_same(again, model)
+    for layout in model.layouts:
+        assert_same(again.basis_of(layout), model.basis_of(layout))
+    # The detail that is asked for counts, and no mesh of another cage is taken for this one's.
+    assert MorphableModel.load(tmp_path / "again.npz", detail="full").num_vertices > 900
+    assert again.key != head.key
+
+
+@pytest.mark.parametrize("detail", ["full", "low"])
+def test_the_shipped_head_is_saved_as_it_is(cache: Path, tmp_path: Path, detail: Detail) -> None:
+    head = MorphableModel.load(ASSETS / "facegeo-head.npz", detail=detail)
+    again = saved(head, tmp_path / "head.npz")
+    assert isinstance(head, CageModel) and isinstance(again, CageModel)
+    assert_same(again.cage, head.cage)
+    assert_same(again, head)
+    assert {"mediapipe478", "iris", "silhouette"} <= set(again.layouts)
+    # No more is written than the cage: 54 MB were the whole mesh.
+    assert (tmp_path / "head.npz").stat().st_size < 7e6
+    head.save(tmp_path / "small.npz", storage="int16")
+    assert (tmp_path / "small.npz").stat().st_size < 2e6
+
+
+@pytest.mark.parametrize("storage", ["float16", "int16"])
+def test_bases_of_a_cage_are_saved_in_less(head: CageModel, tmp_path: Path, storage: str) -> None:
+    again = saved(head, tmp_path / "less.npz", storage=storage)
+    assert isinstance(again, CageModel)
+    bases = head.cage.expression_basis, again.cage.expression_basis
+    # Of a mode's largest offset.
+    error = np.abs(bases[0] - bases[1]).max(axis=(1, 2)) / np.abs(bases[0]).max(axis=(1, 2))
+    assert error.max() < {"float16": 2.0**-11, "int16": 1e-6}[storage]
+    with pytest.raises(InvalidInputError, match="storage: expected one of"):
+        head.save(tmp_path / "none.npz", storage="int8")
+    assert not (tmp_path / "none.npz").exists()
+
+
+def test_a_cage_with_all_that_there_may_be_is_saved(cache: Path, tmp_path: Path) -> None:
+    path = write_cage(tmp_path / "a.npz", expression_range=np.zeros(0))
+    head = MorphableModel.load(path)
+    assert isinstance(head, CageModel) and head.expression_range is None
+    count = len(head.cage.mean)
+    texture = VertexTexture(np.ones((count, 3)), np.ones((2, count, 3)), np.ones(2))
+    coloured = dataclasses.replace(head.cage, texture=texture.checked(count))
+    again = saved(CageModel(coloured, "full", "k"), tmp_path / "b.npz")
+    assert isinstance(again, CageModel)
+    assert_same(again.cage, coloured)
+
+
+def test_a_changed_model_keeps_its_layouts(head: CageModel, tmp_path: Path) -> None:
+    """Its mesh may be another, so that it is saved as a mesh, and its points are rows of that."""
+    named = dataclasses.replace(head, name="mine")
     faces = random_faces()
-    np.testing.assert_array_equal(again.vertices(*faces), head.vertices(*faces))
+    for model in (named, saved(named, tmp_path / "mine.npz"), named.truncated(5, 4)):
+        assert type(model) is MorphableModel and model.name == "mine"
+        assert model.layouts == ("ibug68", "crown")
+        points = model.landmarks(*faces, layout="crown")
+        np.testing.assert_allclose(points, head.landmarks(*faces, layout="crown"), atol=1e-3)
+        assert model.basis_of("crown").unit_mm == head.unit_mm
+    moved = dataclasses.replace(head, mean=head.mean + 1)
+    points = moved.landmarks(*faces, layout="crown") - 1
+    np.testing.assert_allclose(points, head.landmarks(*faces, layout="crown"), atol=1e-3)
+    with pytest.raises(InvalidInputError, match="layout/crown: expected indices 0 to"):
+        dataclasses.replace(head, layout_rows={"crown": [10**6]})
+
+
+def test_a_changed_low_mesh_says_what_it_has(cache: Path, tmp_path: Path) -> None:
+    low = MorphableModel.load(write_cage(tmp_path / "ball.npz"), detail="low")
+    assert low.layouts == ("ibug68", "crown")
+    changed = dataclasses.replace(low, name="mine")
+    with pytest.raises(InvalidInputError, match="layout: expected one of ibug68, got 'crown'"):
+        changed.landmarks(*random_faces(), layout="crown")
+    with pytest.raises(MissingBasisError, match=r"MorphableModel\.default\(\) has it"):
+        changed.landmarks(*random_faces(), contour="silhouette")
 
 
 def test_a_file_without_what_may_be_missing(cache: Path, tmp_path: Path) -> None:
@@ -441,9 +546,11 @@ BEYOND = ARRAYS["landmarks/ibug68/indices"] + 999
         ({"cage__mean": ARRAYS["cage/mean"][:-1]}, "cage/shape_basis: expected shape"),
         ({"cage__mean": ARRAYS["cage/mean"] * np.nan}, "cage/mean: expected finite"),
         (
-            {"cage__shape_basis": np.zeros((5, 386, 3), np.float32)},
-            "cage/shape_basis: expected int16",
+            {"cage__shape_basis": np.zeros((5, 386, 3), np.int32)},
+            "cage/shape_basis: expected float32, float16 or int16, got int32",
         ),
+        ({"detail": np.array("high")}, "key 'detail': expected 'full' or 'low', got 'high'"),
+        ({"left_out": np.array(["hat"])}, "key 'left_out': expected parts of the cage, got 'hat'"),
         ({"cage__faces": ARRAYS["cage/faces"] + 1}, "cage/faces: expected indices"),
         ({"cage__faces": ARRAYS["cage/faces"] * 0}, "every vertex in a quad"),
         ({"subdivide": ARRAYS["subdivide"] * 0}, "subdivide: expected 1 or 2"),

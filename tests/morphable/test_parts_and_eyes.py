@@ -63,7 +63,7 @@ def head(cache: Path, tmp_path: Path) -> CageModel:
 def model(head: CageModel, tmp_path: Path, request: pytest.FixtureRequest) -> MorphableModel:
     if request.param == "cage":
         return head
-    head.save(tmp_path / "whole.npz")
+    dataclasses.replace(head).save(tmp_path / "whole.npz")
     return MorphableModel.load(tmp_path / "whole.npz")
 
 
@@ -200,7 +200,7 @@ def test_eyes_that_do_not_fit_are_refused(head: CageModel) -> None:
 
 
 def test_a_part_of_the_eyes_is_missing(head: CageModel, tmp_path: Path) -> None:
-    head.save(tmp_path / "whole.npz")
+    dataclasses.replace(head).save(tmp_path / "whole.npz")
     with np.load(tmp_path / "whole.npz") as archive:
         arrays = {key: archive[key] for key in archive.files if key != "eyes/radius"}
     np.savez(tmp_path / "cut.npz", **arrays)
