@@ -20,6 +20,12 @@ from facegeo.render.zbuffer import Raster, check_mesh, check_triangles, rasteriz
 #: A surface is trusted where it faces the viewer by at least this cosine (15 degrees from grazing).
 _LEAST_FACING = 0.25
 
+#: Where the outline of the meshes is nearer than this share of the face's extent, a surface is only
+#: trusted if it faces the viewer by so much (37 degrees): else it goes on behind the outline, which
+#: is right to about that share, and the photo may show the background. In profile the nose's ridge,
+#: which the other side does not show either, would be a strip of it.
+_OUTLINE, _LEAST_FACING_THERE = 0.02, 0.8
+
 #: The two sides of a face are compared in a border of the seen part this many texels wide. Larger
 #: differences (levels of 255) are things on one side, hair or a hand, rather than light.
 _BORDER = 12
@@ -120,14 +126,17 @@ def sample_texture(
         texel_positions(uv, size), uv_triangles, size, size, implementation=implementation
     )
     slack = depth_slack(meshes)
+    extent = float(np.ptp(placed, axis=0).max()) if len(placed) else 0.0
+    facing = _least_facing(raster, _OUTLINE * extent)
     geometry = np.hstack([placed, vertex_normals(placed, triangles)])
-    own = _Samples(image, raster, layout, triangles, geometry, slack, implementation)
+    own = _Samples(image, raster, facing, layout, triangles, geometry, slack, implementation)
     source = np.where(layout.covered, TexelSource.FILLED, TexelSource.EMPTY).astype(np.uint8)
     source[own.valid] = TexelSource.SEEN
     color = own.color
     if mirror is not None:
         rows = _check_mirror(mirror, len(placed))
-        other = _Samples(image, raster, layout, triangles, geometry[rows], slack, implementation)
+        mirrored = geometry[rows]
+        other = _Samples(image, raster, facing, layout, triangles, mirrored, slack, implementation)
         taken = other.valid & ~own.valid
         source[taken] = TexelSource.MIRRORED
         color = _matched(own, other)
@@ -160,6 +169,7 @@ class _Samples:
         self,
         image: np.ndarray,
         raster: Raster,
+        least_facing: np.ndarray,
         layout: Raster,
         triangles: np.ndarray,
         geometry: np.ndarray,
@@ -171,15 +181,22 @@ class _Samples:
         )
         position, normal = texels[..., :3], texels[..., 3:]
         length = np.maximum(np.linalg.norm(normal, axis=2), 1e-6)
+        x, y = (np.ascontiguousarray(position[..., axis]) for axis in range(2))
         self.valid = (
             layout.covered
             & points_visible(raster, position, slack_px)
-            & (normal[..., 2] / length > _LEAST_FACING)
+            & (normal[..., 2] / length > cv2.remap(least_facing, x, y, cv2.INTER_NEAREST))
         )
-        x, y = (np.ascontiguousarray(position[..., axis]) for axis in range(2))
         self.color = cv2.remap(
             image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         ).astype(np.float32)
+
+
+def _least_facing(raster: Raster, outline_px: float) -> np.ndarray:
+    """Cosine by which a surface must face the viewer at each pixel, (H, W) float32."""
+    # The photo's border is no outline: there the face goes on.
+    away = cv2.distanceTransform(raster.covered.astype(np.uint8), cv2.DIST_L2, 5)
+    return np.where(away > outline_px, _LEAST_FACING, _LEAST_FACING_THERE).astype(np.float32)
 
 
 def _matched(own: _Samples, other: _Samples) -> np.ndarray:

@@ -150,3 +150,34 @@ def test_refuses_bad_input(name, value, error):
     arguments[name] = value
     with pytest.raises(error, match=f"^{name}: expected"):
         sample_texture(**arguments)
+
+
+def ridge() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A roof seen from the side, as a nose in profile: x up to 100, the far slope is hidden."""
+    columns, rows = 65, 17
+    across, along = np.meshgrid(np.linspace(-1, 1, columns), np.linspace(0, 1, rows))
+    x, y = 100 - 80 * np.abs(across), 20 + 100 * along
+    vertices = np.stack([x, y, 100 * across], axis=-1).reshape(-1, 3).astype(np.float32)
+    uv = np.stack([(across + 1) / 2, 1 - along], axis=-1).reshape(-1, 2).astype(np.float32)
+    index = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]
+    triangles = np.concatenate(
+        [np.stack(t, axis=-1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))]
+    )
+    return vertices, triangles, uv, index[:, ::-1].ravel()
+
+
+def test_what_lies_beside_a_face_does_not_get_onto_its_ridge():
+    """A mesh whose outline is 1.5 % of the face too large shows no background in its texture."""
+    vertices, triangles, uv, mirror = ridge()
+    image = np.full((140, 140, 3), 200, np.uint8)
+    image[:, 97:] = 0
+    texture = sample_texture(image, vertices, triangles, uv, triangles, size=SIZE, mirror=mirror)
+    assert (texture.source == TexelSource.SEEN).mean() > 0.4
+    assert (texture.source == TexelSource.MIRRORED).mean() > 0.4
+    assert texture.image.min() > 190
+    # What is cut by the photo's border is no outline: with the ridge there nothing is left out.
+    cut = image[:, :97]
+    at_border = sample_texture(cut, vertices, triangles, uv, triangles, size=SIZE, mirror=mirror)
+    filled = [(one.source == TexelSource.FILLED).sum() for one in (at_border, texture)]
+    assert filled[0] < filled[1]
