@@ -190,6 +190,10 @@ class Eyes(ReadOnlyArrays):
         return np.asarray(self.centre + moved)
 
 
+#: How the names of expressions begin that 68 landmarks do not show: gaze, cheeks, tongue.
+_UNSEEN: Final = ("eyeLook", "cheekPuff", "tongueOut")
+
+
 @dataclass(frozen=True, eq=False)
 class LandmarkBasis(ReadOnlyArrays):
     """A morphable model cut to its 68 landmarks, in landmark order; or to K points of a layout.
@@ -206,6 +210,8 @@ class LandmarkBasis(ReadOnlyArrays):
         Millimetres in one model unit.
     expression_range : (float, float) or None
         What an expression's coefficient may be; fits keep to it.
+    expression_names : tuple of str
+        One a mode, or empty.
     """
 
     mean: np.ndarray
@@ -215,6 +221,13 @@ class LandmarkBasis(ReadOnlyArrays):
     expression_std: np.ndarray
     unit_mm: float
     expression_range: tuple[float, float] | None = None
+    expression_names: tuple[str, ...] = ()
+
+    @cached_property
+    def unseen(self) -> np.ndarray:
+        """True for expressions that landmarks do not show, ``(Ne,)`` bool: fits leave them."""
+        unseen = [name.startswith(_UNSEEN) for name in self.expression_names]
+        return np.array(unseen or [False] * len(self.expression_basis), bool)
 
     def points(
         self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None = None
@@ -301,6 +314,7 @@ def basis_at(model: Any, rows: np.ndarray) -> LandmarkBasis:
         expression_std=frozen(expression_std),
         unit_mm=model.unit_mm,
         expression_range=model.expression_range,
+        expression_names=model.expression_names,
     )
 
 

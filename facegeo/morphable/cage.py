@@ -175,6 +175,7 @@ class Cage(ReadOnlyArrays):
             expression_std=frozen(expression_std),
             unit_mm=self.unit_mm,
             expression_range=self.expression_range,
+            expression_names=self.expression_names,
         )
 
     def eyes(self, detail: Detail) -> Eyes | None:

@@ -147,7 +147,8 @@ def _followed(
     constants = _constants_of(basis)
     problem = constants.problem
     coefficients = np.concatenate([shape, expression], axis=1) / problem.std
-    points = problem.mean + (coefficients @ problem.basis.T).reshape(-1, NUM_LANDMARKS, 3)
+    # By all modes: what landmarks do not show moves them a little, and stays as it was.
+    points = problem.unit_mm * basis.points(shape, expression).astype(np.float64)
     linear = pose[:, :, :3] / np.float64(problem.unit_mm)
     missing = landmarks - points @ np.swapaxes(linear, 1, 2) - pose[:, None, :, 3]
     rows = np.flatnonzero(_can_follow(linear, missing, landmarks))

@@ -65,6 +65,7 @@ def landmark_problem(basis: LandmarkBasis, noise_mm: float) -> Problem:
     std = np.concatenate([basis.shape_std, basis.expression_std]).astype(np.float64)
     modes = np.concatenate([basis.shape_basis, basis.expression_basis]).astype(np.float64)
     modes *= (std * basis.unit_mm)[:, None, None]
+    modes[len(basis.shape_std) :][basis.unseen] = 0
     by_point = np.ascontiguousarray(np.moveaxis(modes, 0, 2))
     return Problem(
         mean=basis.mean.astype(np.float64) * basis.unit_mm,

@@ -86,6 +86,7 @@ def test_it_is_the_minimum_of_the_stated_sum_within_the_limits():
         modes = np.concatenate([basis.shape_basis, basis.expression_basis]).astype(float)
         turns = np.stack([np.cross(axis, own) for axis in np.eye(3)])
         shifts = np.broadcast_to(np.eye(3)[:, None], (3, 68, 3))
+        modes[len(basis.shape_basis) :][basis.unseen] = 0  # what no landmark shows stays
         columns = np.concatenate([turns, own[None], shifts, modes]) @ root
         std = np.concatenate([basis.shape_std, basis.expression_std]).astype(float)
         prior = np.concatenate([np.zeros((len(std), 7)), NOISE_MM * np.diag(1 / std)], axis=1)
@@ -207,3 +208,18 @@ def test_the_mesh_of_a_face_lies_on_its_landmarks(sample_photo):
 
     own = dataclasses.replace(face, landmarks=face.coarse_landmarks)
     np.testing.assert_array_equal(own.mesh.vertices, own.coarse_mesh.vertices)
+
+
+def test_what_landmarks_do_not_show_stays_as_it_was():
+    """Gaze, cheeks and tongue: kept by a face that follows, and 0 where a head is fitted."""
+    model = MorphableModel.load(HEAD)
+    unseen = model.landmark_basis.unseen
+    names = np.array(model.expression_names)[unseen].tolist()
+    assert len(names) == 10 and {"eyeLookUpLeft", "cheekPuff", "tongueOut"} <= set(names)
+    shape, expression, pose = faces(model)
+    landmarks = model.landmarks(shape, expression, pose) + np.float32([2, 1, 0])
+    landmarks[:, 36:48, 1] += 1
+    found = follow_landmarks(model.landmark_basis, landmarks, shape, expression, pose)
+    np.testing.assert_allclose(found.expression[:, unseen], expression[:, unseen], atol=1e-6)
+    assert np.abs(found.expression - expression).max() > 0.05
+    assert not model.fit(landmarks).expression[:, unseen].any()
