@@ -14,7 +14,7 @@ const FLIP = [1, -1, 1]; // photo pixels have y down, the fit is done with y up
 export class LandmarkFit {
   constructor(
     { unit_mm, landmark_noise_mm, num_shape, expression_range },
-    { landmark_mean, landmark_basis, std },
+    { landmark_mean, landmark_basis, std, usual },
   ) {
     this.unit = unit_mm;
     this.noise = landmark_noise_mm;
@@ -23,12 +23,10 @@ export class LandmarkFit {
     const limit = (side, free) =>
       Float64Array.from(std, (value, i) => (i < num_shape ? free : expression_range[side] / value));
     this.limits = expression_range && { low: limit(0, -Infinity), high: limit(1, Infinity) };
+    this.usual = usual; // the middle of the prior, in standard deviations as all coefficients here
     const size = 3 * POINTS;
-    this.mean = Float64Array.from(landmark_mean, (value) => value * unit_mm);
-    this.basis = Float64Array.from(
-      landmark_basis,
-      (value, i) => value * std[Math.floor(i / size)] * unit_mm,
-    );
+    this.mean = Float64Array.from(landmark_mean);
+    this.basis = Float64Array.from(landmark_basis); // 0 where an expression is not to be fitted
     this.gram = new Float64Array(this.modes * this.modes);
     for (let a = 0; a < this.modes; a++) {
       for (let b = 0; b < this.modes; b++) {
@@ -92,7 +90,7 @@ export class LandmarkFit {
       gradient[a] = product(rows[a], residual);
       if (a >= POSE) {
         hessian[a][a] += precision;
-        gradient[a] -= precision * state.coefficients[a - POSE];
+        gradient[a] -= precision * (state.coefficients[a - POSE] - this.usual[a - POSE]);
       }
     }
     advance(state, this.#stepWithin(state, hessian, gradient), this.limits);

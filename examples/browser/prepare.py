@@ -41,6 +41,7 @@ from facegeo.morphable import MorphableModel
 from facegeo.morphable.bridge import ParameterBridge
 from facegeo.morphable.fitting import LANDMARK_NOISE_MM
 from facegeo.morphable.model import CageModel
+from facegeo.morphable.solver import landmark_problem
 from facegeo.predictor import looking
 from facegeo.render import coarse_mesh
 from facegeo.track import TrackerOptions, tracker
@@ -267,9 +268,11 @@ def mesh_constants(
     }
     if source == "fit":
         points = morphable.landmark_basis
-        arrays["landmark_mean"] = points.mean
-        arrays["landmark_basis"] = np.concatenate([points.shape_basis, points.expression_basis])
-        arrays["std"] = np.concatenate([points.shape_std, points.expression_std])
+        problem = landmark_problem(points, LANDMARK_NOISE_MM)
+        arrays["landmark_mean"] = problem.mean.astype(np.float32)
+        arrays["landmark_basis"] = problem.basis.T.astype(np.float32)
+        arrays["std"] = problem.std.astype(np.float32)
+        arrays["usual"] = problem.usual.astype(np.float32)
     return constants, arrays
 
 

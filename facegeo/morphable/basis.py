@@ -193,6 +193,9 @@ class Eyes(ReadOnlyArrays):
 #: How the names of expressions begin that 68 landmarks do not show: gaze, cheeks, tongue.
 _UNSEEN: Final = ("eyeLook", "cheekPuff", "tongueOut")
 
+#: The expression that opens the mouth, and the one that closes the lips of the open mouth.
+_CLOSING: Final = ("jawOpen", "mouthClose")
+
 
 @dataclass(frozen=True, eq=False)
 class LandmarkBasis(ReadOnlyArrays):
@@ -228,6 +231,22 @@ class LandmarkBasis(ReadOnlyArrays):
         """True for expressions that landmarks do not show, ``(Ne,)`` bool: fits leave them."""
         unseen = [name.startswith(_UNSEEN) for name in self.expression_names]
         return np.array(unseen or [False] * len(self.expression_basis), bool)
+
+    @property
+    def one_sided(self) -> bool:
+        """True where expressions begin at 0, as blendshapes do: 0 is then the face at rest."""
+        return self.expression_range is not None and self.expression_range[0] == 0
+
+    @property
+    def closing(self) -> tuple[int, int] | None:
+        """Expressions ``jawOpen`` and ``mouthClose``, if there are both and they are one-sided.
+
+        Lips that close further than the jaw has opened them pass each other.
+        """
+        if not self.one_sided or not set(_CLOSING) <= set(self.expression_names):
+            return None
+        opens, closes = (self.expression_names.index(name) for name in _CLOSING)
+        return opens, closes
 
     def points(
         self, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray | None = None

@@ -34,7 +34,7 @@ def fit(model: MorphableModel, reference: dict[str, np.ndarray]) -> FitResult:
 
 def test_residual_on_the_reference_faces(fit: FitResult, reference: dict[str, np.ndarray]) -> None:
     size = np.sqrt(np.prod(np.ptp(reference["landmarks"][..., :2], axis=1), axis=1))
-    assert 100 * (fit.residual.mean(axis=1) / size).mean() <= 2.4
+    assert 100 * (fit.residual.mean(axis=1) / size).mean() <= 0.80
 
 
 def test_coefficients_are_those_of_likely_faces(fit: FitResult) -> None:
@@ -63,7 +63,7 @@ def test_surface_from_68_points_of_ict_faces(model: MorphableModel) -> None:
         distance_to_surface(points, vertices, model.triangles)
         for points, vertices in zip(truth, fitted, strict=True)
     ]
-    assert np.mean(distances) * unit_mm <= 3
+    assert np.mean(distances) * unit_mm <= 1.596
 
 
 def distance_to_surface(

@@ -50,12 +50,14 @@ def test_expressions_stay_within_their_limits(blendshapes: MorphableModel) -> No
     assert robust.expression.min() >= 0 and robust.expression.max() <= 1
 
 
-def test_no_face_within_the_limits_fits_better(blendshapes: MorphableModel) -> None:
+@pytest.mark.parametrize("noise", [1.5, 8.0])
+def test_no_face_within_the_limits_fits_better(blendshapes: MorphableModel, noise: float) -> None:
     landmarks = noisy_faces(blendshapes, 6)
-    fit = blendshapes.fit(landmarks, frame="model", landmark_noise_mm=1.5)
+    fit = blendshapes.fit(landmarks, frame="model", landmark_noise_mm=noise)
     basis = blendshapes.landmark_basis
     modes = np.concatenate([basis.shape_basis, basis.expression_basis]).astype(np.float64)
     std = np.concatenate([basis.shape_std, basis.expression_std])
+    usual = np.repeat([0, -1], [5, 6])  # expressions of 0 to 1: the falling part of a density
     mean = basis.mean.astype(np.float64)
     start, _, _ = similarity_transform(mean, landmarks, np.ones((6, 68)))
     bounds = [(None, None)] * 12 + [(0, 1)] * 6
@@ -66,12 +68,12 @@ def test_no_face_within_the_limits_fits_better(blendshapes: MorphableModel) -> N
             moved = mean + np.einsum("m,mkj->kj", x[7:], modes)
             placed = fit.scale[face] * np.exp(x[3]) * moved @ turned.T
             placed += fit.pose[face, :, 3] + x[4:7]
-            distance = ((placed - landmarks[face]) ** 2).sum() / (1.5 * start[face]) ** 2
-            return float(distance + ((x[7:] / std) ** 2).sum())
+            distance = ((placed - landmarks[face]) ** 2).sum() / (noise * start[face]) ** 2
+            return float(distance + ((x[7:] / std - usual) ** 2).sum())
 
         x0 = np.concatenate([np.zeros(7), fit.shape[face], fit.expression[face]])
         best = minimize(objective, x0, method="L-BFGS-B", bounds=bounds)
-        assert objective(x0) - best.fun < 2e-3 * best.fun
+        assert objective(x0) - best.fun < 5e-4 * best.fun
 
 
 def test_faces_within_the_limits_are_fitted_as_without(blendshapes: MorphableModel) -> None:
@@ -80,7 +82,8 @@ def test_faces_within_the_limits_are_fitted_as_without(blendshapes: MorphableMod
     np.testing.assert_allclose(fit.expression, 0.5, atol=0.02)
     free = dataclasses.replace(blendshapes, expression_range=None)
     again = free.fit(middle, frame="model", landmark_noise_mm=0.1)
-    np.testing.assert_array_equal(again.expression, fit.expression)
+    # Their priors differ by one standard deviation, which exact points leave almost no weight.
+    np.testing.assert_allclose(again.expression, fit.expression, atol=1e-3)
 
 
 def test_frames_of_one_person_keep_to_the_limits_too(blendshapes: MorphableModel) -> None:
