@@ -23,10 +23,12 @@ from facegeo.base.npz import read_npz
 from facegeo.conventions import LANDMARK_MIRROR, NUM_LANDMARKS, NUM_POSE
 from facegeo.errors import CorruptFileError, InvalidInputError
 from facegeo.geometry.params import join, split
+from facegeo.morphable.fitting import fit_landmarks
+from facegeo.morphable.solver import similarity_transform
 from facegeo.morphable.validation import checked_range, frozen
 
 if TYPE_CHECKING:
-    from facegeo.morphable.basis import Mirror
+    from facegeo.morphable.basis import LandmarkBasis, Mirror
     from facegeo.morphable.model import MorphableModel
 
 _FORMAT = "facegeo-parameter-bridge"
@@ -34,6 +36,12 @@ _VERSION = 1
 
 #: Squared standard deviations of a coefficient that weigh as much as that many faces.
 RIDGE = 3.0
+
+#: Landmarks of the upper inner lip between its corners, and those of the lower one below them.
+_INNER_LIPS = [61, 62, 63], [67, 66, 65]
+_CORNERS = 48, 54
+#: Part of the faces, of any photos, that is sure to have shut lips.
+_SHUT = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +167,11 @@ def fit_bridge(
     Where both models have a mirror, every face counts in the mirror too, so that a mirrored face
     gets mirrored parameters.
 
+    Where the target's expressions begin at 0, they are counted from the face at rest as the source
+    knows it: the median of the faces whose lips are nearest to each other and whose mouths are
+    narrow. What it differs by from the target's mean is put down to shape, and what shape cannot
+    explain, as where annotators set a point, to no coefficient.
+
     Parameters
     ----------
     params : (N, P) float
@@ -192,8 +205,11 @@ def fit_bridge(
         coefficients = np.concatenate([coefficients, _mirrored(coefficients, source.mirror)])
         points = np.concatenate([points, points[:, LANDMARK_MIRROR] * (-1, 1, 1)])
     unturned = np.broadcast_to(np.eye(3), (len(points), 3, 3))
-    fit = target.fit(points, frame="model", rotation=unturned)
-    wanted = join(fit.pose, fit.shape, fit.expression).astype(np.float64)
+    basis, at_rest = target.landmark_basis, np.zeros(target.num_shape, np.float32)
+    if basis.one_sided:
+        basis, at_rest = _resting(basis, points)
+    fit = fit_landmarks(basis, points, frame="model", rotation=unturned)
+    wanted = join(fit.pose, fit.shape + at_rest, fit.expression).astype(np.float64)
     return ParameterBridge(
         source=source.name,
         target=target.name,
@@ -202,6 +218,34 @@ def fit_bridge(
         matrix=ridge_regression(coefficients, wanted, ridge).astype(np.float32),
         expression_range=target.expression_range,
     )
+
+
+def _resting(basis: LandmarkBasis, points: np.ndarray) -> tuple[LandmarkBasis, np.ndarray]:
+    """The basis with a face at rest for its mean, and what of that is shape, ``(Ns,)`` float32."""
+    none = slice(0)
+    shapes = dataclasses.replace(
+        basis,
+        expression_basis=basis.expression_basis[none],
+        expression_std=basis.expression_std[none],
+        expression_names=(),
+        expression_range=None,
+    )
+    face = _face_at_rest(basis.mean.astype(np.float64), points)
+    fit = fit_landmarks(shapes, face[None], frame="model")
+    linear, shift = fit.pose[0, :, :3].astype(np.float64), fit.pose[0, :, 3]
+    mean = np.linalg.solve(linear, (face - shift).T).T
+    return dataclasses.replace(basis, mean=mean.astype(np.float32)), fit.shape[0]
+
+
+def _face_at_rest(mean: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Median of the faces among N that are nearest to rest, ``(68, 3)``, laid on the mean."""
+    scale, rotation, translation = similarity_transform(mean, points, np.ones(points.shape[:2]))
+    faces = (points - translation[:, None]) @ rotation / scale[:, None, None]
+    gap = np.linalg.norm(faces[:, _INNER_LIPS[0]] - faces[:, _INNER_LIPS[1]], axis=2).mean(axis=1)
+    width = np.linalg.norm(faces[:, _CORNERS[0]] - faces[:, _CORNERS[1]], axis=1)
+    shut = gap <= np.quantile(gap, _SHUT)
+    resting = shut & (width <= np.median(width[shut]))
+    return np.asarray(np.median(faces[resting], axis=0))
 
 
 def ridge_regression(inputs: np.ndarray, outputs: np.ndarray, ridge: float) -> np.ndarray:

@@ -159,3 +159,26 @@ def test_parameters_of_another_model_are_refused():
         fit_bridge(model, model, np.zeros((2, 21)), landmarks=np.zeros((2, 68, 3)))
     with pytest.raises(InvalidInputError, match="two faces or more"):
         fit_bridge(model, model, np.zeros((1, 21)))
+
+
+def test_what_every_face_is_off_by_is_no_expression():
+    """Wider lips, lower brows, noses elsewhere: a face at rest has no expression all the same."""
+    rng = np.random.default_rng(5)
+    head = MorphableModel.default()
+    count, names = 160, head.expression_names
+    shape = np.zeros((count, 60), np.float32)
+    shape[:, :8] = rng.normal(size=(count, 8))
+    expression = np.zeros((count, 52), np.float32)
+    expression[count // 2 :, names.index("jawOpen")] = rng.uniform(0.3, 0.9, count // 2)
+    habit = np.zeros((68, 3), np.float32)
+    habit[17:27, 1], habit[27:31, 2], habit[48:60, 1] = -2, 1.5, np.repeat([1.5, -1.5], [6, 6])
+    habit[61:64, 1], habit[65:68, 1] = 0.8, -0.8  # lips that seem to be a little open
+    pose = np.broadcast_to(np.eye(3, 4, dtype=np.float32), (count, 3, 4))
+    landmarks = head.landmarks(shape, expression) + habit
+    params = join(pose, shape, expression)
+    bridge = fit_bridge(head, head, params, landmarks=landmarks, affine=pose)
+    found = split(bridge(params), 60).expression
+    assert found[: count // 2].mean(axis=0).max() < 0.05, names[found[:80].mean(axis=0).argmax()]
+    jaw = found[:, names.index("jawOpen")]
+    wanted = expression[:, names.index("jawOpen")]
+    assert np.corrcoef(jaw, wanted)[0, 1] > 0.95 and jaw[80:].mean() > 0.6 * wanted[80:].mean()

@@ -70,6 +70,7 @@ def test_it_is_the_minimum_of_the_stated_sum_within_the_limits():
     """By least squares over stacked rows, those that are held taken out."""
     model = MorphableModel.load(HEAD)
     basis, count = model.landmark_basis, 4
+    opens, closes = (60 + model.expression_names.index(n) for n in ("jawOpen", "mouthClose"))
     shape, expression, pose = faces(model, count)
     shape[0, 0], shape[1, 1] = 3.6, 2.9
     rng = np.random.default_rng(2)
@@ -87,14 +88,19 @@ def test_it_is_the_minimum_of_the_stated_sum_within_the_limits():
         turns = np.stack([np.cross(axis, own) for axis in np.eye(3)])
         shifts = np.broadcast_to(np.eye(3)[:, None], (3, 68, 3))
         modes[len(basis.shape_basis) :][basis.unseen] = 0  # what no landmark shows stays
+        modes[closes] += modes[opens]  # the jaw opens behind the lips that it closes
         columns = np.concatenate([turns, own[None], shifts, modes]) @ root
         std = np.concatenate([basis.shape_std, basis.expression_std]).astype(float)
-        prior = np.concatenate([np.zeros((len(std), 7)), NOISE_MM * np.diag(1 / std)], axis=1)
+        spread = np.concatenate([basis.shape_std, basis.expression_std / 2]).astype(float)
+        prior = np.concatenate([np.zeros((len(std), 7)), NOISE_MM * np.diag(1 / spread)], axis=1)
         rows = np.concatenate([columns.reshape(len(columns), -1).T, prior])
-        right = np.concatenate([(residual @ root).ravel(), np.zeros(len(std))])
+        nearer = np.where(np.arange(len(std)) < len(basis.shape_std), 0, std / 8)
+        nearer[len(basis.shape_std) :][basis.unseen] = 0
+        right = np.concatenate([(residual @ root).ravel(), -NOISE_MM * nearer / spread])
         whole = np.linalg.lstsq(rows, right, rcond=None)[0]
 
         began = np.concatenate([shape[n], expression[n]]).astype(float)
+        began[opens] -= began[closes]
         low = np.concatenate([np.minimum(-3, shape[n]), np.zeros(52)])
         high = np.concatenate([np.maximum(3, shape[n]), np.ones(52)])
         limited = np.clip(began + whole[7:], low, high)
@@ -106,6 +112,8 @@ def test_it_is_the_minimum_of_the_stated_sum_within_the_limits():
         again[free] = np.linalg.lstsq(rows[:, free], right, rcond=None)[0]
         again[held] = (limited - began)[held - 7]
         expected = np.clip(began + again[7:], low, high)
+        expected[closes] = min(expected[closes], 1 - expected[opens])
+        expected[opens] += expected[closes]
         coefficients = np.concatenate([found.shape[n], found.expression[n]])
         np.testing.assert_allclose(coefficients, expected, atol=1e-4)
     assert held_somewhere > 20
@@ -221,5 +229,28 @@ def test_what_landmarks_do_not_show_stays_as_it_was():
     landmarks[:, 36:48, 1] += 1
     found = follow_landmarks(model.landmark_basis, landmarks, shape, expression, pose)
     np.testing.assert_allclose(found.expression[:, unseen], expression[:, unseen], atol=1e-6)
-    assert np.abs(found.expression - expression).max() > 0.05
+    assert np.abs(found.expression - expression).max() > 0.03
     assert not model.fit(landmarks).expression[:, unseen].any()
+
+
+def test_lips_close_no_further_than_the_jaw_has_opened_them():
+    """Also where a network says that they do, and the points as well."""
+    model = MorphableModel.load(HEAD)
+    opens, closes = (model.expression_names.index(name) for name in ("jawOpen", "mouthClose"))
+    assert model.landmark_basis.closing == (opens, closes)
+    shape, expression, pose = faces(model, 12)
+    jaw, lips = np.meshgrid([0, 0.3, 1], [0, 0.5, 0.9, 1])
+    expression[:, opens], expression[:, closes] = jaw.ravel(), lips.ravel()
+    landmarks = model.landmarks(shape, expression, pose) + np.float32([1, 2, 0])
+    found = follow_landmarks(model.landmark_basis, landmarks, shape, expression, pose).expression
+    assert (found[:, closes] <= found[:, opens] + 1e-6).all()
+    assert found.min() >= 0 and found.max() <= 1
+    both = expression[:, opens] >= expression[:, closes]
+    np.testing.assert_allclose(found[both, opens], expression[both, opens], atol=0.15)
+    np.testing.assert_allclose(found[both, closes], expression[both, closes], atol=0.15)
+
+
+def test_models_without_those_expressions_have_no_such_pair():
+    model = MorphableModel.load(HEAD)
+    assert model.truncated(60, 20).landmark_basis.closing is None
+    assert generic_model().landmark_basis.closing is None
