@@ -23,7 +23,8 @@ POSE_STEP = 7
 #: Most rounds of holding coefficients and letting go; two or three are usual.
 _PIVOTS = 10
 #: By how many of their standard deviations the prior of one-sided expressions lies below zero.
-#: Chosen with the landmarks' noise on 300-W's training faces, points held out: 1 is the best.
+#: Of 0, 0.3 and 1, 1 predicts points set by hand best that were held out, on 300-W's training
+#: faces (2.324 % of the face, 2.329 with 0); of a network's points it is the worst (0.93 %, 0.92).
 _RESERVE = 1.0
 #: By how much a coefficient may be beyond its limit before it is held, in standard deviations.
 _SLACK = 1e-9
