@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from facegeo.morphable.basis import LandmarkBasis
 
 #: Error of a landmark along one axis, in millimetres on the face, unless the caller knows better.
-#: Of 0.7, 1, 1.4, 2 and 2.8 the smaller predict points better that were held out, on photos of 300-W's
-#: training set; 0.7 is hardly better than 1, which leaves other face models' surfaces nearer.
+#: Of 0.7, 1, 1.4, 2 and 2.8 the smaller predict points better that were held out, on 300-W's
+#: training photos; 0.7 is hardly better than 1, with which ICT-FaceKit's surfaces are nearer.
 LANDMARK_NOISE_MM = 1.0
 
 #: What takes landmarks of a frame to the camera frame (x right, y up, z to the viewer), and back.
