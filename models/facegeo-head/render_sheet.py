@@ -33,7 +33,7 @@ TOOTH, TONGUE = (0.92, 0.89, 0.82), (0.75, 0.38, 0.36)
 #: Middle of the pictures of the face alone, millimetres.
 FACE_MIDDLE = (0, -35, -30)
 #: Angles from the axis of sight, degrees: pupil, iris and its rim.
-PUPIL, IRIS, RIM = 10.0, 25.0, 27.3
+PUPIL, IRIS, RIM = 9.5, 23.7, 25.9
 BLENDS = {
     "blink 0.5": {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5},
     "blink": {"eyeBlinkLeft": 1, "eyeBlinkRight": 1},

@@ -16,12 +16,19 @@ from facegeo.morphable.subdivision import Subdivision, mirror_of_vertices, subdi
 from . import landmarks
 from .cage import FLIP, PARTS, Cage, build_cage
 from .controls import read_controls, read_macros
-from .expressions import Expressions, Face, arkit_expressions
+from .expressions import (
+    Expressions,
+    Face,
+    arkit_expressions,
+    away_from_rims,
+    lid_crease,
+    near_places,
+)
 from .eyeballs import eye_centre
-from .fields import evened, lower_side, smoothstep, stiffened
+from .fields import evened, lower_side, relaxed, smoothstep, stiffened
 from .identity import PEOPLE, SEED, Identity, Population, aligned, principal_modes
 from .layout import Layout, texture_layout
-from .lids import LeftLids, eye_corners, left_lids, lids_on_eyeball, steady_lids
+from .lids import OPENING_KEPT, LeftLids, eye_corners, left_lids, lids_on_eyeball, steady_lids
 from .lips import lip_rim, lip_seal, mouth_corners
 from .regions import named_regions
 from .source import Source
@@ -42,20 +49,34 @@ _EYE_CORNER_REACH = (1.0, 4.0)
 _SEAL_SPACING = 4.0
 #: Reach of a landmark's weight in the modes, millimetres.
 _FEATURE_RADIUS = 6.0
+#: Change of an edge, in parts of its length, by all modes together: evened a little and fully.
+_STRAIN = (0.28, 0.5)
+#: Distance from the rims of lids and of lips at which that begins, and from which on it is full.
+_FREE = (1.7, 4.2), (3.0, 8.0)
 #: Half the width of the lips' part whose modes are smoothed, millimetres.
 _MIDDLE_OF_LIPS = 8.0
 #: Sharp places of the left half: front and back of the nostril's rim, the crease of the upper lid.
 _SHARP = np.array(
     [
-        [9.5, -45.0, 36.0],
-        [14.2, -46.0, 30.5],
-        [24.0, 7.0, 20.3],
-        [29.0, 8.5, 21.0],
-        [35.0, 8.0, 19.0],
+        [9.5, -44.2, 36.0],
+        [14.2, -45.2, 30.5],
+        [24.0, 8.5, 20.3],
+        [28.0, 9.3, 20.5],
+        [32.0, 9.5, 20.0],
+        [36.0, 9.2, 19.5],
+        [40.5, 8.0, 17.5],
     ]
 )
-#: Where the left ear's lobe begins, which moves as a piece as the corners do.
-_LOBE, _LOBE_REACH = np.array([77.0, -36.6, -69.3]), (2.0, 7.0)
+_CREASE_ROUNDS = 14
+#: Narrow quads of the left half, at the end of the lid's crease and in it, which are widened ...
+_NARROW_CREASE = np.array([[45.4, 4.5, 13.5], [38.2, 8.2, 18.6], [37.4, 3.8, 17.7]])
+#: ... and others, under the eye and at the lip, whose modes are smoothed as those are.
+_NARROW = np.array([[43.2, -9.5, 11.3], [35.1, -15.7, 14.4], [17.1, -73.3, 25.0]])
+_NARROW_REACH, _NARROW_ROUNDS = (6.0, 2.0), 12
+#: Where the left ear's lobe begins, and its back, which move as a piece as the corners do.
+_LOBE, _LOBE_REACH = np.array([[77.0, -35.8, -69.3], [77.2, -2.6, -92.2]]), (2.0, 7.0)
+#: Part of a blink by which the mean's eyes are opened: its irises are those of wider ones.
+_WIDER_EYES = 0.08
 #: The teeth's place behind the lips: down and forward, millimetres.
 _TEETH = {"teeth_upper": (0.0, -3.2, 3.0), "teeth_lower": (0.0, 0.5, 0.5)}
 
@@ -126,26 +147,18 @@ def finish_head(source: Source, adults: Adults, *, face_units: bool = True) -> H
     mean = _mended_mean(cage, adults.identity.mean, once, below, units["eyeBlinkLeft"])
     place, rescale = _eyes_middle(cage, mean)
     mean = (mean - place) * rescale
-    corners = mouth_corners(cage, mean)
-    lips = cage.of_part("skin", "mouth_inside")
-    modes = stiffened(mean, adults.identity.modes * rescale, corners, lips, *_CORNER_REACH)
     lids = left_lids(cage, mean, units["eyeBlinkLeft"])
-    modes = _without_rough_rims(cage, mean, modes, lids)
     units = {name: unit * rescale for name, unit in units.items()}
     face = Face(cage, mean, once, lip_seal(cage, mean, once, below, _SEAL_SPACING), lids, below)
     expressions = arkit_expressions(units, face)
+    modes, sign = adults.identity.modes * rescale, adults.identity.sign
+    closing: np.ndarray | None = None
     if face_units:
         closing = expressions.offsets[expressions.names.index("eyeBlinkLeft")]
-        steady = steady_lids(cage, mean, modes, closing, once, lids)
-        modes = steady + adults.identity.sign[:, None, None] * cage.reflected(steady - modes)
     else:
         nothing = np.zeros((0, *mean.shape))
         expressions = Expressions((), nothing, np.zeros(0, np.int64))
-    eyes = np.concatenate(eye_corners(mean, lids))
-    eye_skin = cage.of_part("skin", "lid_lining")
-    modes = stiffened(mean, modes, eyes, eye_skin, *_EYE_CORNER_REACH)
-    lobes = np.stack([_LOBE * FLIP, _LOBE])
-    modes = stiffened(mean, modes, lobes, cage.of_part("skin"), *_LOBE_REACH)
+    modes = _mended_modes(face, modes, sign, closing)
     surface = (once.matrix @ mean)[: len(mean)]
     levels = _levels(cage, mean)
     fine = subdivide(cage.faces, levels, len(mean))
@@ -211,7 +224,15 @@ def _mended_mean(
     mended = evened(cage, mended, 0.5 * smoothstep(away, 7.0, 3.0) * skin, 12)
     for part, shift in _TEETH.items():
         mended[cage.of_part(part)] += shift
-    mended = lids_on_eyeball(cage, mended, once, left_lids(cage, mended, blink))
+    lids = left_lids(cage, mended, blink)
+    # The skin above the lids goes along: its crease is narrow enough.
+    wider = -_WIDER_EYES * (blink + cage.reflected(blink))
+    mended += evened(
+        cage, wider, 0.5 * away_from_rims(cage, mended, lids, (1.0, 3.0), (0.0, 1.0)), 40
+    )
+    share = 0.4 * near_places(mean, _NARROW_CREASE, (4.0, 1.0)) * cage.of_part("skin")
+    mended = evened(cage, mended, share, 3)
+    mended = lids_on_eyeball(cage, mended, once, lids)
     for rounds in (4, 3):
         for _ in range(rounds):
             mended = cage.symmetric(lip_seal(cage, mended, once, below)(mended))
@@ -219,6 +240,43 @@ def _mended_mean(
         if rounds == 4:
             mended = evened(cage, mended, 0.4 * smoothstep(away, 3.5, 1.0) * skin, 2)
     return cage.symmetric(mended)
+
+
+def _mended_modes(
+    face: Face, modes: np.ndarray, sign: np.ndarray, closing: np.ndarray | None
+) -> np.ndarray:
+    """Modes that fold no triangle and, where ``closing`` is given, shut the eyes with it."""
+    cage, mean = face.cage, face.points
+    mouth, lips = mouth_corners(cage, mean), cage.of_part("skin", "mouth_inside")
+    modes = stiffened(mean, modes, mouth, lips, *_CORNER_REACH)
+    modes = _without_rough_rims(cage, mean, modes, face.lids)
+    modes = relaxed(cage, mean, modes, lips.astype(float), _STRAIN, together=True)
+    modes = stiffened(mean, modes, mouth, lips, *_CORNER_REACH)
+
+    def with_steady_lids(modes: np.ndarray, opening_kept: float) -> np.ndarray:
+        if closing is None:
+            return modes
+        steady = steady_lids(
+            cage, mean, modes, closing, face.once, face.lids, opening_kept=opening_kept
+        )
+        return np.asarray(steady + sign[:, None, None] * cage.reflected(steady - modes))
+
+    modes = with_steady_lids(modes, OPENING_KEPT)
+    eyes = np.concatenate(eye_corners(mean, face.lids))
+    eye_skin = cage.of_part("skin", "lid_lining")
+    modes = stiffened(mean, modes, eyes, eye_skin, *_EYE_CORNER_REACH)
+    lobes = np.concatenate([_LOBE * FLIP, _LOBE])
+    modes = stiffened(mean, modes, lobes, cage.of_part("skin"), *_LOBE_REACH)
+    free = away_from_rims(cage, mean, face.lids, *_FREE)
+    modes = relaxed(cage, mean, modes, free, _STRAIN, together=True)
+    crease = lid_crease(cage, mean) * free
+    modes = np.stack([evened(cage, mode, crease, _CREASE_ROUNDS) for mode in modes])
+    narrow = np.concatenate([_NARROW_CREASE, _NARROW])
+    off_lids = away_from_rims(cage, mean, face.lids, _FREE[0], (-1.0, 0.0))
+    share = 0.5 * near_places(mean, narrow, _NARROW_REACH) * off_lids
+    modes = np.stack([evened(cage, mode, share, _NARROW_ROUNDS) for mode in modes])
+    # What was evened has loosened them a little.
+    return stiffened(mean, with_steady_lids(modes, 1.0), eyes, eye_skin, *_EYE_CORNER_REACH)
 
 
 def _without_rough_rims(

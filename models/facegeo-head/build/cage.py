@@ -23,6 +23,8 @@ PARTS = (
 )
 #: Size of the eyeballs in parts of the base mesh's, which stick through the lids.
 EYE_SIZE = 0.835
+#: How far they lie lower, in radii of the base mesh's: these look out from under the upper lid.
+EYE_DROP = 0.047
 FLIP = np.array([-1.0, 1.0, 1.0])
 #: Two vertices of the closed loop of edges around the neck at which the head is cut.
 NECK_LOOP = (857, 7724)
@@ -90,7 +92,7 @@ class Cage:
             rest = self._rest_ball(rows)
             outward = rest / np.linalg.norm(rest, axis=1, keepdims=True)
             radius = ((ball - centre) * outward).sum(-1).mean(-1)[..., None, None]
-            eyes.append(centre + EYE_SIZE * radius * form)
+            eyes.append(centre + radius * (EYE_SIZE * form - [0, EYE_DROP, 0]))
         return eyes
 
     def _rest_ball(self, rows: np.ndarray) -> np.ndarray:

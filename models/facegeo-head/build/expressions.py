@@ -9,11 +9,11 @@ import numpy as np
 
 from facegeo.morphable.subdivision import Subdivision
 
-from .cage import Cage
+from .cage import FLIP, Cage
 from .eyeballs import eye_centre
-from .fields import evened, smoothstep, stiffened
+from .fields import evened, relaxed, smoothstep, stiffened
 from .lids import LeftLids, closing_lids, eye_corners
-from .lips import LipSeal, lip_seal, mouth_corners
+from .lips import LipSeal, lip_rim, lip_seal, mouth_corners
 
 _SIDES = ("Left", "Right")
 #: Turn of the eyeball at 1, degrees.
@@ -24,16 +24,17 @@ _STRENGTH = {
     "browInnerUp": 1.3,
     "browOuterUp": 1.3,
     "cheekPuff": 1.4,
+    "cheekSquint": 0.85,
     "eyeLookDown": 1.2,
     "eyeLookIn": 1.8,
     "eyeLookOut": 1.8,
+    "eyeWide": 0.8,
     "mouthDimple": 0.65,
-    "mouthFunnel": 0.9,
+    "mouthFunnel": 0.8,
     "mouthLeft": 1.25,
     "mouthPress": 0.35,
     "mouthRollLower": 1.5,
     "mouthRollUpper": 1.2,
-    "mouthShrugLower": 1.3,
     "mouthUpperUp": 1.3,
     "noseSneer": 1.4,
 }
@@ -95,13 +96,45 @@ _OPENING = ("jawOpen", "tongueOut")
 _MOUTH_CORNER = (3.5, 9.0, 4.0)
 _CLOSED_CORNER = (3.5, 8.0, 0.3)
 _EYE_CORNER = (2.0, 6.0, 40.0)
-_DOWN_CORNER = (2.0, 6.0, 3.0)
+_DOWN_CORNER = (2.5, 7.0, 12.0)
 _INNER_CORNER = (1.8, 5.0, 40.0)
-_BLINK_CORNER = (0.5, 2.5, 40.0)
+_BLINK_CORNER = (0.6, 2.7, 40.0)
+_ROLLED_CORNER = (6.0, 12.0, 4.0)
 #: The crease of the left upper lid, which expressions would press together.
-_CREASE = np.array([[24.0, 7.0, 20.3], [28.0, 8.0, 20.8], [32.0, 8.5, 20.5], [36.0, 7.5, 19.0]])
+_CREASE = np.array(
+    [
+        [24.0, 8.3, 20.3],
+        [28.0, 8.6, 20.0],
+        [32.0, 8.8, 19.8],
+        [36.0, 8.4, 19.2],
+        [39.5, 6.6, 17.2],
+        [42.5, 5.4, 15.5],
+        [45.4, 4.7, 13.7],
+    ]
+)
+#: Narrow quads of the left half in which sums of movements would fold, and the movements that are
+#: evened there.
+_NARROW: tuple[tuple[tuple[float, float, float], tuple[str, ...]], ...] = (
+    ((45.4, 4.5, 13.5), ("eyeWide", "eyeLookUp", "cheekSquint")),
+    ((45.9, -1.2, 5.5), ("eyeSquint", "eyeBlink")),
+    ((43.2, -9.5, 11.3), ("cheekSquint", "eyeSquint", "eyeLookDown")),
+    ((35.1, -15.7, 14.4), ("cheekSquint",)),
+    ((4.0, -75.9, 32.0), ("mouthFunnel", "mouthShrugLower")),
+    ((8.5, -75.5, 31.0), ("mouthFunnel", "mouthShrugLower")),
+    ((17.1, -73.3, 25.0), ("mouthRollUpper", "mouthRollLower")),
+    ((1.1, -70.1, 26.1), ("mouthRollLower", "mouthShrugLower")),
+)
+_NARROW_REACH, _NARROW_ROUNDS = (6.0, 2.0), 10
 #: Where the chin's underside meets the throat, and how far an open jaw presses it together.
-_THROAT, _THROAT_REACH = np.array([0.0, -124.0, -22.0]), (20.0, 8.0)
+_THROAT, _THROAT_REACH = np.array([0.0, -123.2, -22.0]), (20.0, 8.0)
+#: Part by which a squint moves the lower lid's edge less, and the distance at which it does not.
+_CALM_EDGE, _CALM_REACH = 0.6, (8.0, 0.5)
+#: Changes of an edge, in parts of its length, that are evened a little and fully.
+_STRAIN = (0.4, 0.9)
+#: Distance from the rims of lids and lips at which that begins, and from which on it is full.
+_LID_REACH, _LIP_REACH = (1.0, 3.5), (4.5, 9.0)
+#: The same in the bag behind the lips, of which only the cheeks are evened; their x begins here.
+_BAG_REACH, _CHEEKS = (6.0, 10.0), (14.0, 22.0)
 #: Rounds of smoothing of movements that crease the cheek or the upper lip.
 _SMOOTHED = {"mouthSmile": 24, "mouthFunnel": 4, "mouthDimple": 6, "cheekPuff": 6, "cheekSquint": 3}
 
@@ -153,6 +186,7 @@ def _whole_corners(names: tuple[str, ...], offsets: np.ndarray, face: Face) -> n
     """Offsets without folds in the tiny quads at the corners of mouth and eyes."""
     cage, points = face.cage, face.points
     mouth = [not name.startswith((*_OPENING, "mouthClose")) for name in names]
+    rolled = [name.startswith("mouthRoll") for name in names]
     close = [name == "mouthClose" for name in names]
     eyes = [name.startswith(("eyeSquint", "eyeLook", "eyeWide", "cheekSquint")) for name in names]
     downs = [name.startswith("eyeLookDown") for name in names]
@@ -162,6 +196,7 @@ def _whole_corners(names: tuple[str, ...], offsets: np.ndarray, face: Face) -> n
     offsets = offsets.copy()
     for chosen, centres, reach in (
         (mouth, mouth_corners(cage, points), _MOUTH_CORNER),
+        (rolled, mouth_corners(cage, points), _ROLLED_CORNER),
         (close, mouth_corners(cage, points), _CLOSED_CORNER),
         (downs, outer, _DOWN_CORNER),
         (others, outer, _EYE_CORNER),
@@ -170,27 +205,60 @@ def _whole_corners(names: tuple[str, ...], offsets: np.ndarray, face: Face) -> n
     ):
         allowed = cage.of_part("skin", "mouth_inside", "lid_lining")
         offsets[chosen] = stiffened(points, offsets[chosen], centres, allowed, *reach)
-    share = _tight_places(face)
-    return np.stack([evened(cage, offset, share, 4) for offset in offsets])
+    free = away_from_rims(cage, points, face.lids, _LID_REACH, _LIP_REACH)
+    for share, rounds in ((lid_crease(cage, points) * free, 10), (_folds(face), 10)):
+        offsets = np.stack([evened(cage, offset, share, rounds) for offset in offsets])
+    for place, stems in _NARROW:
+        here = [name.startswith(stems) for name in names]
+        share = 0.5 * near_places(points, np.array([place]), _NARROW_REACH) * allowed
+        offsets[here] = [evened(cage, offset, share, _NARROW_ROUNDS) for offset in offsets[here]]
+    # An open mouth strains the lips as it should.
+    shut = np.array([not name.startswith((*_OPENING, "mouthClose")) for name in names])
+    offsets[shut] = relaxed(cage, points, offsets[shut], free, _STRAIN, together=False)
+    return offsets
 
 
-def _tight_places(face: Face) -> np.ndarray:
-    """Shares ``(C,)`` of evening: creases of upper lids, throat, and the bag behind the lips."""
-    cage, points = face.cage, face.points
-    crease = np.concatenate([_CREASE, _CREASE * [-1, 1, 1]])
-    away = np.linalg.norm(points[:, None] - crease, axis=2).min(axis=1)
-    bag = cage.of_part("mouth_inside")
-    lips = points[bag & cage.of_part("skin")]
-    depth = np.linalg.norm(points[:, None] - lips, axis=2).min(axis=1)
-    throat = np.linalg.norm(points - _THROAT, axis=1)
-    skin = cage.of_part("skin")
-    return 0.5 * np.maximum.reduce(
-        [
-            smoothstep(away, 5.0, 2.0) * skin,
-            smoothstep(throat, *_THROAT_REACH) * skin,
-            smoothstep(depth, 5.0, 12.0) * (bag & ~skin),
-        ]
+def away_from_rims(
+    cage: Cage,
+    points: np.ndarray,
+    lids: LeftLids,
+    lid_reach: tuple[float, float],
+    lip_reach: tuple[float, float],
+) -> np.ndarray:
+    """0 at the rims of lids and lips, which keep their way, 1 on skin and linings else, (C,)."""
+    left = points[np.concatenate([lids.upper, lids.lower, lids.seam])]
+    lids_away, lips_away = (
+        np.linalg.norm(points[:, None] - rim, axis=2).min(axis=1)
+        for rim in (np.concatenate([left, left * FLIP]), points[lip_rim(cage)])
     )
+    skin = cage.of_part("skin", "lid_lining")
+    free = skin * smoothstep(lids_away, *lid_reach) * smoothstep(lips_away, *lip_reach)
+    cheeks = cage.of_part("mouth_inside") & ~skin
+    cheeks = (
+        cheeks * smoothstep(np.abs(points[:, 0]), *_CHEEKS) * smoothstep(lips_away, *_BAG_REACH)
+    )
+    return np.asarray(free + cheeks)
+
+
+def near_places(points: np.ndarray, places: np.ndarray, reach: tuple[float, float]) -> np.ndarray:
+    """1 near places ``(n, 3)`` of the left half and their mirror images, 0 beyond a reach, (C,)."""
+    both = np.concatenate([places, places * FLIP])
+    return smoothstep(np.linalg.norm(points[:, None] - both, axis=2).min(axis=1), *reach)
+
+
+def lid_crease(cage: Cage, points: np.ndarray) -> np.ndarray:
+    """Shares ``(C,)`` of evening in the creases of the upper lids, up to a half."""
+    return 0.5 * near_places(points, _CREASE, (5.0, 2.0)) * cage.of_part("skin")
+
+
+def _folds(face: Face) -> np.ndarray:
+    """Shares ``(C,)`` of evening at the throat and in the bag behind the lips."""
+    cage, points = face.cage, face.points
+    skin, bag = cage.of_part("skin"), cage.of_part("mouth_inside")
+    depth = np.linalg.norm(points[:, None] - points[bag & skin], axis=2).min(axis=1)
+    throat = np.linalg.norm(points - _THROAT, axis=1)
+    inside = smoothstep(depth, 5.0, 12.0) * (bag & ~skin)
+    return 0.5 * np.maximum(smoothstep(throat, *_THROAT_REACH) * skin, inside)
 
 
 def _twin(name: str) -> str:
@@ -224,6 +292,7 @@ def _mended(name: str, units: dict[str, np.ndarray], face: Face) -> np.ndarray:
         offsets = offsets + share * sum(units[side] for side in sides)
     offsets = _smoothed(face, offsets, _SMOOTHED.get(stem, 0))
     special: dict[str, Callable[[], np.ndarray]] = {
+        "eyeSquint": lambda: _with_calm_edge(offsets, face),
         "eyeBlink": lambda: closing_lids(face.cage, face.points, offsets, face.once, face.lids),
         # The jaw would draw the lower lip away before the upper one.
         "jawForward": lambda: face.seal.together(offsets),
@@ -235,6 +304,14 @@ def _mended(name: str, units: dict[str, np.ndarray], face: Face) -> np.ndarray:
         return offsets + _gaze(stem.removeprefix("eyeLook"), face)
     offsets = face.seal(offsets) if stem in _CLOSED else offsets
     return _closed_anew(offsets, face) if stem in _CLOSED_ANEW else offsets
+
+
+def _with_calm_edge(offsets: np.ndarray, face: Face) -> np.ndarray:
+    """Offsets that lift the left lower lid, but little of it at its edge, which a blink meets."""
+    edge = face.points[face.lids.lower]
+    away = np.linalg.norm(face.points[:, None] - edge, axis=2).min(axis=1)
+    calm = _CALM_EDGE * smoothstep(away, *_CALM_REACH) * face.lids.is_lower
+    return np.asarray(offsets * (1 - calm)[:, None])
 
 
 def _closed_anew(offsets: np.ndarray, face: Face) -> np.ndarray:

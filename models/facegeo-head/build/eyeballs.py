@@ -12,10 +12,10 @@ from facegeo.morphable.subdivision import subdivide
 #: Columns around the axis of sight.
 _AROUND = 16
 #: Polar angles of the rings in degrees; 0 is the middle of the pupil.
-_RINGS = (9.0, 18.0, 26.0, 28.5, 34.0, 43.0, 55.0, 70.0, 88.0, 110.0, 135.0, 160.0)
+_RINGS = (8.5, 17.0, 24.6, 27.1, 33.0, 43.0, 55.0, 70.0, 88.0, 110.0, 135.0, 160.0)
 BACK_RING = _RINGS[-1]
-#: Angle of the rim between iris and sclera: an iris of 11.8 mm on a ball of 26.8.
-IRIS_ANGLE = 26.0
+#: Angle of the rim between iris and sclera: a human iris of 11.7 mm on the mean face's ball of 28.
+IRIS_ANGLE = 24.6
 #: How far the cornea's top stands out, in radii.
 _CORNEA = 0.025
 

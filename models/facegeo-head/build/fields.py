@@ -8,6 +8,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 
 from .cage import Cage, mesh_graph
 
+_RELAXING_ROUNDS = 12
+
 
 def smoothstep(value: np.ndarray, start: float, end: float) -> np.ndarray:
     """0 before ``start``, 1 after ``end``, smooth between; falls where ``end < start``."""
@@ -87,6 +89,53 @@ def evened(cage: Cage, points: np.ndarray, share: np.ndarray, rounds: int) -> np
         around = np.stack([np.bincount(corners, mean[:, i], len(points)) for i in range(3)], axis=1)
         smooth = smooth + share[:, None] * (around / uses - smooth)
     return smooth
+
+
+def strain(cage: Cage, points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """How much offsets ``(n, C, 3)`` stretch, shear or turn the edges at each vertex, (n, C).
+
+    The largest change of an edge, in parts of its length. Where what is added up comes near 1,
+    triangles turn over.
+    """
+    edges = np.concatenate([cage.faces, np.roll(cage.faces, -1, axis=1)]).reshape(2, -1)
+    length = np.linalg.norm(points[edges[0]] - points[edges[1]], axis=1)
+    result = np.zeros(offsets.shape[:2])
+    for row, offset in zip(result, offsets, strict=True):
+        change = np.linalg.norm(offset[edges[0]] - offset[edges[1]], axis=1) / length
+        for ends in edges:
+            np.maximum.at(row, ends, change)
+    return result
+
+
+def relaxed(
+    cage: Cage,
+    points: np.ndarray,
+    offsets: np.ndarray,
+    allowed: np.ndarray,
+    bounds: tuple[float, float],
+    *,
+    together: bool,
+) -> np.ndarray:
+    """Offsets ``(n, C, 3)`` evened where they strain the surface so much that it could turn over.
+
+    Parameters
+    ----------
+    allowed : (C,) float64, 0 to 1
+    bounds : (float, float)
+        Strain from which on they are evened, and from which on fully.
+    together : bool
+        True for modes that come in any mixture: the root of the sum of their squares counts, for
+        all. False looks at each by itself.
+    """
+    for _ in range(_RELAXING_ROUNDS):
+        found = strain(cage, points, offsets)
+        if together:
+            found = np.broadcast_to(np.sqrt((found**2).sum(axis=0)), found.shape)
+        shares = 0.5 * smoothstep(found, *bounds) * allowed
+        offsets = np.stack(
+            [evened(cage, o, share, 1) for o, share in zip(offsets, shares, strict=True)]
+        )
+    return offsets
 
 
 def settled(

@@ -13,13 +13,13 @@ from .eyeballs import eye_centre
 from .fields import lower_side, nearness, settled, smoothstep
 
 #: Space between eyeball and rim of the lids, millimetres: along the lids, and at the corners.
-_CLEARANCE = 0.25
+_CLEARANCE = 0.42
 _CORNER_CLEARANCE = 0.7
 _REACH = 7.0
 _CLOSING_ROUNDS = 5
 #: Part of their spread of the eye's opening that modes keep: a blink shuts every eye by the same
 #: movement, and can only do so where eyes are about equally open.
-_OPENING_KEPT = 0.3
+OPENING_KEPT = 0.25
 #: How firmly shut lids keep to the eyeball, beside open ones: both leave the lids no way at all.
 _SHUT_SHARE = 0.5
 _STEADY_ROUNDS = 8
@@ -139,6 +139,8 @@ def steady_lids(
     closing: np.ndarray,
     fine: Subdivision,
     lids: LeftLids,
+    *,
+    opening_kept: float,
 ) -> np.ndarray:
     """Modes of the face that keep the left lids at the eyeball, and shut when they are shut.
 
@@ -147,6 +149,8 @@ def steady_lids(
     modes : (n, C, 3) float64
     closing : (C, 3) float64
         Offsets that shut the left eye of the mean face ``points``.
+    opening_kept : float
+        Part of their spread of the eye's opening that they keep.
     """
     centre, radius = eyeball_sphere(cage, points)
     eye = modes[:, cage.of_part("eye_left")]
@@ -182,7 +186,7 @@ def steady_lids(
         apart = rims[:, up] - below @ rims[:, low]
         gap = apart[..., 1] - slope * apart[..., 0]
         if wanted is None:
-            wanted = _OPENING_KEPT * gap
+            wanted = opening_kept * gap
         missing = ((gap - wanted) @ on_upper.T * half)[..., None] * slide
         for direction, share in ((outward, 1.0), (shut_outward, _SHUT_SHARE * inside[:, None])):
             away = ((rims - carried) * direction).sum(axis=2, keepdims=True)

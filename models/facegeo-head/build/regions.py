@@ -55,7 +55,7 @@ def named_regions(
 
 def _neck_height(z: np.ndarray) -> np.ndarray:
     """Height at which the neck begins: under the jaw in front, at the hair line behind."""
-    return np.asarray(np.interp(z, [-150.0, -90.0, 0.0], [-60.0, -62.0, -95.0]))
+    return np.asarray(np.interp(z, [-150.0, -90.0, 0.0], [-59.2, -61.2, -94.2]))
 
 
 def _near_brows(points: np.ndarray, brows: np.ndarray) -> np.ndarray:
