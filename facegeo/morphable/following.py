@@ -62,8 +62,6 @@ _NO_DIFFERENCE = 1e-4
 _FLAT = 1e-6
 #: Faces solved together: as many as a core's cache holds; bounds memory, not results.
 _CHUNK = 16
-#: Holds a coefficient to a millionth of a standard deviation; the largest entries are near 1e6.
-_STIFF = 1e10
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +202,7 @@ def _can_follow(linear: np.ndarray, missing: np.ndarray, landmarks: np.ndarray) 
 def _blocks(
     constants: _Constants, points: np.ndarray, residual: np.ndarray, linear: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Normal equations, (N, 7 + M, 7 + M), and right sides, (N, 7 + M)."""
+    """Normal equations, (N, 7 + M, 7 + M), right of their diagonal, and right sides, (N, 7 + M)."""
     basis = constants.problem.basis
     faces, modes = len(points), basis.shape[1]
     view = linear[:, 2] / np.linalg.norm(linear[:, 2], axis=1, keepdims=True)
@@ -223,7 +221,7 @@ def _blocks(
     hessian = np.empty((faces, POSE_STEP + modes, POSE_STEP + modes))
     hessian[:, :POSE_STEP, :POSE_STEP] = turned @ flat_pose
     hessian[:, :POSE_STEP, POSE_STEP:] = turned @ basis
-    hessian[:, POSE_STEP:, :POSE_STEP] = np.swapaxes(hessian[:, :POSE_STEP, POSE_STEP:], 1, 2)
+    hessian[:, POSE_STEP:, :POSE_STEP] = 0  # by symmetry; nobody reads it
     among_modes = hessian[:, POSE_STEP:, POSE_STEP:]
     np.subtract(constants.gram, np.swapaxes(seen, 1, 2) @ seen, out=among_modes)
 
@@ -267,21 +265,23 @@ def _step_within(
     wanted = step[:, POSE_STEP:]
     within = np.clip(wanted, down, up)
     held = within != wanted
-    (again,) = np.nonzero(held.any(axis=1))
-    if len(again):
-        # A stiff spring to its limit holds a coefficient.
-        stiff, right = hessian[again], gradient[again]
-        stopped, place = held[again], within[again]
-        diagonal = np.arange(POSE_STEP, POSE_STEP + stopped.shape[1])
-        stiff[:, diagonal, diagonal] += _STIFF * stopped
-        right[:, POSE_STEP:] += _STIFF * np.where(stopped, place, 0)
-        step[again] = _solved(stiff, right)
-        np.clip(wanted, down, up, out=wanted)
+    for face in np.flatnonzero(held.any(axis=1)):
+        stopped = np.flatnonzero(held[face])
+        free = np.append(np.arange(POSE_STEP), POSE_STEP + np.flatnonzero(~held[face]))
+        rows = hessian[face, free]
+        fixed = within[face, stopped]
+        right = gradient[face, free] - rows[:, POSE_STEP + stopped] @ fixed
+        step[face, free] = _solved(rows[None][:, :, free], right[None])[0]
+        step[face, POSE_STEP + stopped] = fixed
+    np.clip(wanted, down, up, out=wanted)
     return step
 
 
 def _solved(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solutions (N, D) of positive definite systems, in half the time of NumPy's LU."""
+    """Solutions (N, D) of positive definite systems, in half the time of NumPy's LU.
+
+    Of the matrices what is right of the diagonal is read.
+    """
     solutions = np.empty_like(right)
     for solution, matrix, values in zip(solutions, matrices, right, strict=True):
         _, solution[:], _ = lapack.dposv(matrix.T, values, lower=1)

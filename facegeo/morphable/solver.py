@@ -379,9 +379,12 @@ def _advance(problem: Problem, state: State, step: np.ndarray) -> None:
 
 def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
     """Rodrigues' formula: rotation vectors (N, 3), radians, to (N, 3, 3)."""
-    angle = np.linalg.norm(vector, axis=1)[:, None, None]
-    x, y, z = vector.T
-    zero = np.zeros_like(x)
-    K = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
-    # sin(a)/a and (1 - cos a)/a^2 = sinc^2(a/2)/2, exact at a = 0.
-    return np.eye(3) + np.sinc(angle / np.pi) * K + np.sinc(angle / (2 * np.pi)) ** 2 / 2 * (K @ K)
+    # Half the angle h: sin(a)/a = cos(h) sin(h)/h and (1 - cos a)/a^2 = (sin(h)/h)^2 / 2.
+    half = np.maximum(0.5 * np.sqrt((vector * vector).sum(axis=1)), 1e-150)[:, None, None]
+    sinc = np.sin(half) / half
+    K = np.zeros((len(vector), 3, 3))
+    K[:, (2, 0, 1), (1, 2, 0)] = vector
+    K[:, (1, 2, 0), (2, 0, 1)] = -vector
+    rotation: np.ndarray = np.cos(half) * sinc * K + 0.5 * sinc**2 * (K @ K)
+    rotation[:, (0, 1, 2), (0, 1, 2)] += 1
+    return rotation
