@@ -98,6 +98,13 @@ def test_lids_meet_at_one_and_do_not_pass_each_other() -> None:
     assert np.abs(_lid_gap(shipped().vertices(eyeBlinkLeft=1))).max() < 0.3
 
 
+def test_lids_of_a_blink_that_squints_pass_each_other_by_little() -> None:
+    """Squints lift the lower lid, and so add to a blink; human lids would stop each other."""
+    gap = _lid_gap(shipped().vertices(eyeBlinkLeft=1, eyeSquintLeft=1))
+    assert gap.min() > -1.5
+    assert gap.max() < 0.3
+
+
 def _people(count: int) -> list[np.ndarray]:
     """Neutral faces of random people within two deviations."""
     head = shipped()

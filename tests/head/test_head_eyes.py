@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from head_archive import ASSET, FLIP
+from head_archive import ASSET, FLIP, shipped
 
 from facegeo.morphable import MorphableModel
+from facegeo.render import rasterize
 
 
 @pytest.fixture
@@ -64,3 +65,20 @@ def test_eyes_look_about_their_centre(head: MorphableModel) -> None:
             away = np.linalg.norm(seen - centre, axis=1)
             # A mode is linear: an eye that turns grows a little.
             np.testing.assert_allclose(away, rest, rtol=0.12, err_msg=name)
+
+
+def test_upper_lid_covers_the_iris_a_little_and_the_lower_reaches_it() -> None:
+    """What the front of the left eye shows in the pupil's column, as in a relaxed human eye."""
+    head = shipped()
+    pupil, *rim = head.mean[head.arrays["landmarks/iris/rows"][9:]]
+    radius = np.linalg.norm(np.array(rim)[:, :2] - pupil[:2], axis=1).mean()
+    assert 5.5 < radius < 6.2
+    scale, half = 20, 15  # pixels a millimetre; half the picture's height, millimetres
+    corner = pupil + np.array([-half, half, 0])
+    pixels = ((head.mean - corner) * [scale, -scale, scale]).astype(np.float32)
+    seen = rasterize(pixels, head.fine.triangles, 2 * half * scale, 2 * half * scale).triangle
+    eye = (seen >= 0) & (head.part[np.maximum(seen, 0)] == "eye_left")
+    rows = np.flatnonzero(eye[:, half * scale])
+    above, below = half - rows[0] / scale, (rows[-1] + 1) / scale - half
+    assert 1.0 < radius - above < 2.0
+    assert 0.0 < radius - below < 0.8
