@@ -31,7 +31,6 @@ from facegeo.predictor import FaceGeometry
 from facegeo.training.data.augment import moved_images
 from facegeo.training.data.datasets import write_labels
 from facegeo.training.labels.correction import (
-    FaceModelRows,
     ManualPoints,
     averaged_params,
     convention_offsets,
@@ -39,6 +38,7 @@ from facegeo.training.labels.correction import (
     fitted_labels,
     points_21,
 )
+from facegeo.training.labels.joint import FaceModelRows
 from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned
 from facegeo.zoo.store import find
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facegeo.conventions import AFLW21_FROM_68, NUM_POSE
+from facegeo.conventions import AFLW21_FROM_68
 from facegeo.evaluation.measures import points_21
 from facegeo.geometry import pose as pose_maths
 from facegeo.geometry.crop import CropConvention, pose_from_crop, pose_to_crop
@@ -24,45 +24,24 @@ from facegeo.morphable import MorphableModel
 from facegeo.morphable.fitting import FitResult, fit_landmarks
 from facegeo.training.data.datasets import landmarks_of
 from facegeo.training.data.similarity import inverted, similarities, transform_params
+from facegeo.training.labels.joint import (
+    Evidence,
+    FaceModelRows,
+    Pull,
+    jointly_corrected,
+    robust_weight,
+)
 
 #: Crops ``(N, S, S, 3)`` uint8 to parameters ``(N, P)`` float32.
 Predict = Callable[[np.ndarray], np.ndarray]
 #: Crops and similarities to the moved crops.
 Warp = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-#: Squared crop pixels at which a manual point counts a quarter: rho(d2) = d2 / (1 + d2 / 64).
-_ROBUST_SQUARED_PX = 64.0
+#: Crop pixels at which a manual point counts a quarter.
+_ROBUST_PX = 8.0
 #: Weight of the sum of squared changes of the whitened parameters.
 _STAY = 10.0
 _ITERATIONS = 15
-#: Faces solved together; bounds memory, not results.
-_CHUNK = 1024
-
-
-@dataclass(frozen=True, eq=False)
-class FaceModelRows:
-    """Meaning of the teacher's parameters: the 68 rows of its face model, and its statistics.
-
-    Attributes
-    ----------
-    mean : (68, 3) float64
-    basis : (Ns + Ne, 68, 3) float64
-        Shape modes, then expression modes.
-    std : (P,) float64
-        Spread of the parameters, by which they are whitened.
-    convention : CropConvention
-    """
-
-    mean: np.ndarray
-    basis: np.ndarray
-    std: np.ndarray
-    convention: CropConvention
-
-    def landmarks(self, params: np.ndarray) -> np.ndarray:
-        """``(N, P)`` parameters to ``(N, 68, 3)`` crop pixels."""
-        affine = pose_to_crop(split(params).pose, self.convention)
-        points = self.mean + np.tensordot(params[:, NUM_POSE:], self.basis, 1)
-        return points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +96,7 @@ def convention_offsets(params: np.ndarray, rows: FaceModelRows, manual: ManualPo
     scale = np.abs(linear).mean()
     for _ in range(_ITERATIONS):
         left = residual - np.einsum("nij,kj->nki", affine[:, :, :3], offsets)
-        weight = manual.visible * _robust_weight((left**2).sum(axis=2))
+        weight = manual.visible * robust_weight((left**2).sum(axis=2), _ROBUST_PX)
         # Normal equations of each point, summed over the faces: (21, 3, 3) and (21, 3).
         normal = np.einsum("nk,nij,nil->kjl", weight, affine[:, :, :3], affine[:, :, :3])
         right = np.einsum("nk,nij,nki->kj", weight, affine[:, :, :3], residual)
@@ -135,67 +114,29 @@ def corrected_params(
     *,
     trust: float = 1.0,
 ) -> np.ndarray:
-    """Parameters ``(N, P)`` that agree with the manual points.
+    """Parameters ``(N, P)`` that agree with the 21 manual points and stay near the teacher.
 
-    Minimises mean_k rho(|x_k - y_k|^2) + 10 |change|^2 over the visible points, the change in
-    whitened parameters; ``offsets`` (21, 3) are taken out of the manual points. ``trust`` (0..1) is
-    the part of the change that is then made.
+    ``offsets`` (21, 3) are taken out of the manual points. ``trust`` (0..1) is the part of the
+    change that is then made. See :mod:`facegeo.training.labels.joint`.
     """
-    corrected = np.array(params, np.float64)
-    mean, basis = points_21(rows.mean), points_21(rows.basis)
+    return jointly_corrected(
+        params, rows, [evidence_21(rows, manual, offsets)], Pull(_STAY, _ROBUST_PX, trust)
+    )
+
+
+def evidence_21(
+    rows: FaceModelRows,
+    manual: ManualPoints,
+    offsets: np.ndarray | None = None,
+    share: float | np.ndarray = 1.0,
+) -> Evidence:
+    """AFLW's 21 points: those that are visible weigh ``share`` together, ``(N,)`` or a number."""
+    mean = points_21(rows.mean)
     if offsets is not None:
         mean = mean + offsets
-    for start in range(0, len(params), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        corrected[part] = _corrected(
-            corrected[part], mean, basis, rows, manual.points[part], manual.visible[part]
-        )
-    return params + trust * (corrected - params)
-
-
-def _corrected(
-    start: np.ndarray,
-    mean: np.ndarray,
-    basis: np.ndarray,
-    rows: FaceModelRows,
-    target: np.ndarray,
-    visible: np.ndarray,
-) -> np.ndarray:
-    change = np.zeros_like(start)
-    share = visible / np.maximum(visible.sum(axis=1, keepdims=True), 1)
-    identity = _STAY * np.eye(start.shape[1])
-    for _ in range(_ITERATIONS):
-        placed, jacobian = _projection(start + change * rows.std, mean, basis, rows)
-        residual = target - placed  # (N, 21, 2)
-        weight = share * _robust_weight((residual**2).sum(axis=2))
-        flat = jacobian.reshape(len(start), -1, start.shape[1])
-        weighted = flat * np.repeat(weight, 2, axis=1)[..., None]
-        turned = np.swapaxes(weighted, 1, 2)
-        hessian = turned @ flat + identity
-        pull = (turned @ residual.reshape(len(start), -1, 1))[..., 0] - _STAY * change
-        change = change + np.linalg.solve(hessian, pull[..., None])[..., 0]
-    return start + change * rows.std
-
-
-def _projection(
-    params: np.ndarray, mean: np.ndarray, basis: np.ndarray, rows: FaceModelRows
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, 21, 2) in crop pixels and their derivative by whitened parameters."""
-    affine = pose_to_crop(split(params).pose, rows.convention).astype(np.float64)[:, :2]
-    points = mean + np.tensordot(params[:, NUM_POSE:], basis, 1)  # (N, 21, 3)
-    placed = points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
-    jacobian = np.zeros((*placed.shape, params.shape[1]))
-    for axis, sign in ((0, 1.0), (1, -1.0)):  # crop y points down, the pose's y up
-        jacobian[:, :, axis, 4 * axis : 4 * axis + 3] = sign * points
-        jacobian[:, :, axis, 4 * axis + 3] = sign
-    # d x_ki / d c_m = sum_j A_ij B_mkj
-    jacobian[..., NUM_POSE:] = np.einsum("nij,mkj->nkim", affine[:, :, :3], basis, optimize=True)
-    return placed, jacobian * rows.std
-
-
-def _robust_weight(squared: np.ndarray) -> np.ndarray:
-    """Derivative of d2 / (1 + d2 / 64) by d2."""
-    return 1 / (1 + squared / _ROBUST_SQUARED_PX) ** 2
+    counts = np.maximum(manual.visible.sum(axis=1, keepdims=True), 1)
+    weight = manual.visible / counts * np.reshape(share, (-1, 1))
+    return Evidence(mean, points_21(rows.basis), manual.points.astype(np.float64), weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,13 @@ from facegeo.geometry.pose import decompose_affine, rotation_from_euler
 from facegeo.training.data.datasets import landmarks_of
 from facegeo.training.labels.aflw import Teacher
 from facegeo.training.labels.correction import (
-    FaceModelRows,
     ManualPoints,
     averaged_params,
     convention_offsets,
     corrected_params,
     fitted_labels,
 )
+from facegeo.training.labels.joint import FaceModelRows
 from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned, yaw_bias_deg
 
 CONVENTION = find_convention("3ddfa")
