@@ -6,9 +6,10 @@ of one face model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
@@ -44,6 +45,20 @@ from facegeo.images.collections import (
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.fitting import fit_landmarks
 
+#: Arrays that a label file may have: their last axes and dtypes.
+_OPTIONAL: Final[dict[str, tuple[tuple[int, ...], type]]] = {
+    "visibility": ((NUM_LANDMARKS,), np.uint8),
+    "manual": ((NUM_LANDMARKS,), np.bool_),
+    "manual_points": ((NUM_LANDMARKS, 2), np.float32),
+}
+
+#: Visibility of a landmark: seen; covered by something, its place is estimated; on the side of the
+#: head that is turned away; not known.
+SEEN: Final = 0
+COVERED: Final = 1
+TURNED_AWAY: Final = 2
+UNKNOWN: Final = 255
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledFaces:
@@ -64,6 +79,12 @@ class LabelledFaces:
     offset_px : (float, float)
         Where the data's owners would put a point whose place in the crop is (0, 0). It is added
         after the image was turned or mirrored: their convention does not turn with it.
+    visibility : (N, 68) uint8 or None
+        ``SEEN``, ``COVERED``, ``TURNED_AWAY`` or ``UNKNOWN`` of each landmark.
+    manual : (N, 68) bool or None
+        A person set the point, so x and y show more than a model can say: whether an eye is shut.
+    manual_points : (N, 68, 2) float32 or None
+        Where they set it, exact crop pixels; NaN where not. What validation measures against.
     """
 
     pictures: ImageCollection
@@ -72,9 +93,21 @@ class LabelledFaces:
     morphable_model: str
     skipped: int = 0
     offset_px: tuple[float, float] = (0.0, 0.0)
+    visibility: np.ndarray | None = None
+    manual: np.ndarray | None = None
+    manual_points: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.params)
+
+    def some(self, indices: Sequence[int] | np.ndarray) -> LabelledFaces:
+        """These faces only."""
+        rows = {
+            key: value[indices]
+            for key in ("params", "landmarks", *_OPTIONAL)
+            if (value := getattr(self, key)) is not None
+        }
+        return replace(self, pictures=Chosen(self.pictures, indices), **rows)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (P,) of the parameters, by which a network whitens."""
@@ -89,8 +122,16 @@ def write_labels(
     landmarks: np.ndarray,
     morphable_model: str,
     offset_px: tuple[float, float] = (0.0, 0.0),
+    *,
+    visibility: np.ndarray | None = None,
+    manual: np.ndarray | None = None,
+    manual_points: np.ndarray | None = None,
 ) -> None:
-    """Write labels beside which images of these names lie; read by :func:`read_labelled`."""
+    """Write labels beside which images of these names lie; read by :func:`read_labelled`.
+
+    The arrays are those of :class:`LabelledFaces`; what is None is not in the file.
+    """
+    optional = {"visibility": visibility, "manual": manual, "manual_points": manual_points}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -99,6 +140,11 @@ def write_labels(
             landmarks=landmarks.astype(np.float32),
             morphable_model=np.array(morphable_model),
             offset_px=np.array(offset_px, np.float32),
+            **{
+                key: np.asarray(value, _OPTIONAL[key][1])
+                for key, value in optional.items()
+                if value is not None
+            },
         )
 
 
@@ -115,17 +161,27 @@ def read_labelled(labels: str | Path, images: str | Path) -> LabelledFaces:
     labels = Path(labels)
     keys = ("names", "params", "landmarks", "morphable_model", "offset_px")
     try:
-        arrays = load_npz(labels, keys)
+        arrays = load_npz(labels)
+        absent = [key for key in keys if key not in arrays]
+        if absent:
+            raise CorruptFileError(f"has no {absent[0]!r}")
         names = [str(name) for name in arrays["names"].ravel()]
         params = array_of("params", arrays["params"], (len(names), "P"))
         shape = (len(names), NUM_LANDMARKS, 3)
         landmarks = array_of("landmarks", arrays["landmarks"], shape)
         model = str(arrays["morphable_model"])
         dx, dy = array_of("offset_px", arrays["offset_px"], (2,)).tolist()
+        more = {
+            key: array_of(key, arrays[key], (len(names), *last), dtype, finite=False)
+            for key, (last, dtype) in _OPTIONAL.items()
+            if key in arrays
+        }
     except (CorruptFileError, InvalidInputError) as error:
         raise CorruptFileError(f"{labels}: not a label file ({error})") from error
-    faces = _without_bad(open_images(images, names), params, landmarks, model, str(labels))
-    return replace(faces, offset_px=(dx, dy))
+    faces = LabelledFaces(
+        open_images(images, names), params, landmarks, model, offset_px=(dx, dy), **more
+    )
+    return _without_bad(faces, str(labels))
 
 
 def read_300wlp_crops(
@@ -176,7 +232,8 @@ def read_300wlp_crops(
     params = _between_conventions(params, find_convention("3ddfa"), find_convention("exact"))
     landmarks = landmarks_of(params, model, find_convention("exact"))
     images = FolderImages(folder, lines)
-    return _without_bad(images, params, landmarks, model.name, str(list_file))
+    faces = LabelledFaces(images, params, landmarks, model.name)
+    return _without_bad(faces, str(list_file))
 
 
 def read_300wlp_photos(
@@ -286,15 +343,13 @@ def _between_conventions(
     return join(moved, shape, expression).astype(np.float32)
 
 
-def _without_bad(
-    images: ImageCollection, params: np.ndarray, landmarks: np.ndarray, model: str, what: str
-) -> LabelledFaces:
+def _without_bad(faces: LabelledFaces, what: str) -> LabelledFaces:
     """Look at every image and label once; what cannot be used is named and left out."""
     skipped = Skipped(what)
     good = []
-    for index in range(len(params)):
+    for index in range(len(faces)):
         try:
-            _check_sample(images, index, params[index])
+            _check_sample(faces.pictures, index, faces.params[index])
         except FacegeoError as error:
             skipped.add(error)
         else:
@@ -302,7 +357,7 @@ def _without_bad(
     skipped.report(len(good))
     if not good:
         raise CorruptFileError(f"{what}: holds no usable sample")
-    return LabelledFaces(Chosen(images, good), params[good], landmarks[good], model, skipped.count)
+    return replace(faces.some(good), skipped=skipped.count)
 
 
 def _check_sample(images: ImageCollection, index: int, params: np.ndarray) -> None:
