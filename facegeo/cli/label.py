@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facegeo.cli.common import number, print_json
+from facegeo.errors import InvalidInputError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -15,9 +16,11 @@ def add_parser(subparsers: Any) -> None:
     sets = parser.add_subparsers(title="data sets", metavar="DATASET", required=True)
     aflw = sets.add_parser(
         "aflw",
-        help="AFLW's crops with 21 manual points",
+        help="AFLW's crops with 21 manual points, or 68",
         description="Average a model's parameters over views of each crop, correct them by the "
-        "manual points, and fit the shipped face model to the corrected landmarks.",
+        "manual points, and fit the shipped face model to the corrected landmarks. With --manual, "
+        "68 points with their visibility count too; MERL-RAV's test faces whose name has an even "
+        "CRC-32 are then never in the labels.",
     )
     aflw.add_argument(
         "folder", type=Path, metavar="DIR", help="folder with annotations.npz and crops.tar"
@@ -38,8 +41,41 @@ def add_parser(subparsers: Any) -> None:
         help="how much too far to the side the teacher turns a head in profile; by default what "
         "was measured for mb05",
     )
+    aflw.add_argument(
+        "--manual", type=Path, metavar="FILE", help="MERL-RAV's points of these crops (.npz)"
+    )
+    _add_validation(aflw)
     aflw.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     aflw.set_defaults(run=run_aflw)
+    points = sets.add_parser(
+        "points",
+        help="photos of one face each with 68 manual points",
+        description="As 'aflw --manual', of pictures with 68 points and nothing else; the crops to "
+        "train on are cut out of them. One face in ten, by the CRC-32 of its name, is never in the "
+        "labels.",
+    )
+    points.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder with annotations.npz and crops.tar"
+    )
+    points.add_argument("--teacher", required=True, help="installed landmark model")
+    points.add_argument("--out", type=Path, required=True, metavar="FILE", help="labels (.npz)")
+    points.add_argument(
+        "--pictures", type=Path, required=True, metavar="TAR", help="crops to write, 120 pixels"
+    )
+    points.add_argument("--views", type=number(int, 1), default=8, help="views of each crop (8)")
+    _add_validation(points)
+    points.add_argument(
+        "--large", type=Path, metavar="TAR", help="the same crops with more pixels, to write"
+    )
+    points.add_argument(
+        "--large-size",
+        type=number(int, 1, 1024),
+        default=256,
+        metavar="PX",
+        help="side of these (256)",
+    )
+    points.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    points.set_defaults(run=run_points)
     synthetic = sets.add_parser(
         "synthetic",
         help="faces that facegeo draws itself, and their labels",
@@ -74,17 +110,64 @@ def add_parser(subparsers: Any) -> None:
     again.set_defaults(run=run_again)
 
 
+def _add_validation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        metavar="FILE",
+        help="labels of the faces that nothing is trained on, to write (.npz)",
+    )
+
+
 def run_aflw(options: argparse.Namespace) -> int:
     """Label AFLW's crops; the report goes to standard output."""
     from facegeo.morphable import MorphableModel
-    from facegeo.training.labels.aflw import Teacher, label_aflw
+    from facegeo.training.labels.aflw import label_aflw
+    from facegeo.training.labels.from_points import label_aflw_with_points
+    from facegeo.training.labels.teacher import Teacher
 
-    teacher = Teacher.open(options.teacher, device=options.device)
-    model = MorphableModel.default()
     given = {"trust": options.trust, "yaw_bias_deg": options.overshoot}
     chosen = {name: value for name, value in given.items() if value is not None}
-    report = label_aflw(
-        options.folder, teacher, model, options.out, views=int(options.views), **chosen
+    if options.manual is None and options.validation is not None:
+        raise InvalidInputError("--validation: expected --manual too, whose points it is made of")
+    if options.manual is not None and chosen:
+        raise InvalidInputError(
+            "--manual: expected neither --trust nor --overshoot, of which it has its own"
+        )
+    teacher = Teacher.open(options.teacher, device=options.device)
+    model = MorphableModel.default()
+    views = int(options.views)
+    if options.manual is None:
+        report = label_aflw(options.folder, teacher, model, options.out, views=views, **chosen)
+    else:
+        report = label_aflw_with_points(
+            options.folder,
+            teacher,
+            model,
+            options.manual,
+            options.out,
+            validation=options.validation,
+            views=views,
+        )
+    print_json(report)
+    return 0
+
+
+def run_points(options: argparse.Namespace) -> int:
+    """Label photos with 68 points; the report goes to standard output."""
+    from facegeo.morphable import MorphableModel
+    from facegeo.training.labels.from_points import label_points
+    from facegeo.training.labels.teacher import Teacher
+
+    report = label_points(
+        options.folder,
+        Teacher.open(options.teacher, device=options.device),
+        MorphableModel.default(),
+        options.out,
+        options.pictures,
+        validation=options.validation,
+        large=None if options.large is None else (options.large, int(options.large_size)),
+        views=int(options.views),
     )
     print_json(report)
     return 0

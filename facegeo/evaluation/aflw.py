@@ -162,6 +162,10 @@ class AflwCrops:
     def __len__(self) -> int:
         return len(self.rois)
 
+    def crop(self, index: int) -> np.ndarray:
+        """The pixels of one crop. Raises UnreadableFileError, CorruptFileError."""
+        return decode_photo(self.pictures.read(index), self.pictures.names[index])
+
 
 def evaluate(predictor: FaceGeometry, data: AflwCrops) -> dict[str, Any]:
     """The protocol's figures.
@@ -259,7 +263,7 @@ def _face(data: AflwCrops, index: int) -> np.ndarray:
         raise CorruptFileError(f"{name}: its ROI box is empty")
     if data.sizes is not None and not 0 < data.sizes[index] < np.inf:
         raise CorruptFileError(f"{name}: the box around its 68 points is empty")
-    crop = decode_photo(data.pictures.read(index), name)
+    crop = data.crop(index)
     if crop.shape[:2] != (CROP_SIZE, CROP_SIZE):
         raise CorruptFileError(f"{name}: expected a crop of side {CROP_SIZE}, got {crop.shape[:2]}")
     return crop

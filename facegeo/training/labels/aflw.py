@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from facegeo.conventions import LANDMARK_MIRROR, NUM_LANDMARKS
-from facegeo.errors import CorruptFileError, FacegeoError
 from facegeo.evaluation.aflw import AflwCrops
 from facegeo.geometry.axes import Y_FLIP
 from facegeo.geometry.crop import (
-    CROP_SIZE,
     CropConvention,
     crop_to_photo,
     find_convention,
@@ -23,26 +17,19 @@ from facegeo.geometry.crop import (
 )
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine
-from facegeo.images import decode_photo
-from facegeo.images.collections import Skipped
 from facegeo.morphable import MorphableModel
-from facegeo.networks.onnx_state import read_onnx_state
-from facegeo.predictor import FaceGeometry
-from facegeo.training.data.augment import moved_images
 from facegeo.training.data.datasets import write_labels
 from facegeo.training.labels.correction import (
     ManualPoints,
-    averaged_params,
     convention_offsets,
     corrected_params,
     fitted_labels,
     points_21,
 )
 from facegeo.training.labels.joint import FaceModelRows
+from facegeo.training.labels.teacher import Teacher, taught_params
 from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned
-from facegeo.zoo.store import find
 
-_CHUNK = 512
 #: A face is left out where its label misses the visible manual points by more than this part of the
 #: face's size on average, or where the fitted model misses the corrected landmarks by more.
 _WORST_MANUAL, _WORST_FIT = 0.06, 0.08
@@ -57,33 +44,6 @@ _TRUST = 0.7
 #: between its rotations and the annotated ones is 5.34 degrees, and 5.20 once they are turned back
 #: by this; of corrected faces 4.94 and 4.82. Either half of the photos asks for 2 to 3 degrees.
 _YAW_BIAS_DEG = 2.5
-
-
-@dataclass(frozen=True, eq=False)
-class Teacher:
-    """A network with landmarks of its own face model, as :class:`FaceModelRows` describes it."""
-
-    network: FaceGeometry
-    rows: FaceModelRows
-
-    @classmethod
-    def open(cls, name: str, **options: Any) -> Teacher:
-        """An installed landmark model; options are those of :class:`FaceGeometry`."""
-        network = FaceGeometry(name, **options)
-        convention = find_convention(network.card.crop_convention)
-        state = read_onnx_state(find(name).read("network"))
-        mean, basis, std = (
-            state[key].astype(np.float64)
-            for key in ("landmark_mean", "landmark_basis", "param_std")
-        )
-        shape = (NUM_LANDMARKS, 3)
-        rows = FaceModelRows(mean.reshape(shape), basis.reshape(-1, *shape), std, convention)
-        return cls(network, rows)
-
-    def predict(self, crops: np.ndarray) -> np.ndarray:
-        """``(N, 120, 120, 3)`` crops to ``(N, P)`` parameters."""
-        rois = np.tile(np.array([0, 0, CROP_SIZE, CROP_SIZE], np.float32), (len(crops), 1))
-        return self.network.predict_crops(crops, rois).params
 
 
 def label_aflw(
@@ -122,7 +82,8 @@ def label_aflw(
     """
     data = AflwCrops.open(folder)
     rows = teacher.rows
-    taught, readable, drift = _teacher_params(data, teacher, views)
+    answers = taught_params(teacher, data.crop, len(data), str(data.folder), views=views)
+    taught, readable, drift = answers.params, answers.readable, answers.drift
     points = np.concatenate([data.points, np.zeros_like(data.points[..., :1])], axis=2)
     manual = ManualPoints(
         photo_to_crop(points, data.rois, rows.convention)[..., :2].astype(np.float64), data.visible
@@ -165,36 +126,6 @@ def label_aflw(
     }
 
 
-def _teacher_params(
-    data: AflwCrops, teacher: Teacher, views: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Averaged parameters; which crops could be read; half of the teacher's drift under a flip.
-
-    Where x of a point and x of its mirror point in the flipped crop do not add up to the crop's
-    width, the teacher's landmarks lie beside the image's by half of what is missing.
-    """
-    params = np.zeros((len(data), len(teacher.rows.std)))
-    readable = np.zeros(len(data), bool)
-    sums = []
-    for indices, crops in _chunks(data):
-        params[indices] = averaged_params(
-            teacher.predict,
-            moved_images,
-            crops,
-            teacher.rows.convention,
-            views=views,
-            seed=int(indices[0]),
-        )
-        readable[indices] = True
-        flipped = teacher.predict(np.ascontiguousarray(crops[:64, :, ::-1]))
-        own = teacher.rows.landmarks(params[indices[:64]])[..., 0]
-        sums.append(own + teacher.rows.landmarks(flipped)[:, LANDMARK_MIRROR, 0])
-    if not sums:
-        raise CorruptFileError(f"{data.folder}: holds no readable crop")
-    params[~readable] = params[readable].mean(axis=0)
-    return params, readable, float(CROP_SIZE - 1 - np.median(np.concatenate(sums))) / 2
-
-
 def _annotators_offset(
     landmarks: np.ndarray, rois: np.ndarray, convention: CropConvention, drift: float
 ) -> tuple[float, float]:
@@ -208,23 +139,6 @@ def _annotators_offset(
     exact = photo_to_crop(image, rois, find_convention("exact"))
     dx, dy = np.median((exact - landmarks)[:, 0, :2], axis=0).tolist()
     return dx - drift, dy
-
-
-def _chunks(data: AflwCrops) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    skipped = Skipped(str(data.folder))
-    for start in tqdm(range(0, len(data), _CHUNK), desc="teacher", disable=None):
-        indices, crops = [], []
-        for index in range(start, min(start + _CHUNK, len(data))):
-            try:
-                crop = decode_photo(data.pictures.read(index), data.pictures.names[index])
-            except FacegeoError as error:
-                skipped.add(error)
-                continue
-            indices.append(index)
-            crops.append(crop)
-        if indices:
-            yield np.array(indices), np.stack(crops)
-    skipped.report(len(data) - skipped.count)
 
 
 def _some(manual: ManualPoints, chosen: np.ndarray) -> ManualPoints:

@@ -11,17 +11,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from facegeo.conventions import AFLW21_FROM_68
+from facegeo.conventions import AFLW21_FROM_68, NUM_LANDMARKS
 from facegeo.evaluation.measures import points_21
 from facegeo.geometry import pose as pose_maths
 from facegeo.geometry.crop import CropConvention, pose_from_crop, pose_to_crop
 from facegeo.geometry.params import join, split
 from facegeo.morphable import MorphableModel
-from facegeo.morphable.fitting import FitResult, fit_landmarks
+from facegeo.morphable.fitting import LANDMARK_NOISE_MM, FitResult, fit_landmarks
 from facegeo.training.data.datasets import landmarks_of
 from facegeo.training.data.similarity import inverted, similarities, transform_params
 from facegeo.training.labels.joint import (
@@ -163,6 +163,26 @@ class FittedLabels:
     calibration: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class FitAccuracy:
+    """How near the fitted face comes to which landmarks.
+
+    Attributes
+    ----------
+    noise_mm : float
+        As for :func:`facegeo.morphable.fitting.fit_landmarks`.
+    weights : (68,) float64
+        Of the landmarks.
+    rounds : int
+        Fits one after the other; every one but the first takes the depth of the one before, so that
+        what no photo shows bends nobody's face.
+    """
+
+    noise_mm: float = LANDMARK_NOISE_MM
+    weights: np.ndarray = field(default_factory=lambda: np.ones(NUM_LANDMARKS))
+    rounds: int = 1
+
+
 def calibrating_rotation(rotations: np.ndarray, fit: FitResult) -> np.ndarray:
     """The one rotation C with fitted = given C, the mean over the faces of a free fit.
 
@@ -180,6 +200,7 @@ def fitted_labels(
     convention: CropConvention,
     *,
     calibration: np.ndarray | None = None,
+    accuracy: FitAccuracy | None = None,
 ) -> FittedLabels:
     """Fit a face model to corrected landmarks.
 
@@ -193,12 +214,15 @@ def fitted_labels(
         Of the network that the labels are for.
     calibration : (3, 3) float, optional
         By default found from a free fit of these faces.
+    accuracy : FitAccuracy, optional
+        By default every landmark counts the same, with its depth.
     """
+    accuracy = accuracy or FitAccuracy()
     if calibration is None:
         some = slice(None, None, max(1, len(landmarks) // 2000))
         free = fit_landmarks(model.landmark_basis, landmarks[some], robust=True)
         calibration = calibrating_rotation(rotation[some], free)
-    fit = fit_landmarks(model.landmark_basis, landmarks, rotation=rotation @ calibration)
+    fit = _fitted(model, landmarks, rotation @ calibration, accuracy)
     pose = pose_from_crop(fit.pose, convention)
     params = join(pose, fit.shape, fit.expression).astype(np.float32)
     # No photo shows depth: it is what face model and pose make of it. Another model's would ask for
@@ -208,3 +232,24 @@ def fitted_labels(
     spread = np.sqrt(landmarks.var(axis=1).sum(axis=1))
     residual = np.sqrt((fit.residual.astype(np.float64) ** 2).mean(axis=1)) / spread
     return FittedLabels(params, labels, residual, calibration)
+
+
+def _fitted(
+    model: MorphableModel, landmarks: np.ndarray, rotation: np.ndarray, accuracy: FitAccuracy
+) -> FitResult:
+    weights = np.tile(accuracy.weights, (len(landmarks), 1))
+
+    def fitted_to(target: np.ndarray) -> FitResult:
+        return fit_landmarks(
+            model.landmark_basis,
+            target,
+            rotation=rotation,
+            weights=weights,
+            landmark_noise_mm=accuracy.noise_mm,
+        )
+
+    fit = fitted_to(landmarks)
+    for _ in range(accuracy.rounds - 1):
+        drawn = model.landmarks(fit.shape, fit.expression, fit.pose)
+        fit = fitted_to(np.concatenate([landmarks[..., :2], drawn[..., 2:]], axis=2))
+    return fit

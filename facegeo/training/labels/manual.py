@@ -112,7 +112,7 @@ def read_merl_rav(path: str | Path, names: Sequence[str], rois: np.ndarray) -> M
         good = array_of("recommended", arrays["recommended"], (count,), bool)
         if arrays["names"].shape != (count,) or arrays["split"].shape != (count,):
             raise InvalidInputError("names and split: expected as many as there are in index")
-        if len(np.unique(index)) != count or (count and not 0 <= index.min()):
+        if len(np.unique(index)) != count or (count and not index.min() >= 0):
             raise InvalidInputError("index: expected a different row for each face")
         if not np.isin(state, _STATES).all():
             raise InvalidInputError(f"state: expected {_STATES}, got {np.unique(state).tolist()}")

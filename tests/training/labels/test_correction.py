@@ -11,7 +11,6 @@ from facegeo.geometry.crop import crop_to_photo, find_convention, photo_to_crop
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine, rotation_from_euler
 from facegeo.training.data.datasets import landmarks_of
-from facegeo.training.labels.aflw import Teacher
 from facegeo.training.labels.correction import (
     ManualPoints,
     averaged_params,
@@ -20,6 +19,7 @@ from facegeo.training.labels.correction import (
     fitted_labels,
 )
 from facegeo.training.labels.joint import FaceModelRows
+from facegeo.training.labels.teacher import Teacher
 from facegeo.training.labels.yaw_bias import turned_back, with_depth_turned, yaw_bias_deg
 
 CONVENTION = find_convention("3ddfa")
