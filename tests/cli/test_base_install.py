@@ -43,6 +43,7 @@ WORKS: dict[str, str | None] = {
     "facegeo import faceboxes file.pth": "torch",
     "facegeo fetch faceboxes": "torch",
     "facegeo label aflw data --teacher default --out labels.npz": "torch",
+    "facegeo label points data --teacher default --out labels.npz --pictures c.tar": "torch",
     "facegeo label synthetic faces --count 2": None,
     "facegeo train train.yaml": "train",
     "facegeo export default": "torch",

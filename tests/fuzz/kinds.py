@@ -103,6 +103,7 @@ def npz(folder: Path) -> Kind:
     from facegeo.base.npz import load_npz
     from facegeo.morphable import MorphableModel
     from facegeo.morphable.bridge import ParameterBridge
+    from facegeo.training.labels.manual import read_merl_rav
 
     path = folder / "model.npz"
     contents = []
@@ -116,10 +117,17 @@ def npz(folder: Path) -> Kind:
     labels |= {"alone": np.array([True, False]), "model": np.array("generic")}
     np.savez(path, **labels)
     contents.append(path.read_bytes())
+    points = {"index": np.array([0, 1]), "names": np.array(["a.jpg", "b.jpg"])}
+    points |= {"pts68": np.ones((2, 68, 2), np.float32), "state": np.zeros((2, 68), np.int8)}
+    points |= {"recommended": np.array([True, False]), "split": np.array(["test", "train"])}
+    np.savez(path, **points)
+    contents.append(path.read_bytes())
 
     def read(path: Path) -> None:
         arrays = load_npz(path)
-        if "matrix" in arrays:
+        if "state" in arrays:
+            read_merl_rav(path, ["a.jpg", "b.jpg"], np.array([[0.0, 0.0, 100.0, 100.0]] * 2))
+        elif "matrix" in arrays:
             ParameterBridge.parse(path.read_bytes(), str(path))
         elif "params" not in arrays:
             MorphableModel.load(path).landmark_basis  # noqa: B018 - of a cage it is made here

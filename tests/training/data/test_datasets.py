@@ -21,10 +21,15 @@ from facegeo.geometry.pose import euler_from_rotation
 from facegeo.images import decode_photo
 from facegeo.images.collections import TarImages
 from facegeo.training.data.datasets import (
+    COVERED,
+    SEEN,
+    TURNED_AWAY,
+    UNKNOWN,
     landmarks_of,
     read_300wlp_crops,
     read_300wlp_photos,
     read_labelled,
+    write_labels,
 )
 
 
@@ -49,6 +54,37 @@ def test_bad_samples_are_named_left_out_and_counted(tmp_path, model, caplog):
     assert np.array_equal(left.params, some_params(6)[[0, 2, 5]])
     for name in ("face01.png", "face03.png", "face04.png", "3 samples left out, 3 kept"):
         assert name in caplog.text
+
+
+def test_labels_say_what_is_seen_and_who_set_it(tmp_path, model):
+    """Of samples that are left out nothing is kept; files of before have none of it."""
+    plain = write_faces(tmp_path, model, 5)
+    assert plain.visibility is plain.manual is plain.manual_points is None
+    visibility = np.tile(np.array([[SEEN], [COVERED], [TURNED_AWAY], [UNKNOWN], [SEEN]]), (1, 68))
+    points = np.arange(5 * 68 * 2).reshape(5, 68, 2).astype(np.float32)
+    points[2, 7] = np.nan
+    manual = np.isfinite(points).all(axis=2)
+    write_labels(
+        tmp_path / "more.npz",
+        plain.pictures.names,
+        plain.params,
+        plain.landmarks,
+        plain.morphable_model,
+        visibility=visibility,
+        manual=manual,
+        manual_points=points,
+    )
+    (tmp_path / "crops" / "face01.png").unlink()
+    faces = read_labelled(tmp_path / "more.npz", tmp_path / "crops")
+    assert faces.visibility.dtype == np.uint8
+    assert faces.visibility[:, 3].tolist() == [0, 2, 255, 0]
+    assert faces.manual.dtype == bool
+    assert np.array_equal(faces.manual, manual[[0, 2, 3, 4]])
+    assert np.array_equal(faces.manual_points, points[[0, 2, 3, 4]], equal_nan=True)
+    few = faces.some([3, 1])
+    assert list(few.pictures.names) == ["face04.png", "face02.png"]
+    assert few.visibility[:, 0].tolist() == [0, 2]
+    assert np.array_equal(few.params, plain.params[[4, 2]])
 
 
 def test_a_tar_archive_is_read_in_place(tmp_path, model):
@@ -91,8 +127,17 @@ def test_label_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="no such file"):
         read_labelled(tmp_path / "labels.npz", tmp_path)
     np.savez(tmp_path / "labels.npz", names=np.array(["a"]))
-    with pytest.raises(CorruptFileError, match="not a label file"):
+    with pytest.raises(CorruptFileError, match="not a label file .*'params'"):
         read_labelled(tmp_path / "labels.npz", tmp_path)
+
+
+def test_visibility_of_another_size_is_refused(tmp_path, model):
+    write_faces(tmp_path, model, 2)
+    with np.load(tmp_path / "labels.npz") as archive:
+        arrays = dict(archive)
+    np.savez(tmp_path / "labels.npz", **arrays, visibility=np.zeros((2, 21), np.uint8))
+    with pytest.raises(CorruptFileError, match=r"not a label file \(visibility: expected shape"):
+        read_labelled(tmp_path / "labels.npz", tmp_path / "crops")
 
 
 def write_train_aug(folder: Path, params: np.ndarray, crops: list[np.ndarray]) -> None:
