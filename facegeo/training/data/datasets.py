@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -132,6 +132,11 @@ def write_labels(
     The arrays are those of :class:`LabelledFaces`; what is None is not in the file.
     """
     optional = {"visibility": visibility, "manual": manual, "manual_points": manual_points}
+    there: dict[str, Any] = {
+        key: np.asarray(value, _OPTIONAL[key][1])
+        for key, value in optional.items()
+        if value is not None
+    }
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -140,11 +145,7 @@ def write_labels(
             landmarks=landmarks.astype(np.float32),
             morphable_model=np.array(morphable_model),
             offset_px=np.array(offset_px, np.float32),
-            **{
-                key: np.asarray(value, _OPTIONAL[key][1])
-                for key, value in optional.items()
-                if value is not None
-            },
+            **there,
         )
 
 
@@ -171,7 +172,7 @@ def read_labelled(labels: str | Path, images: str | Path) -> LabelledFaces:
         landmarks = array_of("landmarks", arrays["landmarks"], shape)
         model = str(arrays["morphable_model"])
         dx, dy = array_of("offset_px", arrays["offset_px"], (2,)).tolist()
-        more = {
+        more: dict[str, Any] = {
             key: array_of(key, arrays[key], (len(names), *last), dtype, finite=False)
             for key, (last, dtype) in _OPTIONAL.items()
             if key in arrays

@@ -127,7 +127,7 @@ def test_label_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="no such file"):
         read_labelled(tmp_path / "labels.npz", tmp_path)
     np.savez(tmp_path / "labels.npz", names=np.array(["a"]))
-    with pytest.raises(CorruptFileError, match="not a label file .*'params'"):
+    with pytest.raises(CorruptFileError, match=r"not a label file .*'params'"):
         read_labelled(tmp_path / "labels.npz", tmp_path)
 
 
