@@ -167,7 +167,7 @@ class FittedLabels:
 
 @dataclass(frozen=True, eq=False)
 class FitAccuracy:
-    """How near the fitted face comes to which landmarks.
+    """Accuracy that each landmark asks of the fitted face.
 
     Attributes
     ----------

@@ -75,7 +75,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Pull:
-    """How much the points count against the teacher.
+    """Weight of the points against the teacher.
 
     Attributes
     ----------

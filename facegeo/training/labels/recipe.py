@@ -164,7 +164,7 @@ def corrected_faces(
 
 
 def point_weights(manual: Manual68, recipe: Recipe) -> np.ndarray:
-    """How much each manual point says of its landmark, ``(N, 68)``: 0 where nobody set it."""
+    """Weight of each manual point, ``(N, 68)``: 0 where nobody set it."""
     weights = manual.is_set.astype(np.float64)
     weights[manual.state == COVERED] *= recipe.covered
     weights[:, _JAW] *= recipe.jaw
