@@ -152,7 +152,15 @@ def relabel(
     ]
     made = relabelled(faces, model, whole, [weight for _, weight in networks])
     write_labels(
-        out, faces.pictures.names, made.params, made.landmarks, model.name, faces.offset_px
+        out,
+        faces.pictures.names,
+        made.params,
+        made.landmarks,
+        model.name,
+        faces.offset_px,
+        visibility=faces.visibility,
+        manual=faces.manual,
+        manual_points=faces.manual_points,
     )
     moved = np.linalg.norm((made.landmarks - faces.landmarks)[..., :2], axis=2).mean(axis=1)
     return {

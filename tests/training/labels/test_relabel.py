@@ -139,10 +139,14 @@ def test_the_command_writes_labels_of_the_same_faces(tmp_path, installed_tiny, m
     for name in names:
         cv2.imwrite(str(tmp_path / name), dotted((60, 70), (60, 40)))
     old, new = tmp_path / "old.npz", tmp_path / "new.npz"
-    write_labels(old, names, faces.params, faces.landmarks, MODEL.name, (0.5, 0.25))
+    seen = np.tile(np.arange(68, dtype=np.uint8) % 3, (len(names), 1))
+    write_labels(
+        old, names, faces.params, faces.landmarks, MODEL.name, (0.5, 0.25), visibility=seen
+    )
     command = ["label", "again", str(old), "--pictures", str(tmp_path), "--out", str(new)]
     assert main([*command, "--network", "tiny=0.25", "--views", "1"]) == 0
     found = read_labelled(new, tmp_path)
+    assert np.array_equal(found.visibility, seen)
     assert found.offset_px == (0.5, 0.25) and found.pictures.names == names
     assert not np.allclose(found.landmarks, faces.landmarks)
     assert '"tiny": 0.25' in capsys.readouterr().out
