@@ -24,7 +24,7 @@ from facegeo.morphable import MorphableModel
 from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.network import SynergyNet
 from facegeo.networks.synergy.weights import parse_weights
-from facegeo.training.data.sampling import CONVENTION
+from facegeo.training.data.variants import CONVENTION
 from facegeo.zoo.store import find
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,6 +48,37 @@ def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder beside ``path`` that gets its name when the block ends without an error.
+
+    Where another process made ``path`` meanwhile, that one stays: for caches, whose content is the
+    same whoever made it. On any failure the temporary folder goes.
+
+    Raises
+    ------
+    OutputError
+        If the system refuses.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    except FacegeoError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: cannot be written ({reason}); nothing was changed") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

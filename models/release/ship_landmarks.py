@@ -45,7 +45,7 @@ from facegeo.networks.regressor import SYNERGY, input_example
 from facegeo.networks.synergy.network import SynergyNet, mirrored_network
 from facegeo.networks.synergy.weights import parse_weights, read_weights
 from facegeo.training.core.run_folder import read_environment
-from facegeo.training.data.sampling import CONVENTION
+from facegeo.training.data.variants import CONVENTION
 from facegeo.training.landmarks.measure import DevSet
 from facegeo.zoo.cards import Card
 from facegeo.zoo.face_models import load_face_model

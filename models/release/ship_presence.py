@@ -25,7 +25,7 @@ from facegeo.evaluation import aflw2000
 from facegeo.networks.onnx_state import with_weights
 from facegeo.networks.synergy.weights import parse_weights
 from facegeo.training.core.run_folder import read_config
-from facegeo.training.data.sampling import CONVENTION
+from facegeo.training.data.variants import CONVENTION
 from facegeo.zoo.store import find
 from models.release.package import home_of, write_shipped
 from models.release.record import METRICS, read_template

@@ -9,8 +9,8 @@ import numpy as np
 
 from facegeo.geometry.crop import find_convention
 from facegeo.morphable import MorphableModel
-from facegeo.training.data.augment import Sample
 from facegeo.training.data.datasets import LabelledFaces, landmarks_of, read_labelled, write_labels
+from facegeo.training.data.sample import Sample
 
 CONVENTION = find_convention("exact")
 

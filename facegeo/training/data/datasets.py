@@ -52,13 +52,6 @@ _OPTIONAL: Final[dict[str, tuple[tuple[int, ...], type]]] = {
     "manual_points": ((NUM_LANDMARKS, 2), np.float32),
 }
 
-#: Visibility of a landmark: seen; covered by something, its place is estimated; on the side of the
-#: head that is turned away; not known.
-SEEN: Final = 0
-COVERED: Final = 1
-TURNED_AWAY: Final = 2
-UNKNOWN: Final = 255
-
 
 @dataclass(frozen=True, eq=False)
 class LabelledFaces:
@@ -80,7 +73,7 @@ class LabelledFaces:
         Where the data's owners would put a point whose place in the crop is (0, 0). It is added
         after the image was turned or mirrored: their convention does not turn with it.
     visibility : (N, 68) uint8 or None
-        ``SEEN``, ``COVERED``, ``TURNED_AWAY`` or ``UNKNOWN`` of each landmark.
+        As :mod:`facegeo.training.data.visibility` has it.
     manual : (N, 68) bool or None
         A person set the point, so x and y show more than a model can say: whether an eye is shut.
     manual_points : (N, 68, 2) float32 or None

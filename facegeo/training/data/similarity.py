@@ -1,4 +1,4 @@
-"""Labels of a crop under similarities: the image moves, and they move with it.
+"""A crop under similarities: the image moves, and its labels move with it.
 
 A similarity is a ``(2, 3)`` matrix on crop pixels (x right, y down, pixel centres at whole
 numbers). Depth scales with it about z = 0. All functions are batched over N faces.
@@ -6,6 +6,7 @@ numbers). Depth scales with it about z = 0. All functions are batched over N fac
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from facegeo.conventions import NUM_POSE
@@ -67,6 +68,21 @@ def transform_params(
     pose = params[:, :NUM_POSE].reshape(-1, 3, 4)
     moved[:, :NUM_POSE] = transform_pose(pose, matrices, convention).reshape(-1, NUM_POSE)
     return moved
+
+
+def moved_images(crops: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """``(N, 120, 120, 3)`` crops, each moved by its own ``(2, 3)`` similarity; black around it."""
+    pairs = zip(crops, matrices, strict=True)
+    return np.stack([_moved_image(crop, matrix) for crop, matrix in pairs])
+
+
+def _moved_image(crop: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    zoom = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    source = np.ascontiguousarray(crop)
+    if zoom < 0.75:  # one pixel stands for several: smooth first, or they alias
+        source = cv2.GaussianBlur(source, (0, 0), 0.4 / zoom)
+    size = crop.shape[1::-1]
+    return np.asarray(cv2.warpAffine(source, matrix, size, flags=cv2.INTER_LINEAR))
 
 
 def _lifted(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

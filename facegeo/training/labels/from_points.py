@@ -24,7 +24,8 @@ from facegeo.geometry.crop import find_convention, photo_to_crop
 from facegeo.geometry.params import split
 from facegeo.morphable import MorphableModel
 from facegeo.training.data.coarse_face import CoarseFace
-from facegeo.training.data.datasets import UNKNOWN, write_labels
+from facegeo.training.data.datasets import write_labels
+from facegeo.training.data.visibility import UNKNOWN
 from facegeo.training.labels.correction import (
     FitAccuracy,
     FittedLabels,

@@ -28,7 +28,7 @@ from facegeo.geometry.crop import (
 )
 from facegeo.images import decode_photo
 from facegeo.images.collections import ImageCollection, TarImages
-from facegeo.training.data.datasets import COVERED, SEEN, TURNED_AWAY, UNKNOWN
+from facegeo.training.data.visibility import COVERED, SEEN, TURNED_AWAY, UNKNOWN
 
 #: The states that annotators can give, in the numbers of both MERL-RAV's file and the labels.
 _STATES: Final = (SEEN, COVERED, TURNED_AWAY)

@@ -23,7 +23,7 @@ import numpy as np
 from facegeo.conventions import LANDMARK_REGIONS
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine
-from facegeo.training.data.datasets import COVERED
+from facegeo.training.data.visibility import COVERED
 from facegeo.training.labels.correction import ManualPoints, evidence_21
 from facegeo.training.labels.joint import Evidence, FaceModelRows, Pull, jointly_corrected
 from facegeo.training.labels.manual import Manual68

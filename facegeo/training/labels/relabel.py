@@ -24,10 +24,10 @@ from facegeo.images.collections import decoded
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.mirror import mirror_landmarks, mirror_pose
 from facegeo.predictor import FaceGeometry
-from facegeo.training.data.augment import moved_images
 from facegeo.training.data.datasets import LabelledFaces, write_labels
 from facegeo.training.data.similarity import (
     inverted,
+    moved_images,
     similarities,
     transform_landmarks,
     transform_pose,

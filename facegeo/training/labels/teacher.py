@@ -15,7 +15,7 @@ from facegeo.geometry.crop import CROP_SIZE, find_convention
 from facegeo.images.collections import Skipped
 from facegeo.networks.onnx_state import read_onnx_state
 from facegeo.predictor import FaceGeometry
-from facegeo.training.data.augment import moved_images
+from facegeo.training.data.similarity import moved_images
 from facegeo.training.labels.correction import averaged_params
 from facegeo.training.labels.joint import FaceModelRows
 from facegeo.zoo.store import find

@@ -19,7 +19,8 @@ from facegeo.geometry.pose import decompose_affine
 from facegeo.morphable import MorphableModel
 from facegeo.render import rasterize
 from facegeo.training.data.coarse_face import CoarseFace
-from facegeo.training.data.datasets import TURNED_AWAY, UNKNOWN, landmarks_of
+from facegeo.training.data.datasets import landmarks_of
+from facegeo.training.data.visibility import TURNED_AWAY, UNKNOWN
 
 _HIDDEN_MM: Final = 15.0
 #: A landmark's surroundings in the depth image, pixels to each side.

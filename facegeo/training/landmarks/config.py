@@ -26,7 +26,7 @@ from facegeo.training.data.augment import AugmentConfig
 from facegeo.training.landmarks.losses import LossConfig
 
 #: Settings of a run that are paths, in its section ``data`` and beside it.
-PATHS: Final = (("labels", "pictures", "backgrounds", "dev"), ("initial", "teacher"))
+PATHS: Final = (("labels", "pictures", "backgrounds", "dev", "cache"), ("initial", "teacher"))
 
 #: The backbones halve a crop five times.
 _SMALLEST_CROP = 32
@@ -56,8 +56,14 @@ class DataConfig:
         that presence is low where a crop was not turned as its face is.
     dev : str
         Folder of AFLW2000-3D to measure after epochs; may be empty.
+    variants : int
+        Swapped, reshaped and turned faces that are made of each face before the first step, where
+        ``augment`` asks for such.
+    cache : str
+        Folder for decoded crops and variants, which runs of the same data share; empty: ``crops``
+        in the run's folder.
     workers : int
-        Processes that prepare samples, for each training process.
+        Processes that make them; 0: the training's own.
     yaw_balance : float
         0: each face once an epoch; 1: faces of up to 30, 60 and 90 degrees of yaw equally often.
     held_back : float
@@ -73,13 +79,15 @@ class DataConfig:
     negatives: float = 0.25
     turned: float = 0.0
     dev: str = ""
+    variants: int = 2
+    cache: str = ""
     workers: int = 1
     yaw_balance: float = 0.0
     held_back: float = 0.0
     offset_px: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_counts(self, "data.", 0, "workers")
+        check_counts(self, "data.", 0, "workers variants")
         numbers = {NOT_NEGATIVE: "negatives turned", SHARE: "yaw_balance"}
         check_numbers(self, "data.", numbers | {Interval(0, 0.5): "held_back"})
         if self.offset_px is not None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from facegeo.base.progress import ProgressLine
 from facegeo.conventions import NUM_POSE
@@ -25,19 +24,24 @@ from facegeo.training.core import checkpoint
 from facegeo.training.core.checkpoint import Ema, Progress
 from facegeo.training.core.initial import read_initial
 from facegeo.training.core.optimiser import build_optimiser, rate_factor, refuse_divergence
-from facegeo.training.core.process import Process, device_of, one_thread
+from facegeo.training.core.process import Process, device_of
 from facegeo.training.core.run_folder import RunFolder
-from facegeo.training.data.datasets import LabelledFaces, read_labelled
-from facegeo.training.data.sampling import (
-    CONVENTION,
-    EpochBatches,
-    Negatives,
-    RunBatches,
-    TrainingSet,
+from facegeo.training.data.bank import BankSource, CropBank, open_bank
+from facegeo.training.data.batches import (
+    Batch,
+    BatchKey,
+    DeviceCrops,
+    NegativeShares,
+    Plan,
+    TrainingViews,
+    epoch_order,
+    made_ahead,
 )
+from facegeo.training.data.datasets import LabelledFaces, read_labelled
+from facegeo.training.data.variants import CONVENTION
 from facegeo.training.landmarks.config import TrainConfig
 from facegeo.training.landmarks.measure import DevSet, HeldBack
-from facegeo.training.landmarks.step import Batch, TrainingStep
+from facegeo.training.landmarks.step import TrainingStep
 from facegeo.zoo.face_models import load_face_model
 
 _log = logging.getLogger(__name__)
@@ -118,7 +122,10 @@ class Trainer:
         self.held_back: HeldBack | None = None
         if config.data.held_back:
             self.held_back, faces = HeldBack.of(faces, config.data.held_back)
-        self.data = _training_set(config, faces, model)
+        bank = self._bank(faces, model)
+        self.crops = DeviceCrops(bank, device)
+        self.data = _training_views(config, bank, model, faces.offset_px)
+        self.losses = _Losses()
         if self.batches_per_epoch == 0:
             raise InvalidInputError(
                 f"batch: expected at most the {len(self.data)} samples of an epoch, "
@@ -129,7 +136,9 @@ class Trainer:
 
     def run(self) -> Path:
         """Train to the end."""
-        batches = iter(self._loader())
+        # On a processor the thread would only take time from the step itself.
+        is_apart = self.device.type == "cuda"
+        batches = made_ahead(self._plans) if is_apart else self._plans()
         while self.progress.epoch < self.config.epochs:
             self._epoch(batches)
         weights = self.folder.path / "weights.npz"
@@ -137,7 +146,7 @@ class Trainer:
             self.folder.write_weights(self._averaged())
         return weights
 
-    def _epoch(self, batches: Iterator[Batch]) -> None:
+    def _epoch(self, batches: Iterator[tuple[BatchKey, Plan]]) -> None:
         progress, config, total = self.progress, self.config, self.batches_per_epoch
         line = ProgressLine(
             f"epoch {progress.epoch + 1}/{config.epochs}",
@@ -147,10 +156,16 @@ class Trainer:
         )
         self._training_mode()
         while progress.batch < total:
-            batch = {k: v.to(self.device, non_blocking=True) for k, v in next(batches).items()}
+            key, plan = next(batches)
+            batch = self.crops.batch(plan, key)
             self._batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
-            line.update(figures={"loss": progress.sums["total"] / progress.batch})
-            if progress.step % config.checkpoint_steps == 0:
+            is_due = progress.step % config.checkpoint_steps == 0
+            if is_due or self.losses.count == _LOSSES_AT_ONCE or progress.batch == total:
+                self._count_losses()
+            seen = progress.batch - self.losses.count
+            figures = {"loss": progress.sums["total"] / seen} if seen else None
+            line.update(figures=figures)
+            if is_due:
                 self._save()
         line.close()
         self._finish_epoch(total)
@@ -177,11 +192,16 @@ class Trainer:
         progress.step += 1
         progress.batch += 1
         self.ema.update(self.step, progress.step)
-        losses = {name: float(value.detach()) for name, value in (terms | {"total": total}).items()}
-        rate = self.optimiser.param_groups[0]["lr"]
-        refuse_divergence(losses, progress.step, rate, config.optimiser)
-        for name, loss in losses.items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + loss
+        self.losses.add(terms | {"total": total})
+
+    def _count_losses(self) -> None:
+        """Bring the losses of the last steps to the processor: a GPU waits for it."""
+        progress, rate = self.progress, self.optimiser.param_groups[0]["lr"]
+        steps = self.losses.taken()
+        for step, losses in enumerate(steps, progress.step - len(steps) + 1):
+            refuse_divergence(losses, step, rate, self.config.optimiser)
+            for name, loss in losses.items():
+                progress.sums[name] = progress.sums.get(name, 0.0) + loss
 
     def _finish_epoch(self, batches: int) -> None:
         progress = self.progress
@@ -221,36 +241,34 @@ class Trainer:
         """Batches of an epoch; samples that do not fill one are left for another epoch's order."""
         return len(self.data) // self.config.batch
 
-    def _loader(self) -> DataLoader[Batch]:
-        """All batches that are left of the run."""
+    def _plans(self) -> Iterator[tuple[BatchKey, Plan]]:
+        """All batches that are left of the run, in numbers; this process's part of each."""
         config, progress, process = self.config, self.progress, self.process
         balance = config.data.yaw_balance
         weights = self.data.weights(balance) if balance else None
-        epochs = [
-            EpochBatches(
-                len(self.data),
-                config.batch,
-                weights=weights,
-                epoch=epoch,
-                size=config.size_of(epoch),
-                seed=config.seed,
-                first=progress.batch if epoch == progress.epoch else 0,
-                rank=process.rank,
-                world=process.world,
+        first = progress.batch
+        for epoch in range(progress.epoch, config.epochs):
+            order = epoch_order(
+                len(self.data), config.batch, epoch=epoch, seed=config.seed, weights=weights
             )
-            for epoch in range(progress.epoch, config.epochs)
-        ]
-        workers = config.data.workers
-        return DataLoader(
-            self.data,
-            batch_sampler=RunBatches(epochs),
-            num_workers=workers,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=one_thread if workers else None,
-            prefetch_factor=4 if workers else None,
-            # A fork would copy the locks of threads that it does not copy, and may wait for ever.
-            multiprocessing_context="spawn" if workers else None,
-        )
+            for number in range(first, len(order)):
+                key = BatchKey(epoch, number, config.size_of(epoch), process.rank)
+                yield key, self.data.plan(order[number, process.rank :: process.world], key)
+            first = 0
+
+    def _bank(self, faces: LabelledFaces, model: MorphableModel) -> CropBank:
+        """Crops and variants; of several processes the first makes them."""
+        config, data = self.config, self.config.data
+        images = training_backgrounds(data.backgrounds) if data.backgrounds else None
+        source = BankSource(faces, model, config.augment, images, data.variants, config.seed)
+        folder = Path(data.cache) if data.cache else self.folder.path / "crops"
+        is_first = self.process.rank == 0
+        if self.process.world > 1 and not is_first:
+            torch.distributed.barrier()
+        bank = open_bank(source, folder, data.workers, shown=is_first)
+        if self.process.world > 1 and is_first:
+            torch.distributed.barrier()
+        return bank
 
     def _wrapped(self) -> nn.Module:
         if self.config.compile:
@@ -353,7 +371,38 @@ def _teacher(config: TrainConfig, device: torch.device) -> SynergyNet | None:
     return _weights_of(config.teacher).to(device).requires_grad_(False).eval()
 
 
-def _training_set(config: TrainConfig, faces: LabelledFaces, model: MorphableModel) -> TrainingSet:
-    backgrounds = training_backgrounds(config.data.backgrounds) if config.data.backgrounds else None
-    negatives = Negatives(config.data.negatives, backgrounds, config.data.turned)
-    return TrainingSet(faces, model, config.augment, negatives, config.seed)
+def _training_views(
+    config: TrainConfig, bank: CropBank, model: MorphableModel, offset_px: tuple[float, float]
+) -> TrainingViews:
+    negatives = NegativeShares(config.data.negatives, config.data.turned)
+    return TrainingViews(bank, model.mirror, config.augment, negatives, offset_px, config.seed)
+
+
+#: Steps whose losses wait on the device until they are read.
+_LOSSES_AT_ONCE = 16
+
+
+class _Losses:
+    """Losses of the last steps, where they were computed."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._steps: list[torch.Tensor] = []
+
+    @property
+    def count(self) -> int:
+        """Steps that wait."""
+        return len(self._steps)
+
+    def add(self, losses: dict[str, torch.Tensor]) -> None:
+        """Keep those of a step."""
+        self._names = list(losses)
+        self._steps.append(torch.stack([value.detach().float() for value in losses.values()]))
+
+    def taken(self) -> list[dict[str, float]]:
+        """Those of the steps that wait, the earliest first."""
+        if not self._steps:
+            return []
+        rows = torch.stack(self._steps).tolist()
+        self._steps = []
+        return [dict(zip(self._names, row, strict=True)) for row in rows]

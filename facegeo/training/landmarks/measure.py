@@ -19,7 +19,7 @@ from facegeo.images.collections import Chosen, decoded
 from facegeo.networks.synergy.network import SynergyNet
 from facegeo.synthetic.negatives import half_a_face, shifted_crops
 from facegeo.training.data.datasets import LabelledFaces
-from facegeo.training.data.sampling import CONVENTION
+from facegeo.training.data.variants import CONVENTION
 
 _BATCH = 125
 

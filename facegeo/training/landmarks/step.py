@@ -7,9 +7,8 @@ from torch import nn
 
 from facegeo.errors import InvalidInputError
 from facegeo.networks.synergy.network import SynergyNet
+from facegeo.training.data.batches import Batch
 from facegeo.training.landmarks.losses import LossConfig, distillation_terms, total_loss
-
-Batch = dict[str, torch.Tensor]
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -48,7 +47,7 @@ class TrainingStep(nn.Module):
             raise InvalidInputError("loss: weights for a teacher are given, but no teacher")
 
     def forward(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Total loss and its terms, for a batch of :class:`TrainingSet`."""
+        """Total loss and its terms, for a batch of :class:`DeviceCrops`."""
         network = self.network
         result = network.regress(self._features(network, batch["crop"]))
         truth = batch["params"]

@@ -21,16 +21,13 @@ from facegeo.geometry.pose import euler_from_rotation
 from facegeo.images import decode_photo
 from facegeo.images.collections import TarImages
 from facegeo.training.data.datasets import (
-    COVERED,
-    SEEN,
-    TURNED_AWAY,
-    UNKNOWN,
     landmarks_of,
     read_300wlp_crops,
     read_300wlp_photos,
     read_labelled,
     write_labels,
 )
+from facegeo.training.data.visibility import COVERED, SEEN, TURNED_AWAY, UNKNOWN
 
 
 def test_a_labelled_folder_comes_back(faces, model):

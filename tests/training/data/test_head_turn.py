@@ -9,11 +9,10 @@ from helpers.training_data import CONVENTION, dotted_face, place_of_dot
 
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine, euler_from_rotation, rotation_from_euler
-from facegeo.training.data.augment import AugmentConfig, Sample
 from facegeo.training.data.coarse_face import CoarseFace
 from facegeo.training.data.datasets import landmarks_of
 from facegeo.training.data.head_turn import HeadTurn, random_turn, steady_point
-from facegeo.training.data.sampling import Key, TrainingSet
+from facegeo.training.data.sample import Sample
 
 #: Outer corner of the eye, corner of the mouth and wing of the nose that a face shows which looks
 #: to the picture's left, and the tip of its nose.
@@ -148,20 +147,3 @@ def test_random_turns_lead_to_the_side():
     frontal = [random_turn(1.0, rng)[0] for _ in range(300)]
     assert 90 < sum(angle > 0 for angle in frontal) < 210
     assert random_turn(80.0, rng)[0] == 0
-
-
-def test_a_training_set_turns_as_many_as_it_is_told(faces, model):
-    def views(share: float) -> np.ndarray:
-        still = AugmentConfig(flip=0, swap=0, turn=share, rotation_deg=0, shift=0, zoom=0)
-        data = TrainingSet(faces, model, still, seed=1)
-        samples = [
-            Sample(np.zeros(0), data[Key(epoch, index, 32)]["params"].numpy(), np.zeros(0))
-            for epoch in range(4)
-            for index in range(len(faces))
-        ]
-        return np.array([yaw_of(sample) for sample in samples])
-
-    before = views(0.0)
-    assert np.abs(views(1.0) - before).min() > 1
-    turned = np.abs(views(0.5) - before) > 1
-    assert 16 < turned.sum() < 48

@@ -7,11 +7,10 @@ import pytest
 from helpers.training_data import CONVENTION, dotted_face, place_of_dot
 
 from facegeo.conventions import NUM_POSE
-from facegeo.training.data.augment import AugmentConfig, Sample
 from facegeo.training.data.coarse_face import CoarseFace
 from facegeo.training.data.datasets import landmarks_of
 from facegeo.training.data.reshape import Reshape, random_change
-from facegeo.training.data.sampling import Key, TrainingSet
+from facegeo.training.data.sample import Sample
 
 #: Tip of the nose, corners of eyes and mouth.
 POINTS = (30, 36, 45, 48, 54)
@@ -82,14 +81,3 @@ def test_random_changes_are_as_large_as_faces_differ():
     changes = np.array([random_change(spread, rng) for _ in range(4000)])
     assert changes.std(axis=0) == pytest.approx(0.7 * spread, abs=0.03)
     assert np.abs(changes.mean(axis=0)).max() < 0.05
-
-
-def test_a_training_set_reshapes_as_many_as_it_is_told(faces, model):
-    def coefficients(share: float) -> np.ndarray:
-        still = AugmentConfig(flip=0, swap=0, reshape=share)
-        data = TrainingSet(faces, model, still, seed=1)
-        keys = [Key(epoch, index, 32) for epoch in range(4) for index in range(len(faces))]
-        return np.array([data[key]["params"].numpy()[NUM_POSE:] for key in keys])
-
-    changed = np.abs(coefficients(0.5) - coefficients(0.0)).max(axis=1) > 1e-6
-    assert 16 < changed.sum() < 48

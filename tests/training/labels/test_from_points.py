@@ -15,12 +15,8 @@ from facegeo.geometry.params import join, split
 from facegeo.geometry.pose import decompose_affine, rotation_from_euler
 from facegeo.morphable import MorphableModel
 from facegeo.training.data.coarse_face import CoarseFace
-from facegeo.training.data.datasets import (
-    TURNED_AWAY,
-    UNKNOWN,
-    landmarks_of,
-    read_labelled,
-)
+from facegeo.training.data.datasets import landmarks_of, read_labelled
+from facegeo.training.data.visibility import TURNED_AWAY, UNKNOWN
 from facegeo.training.labels.correction import FitAccuracy, fitted_labels
 from facegeo.training.labels.from_points import fit_accuracy
 from facegeo.training.labels.manual import one_in

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facegeo.errors import CorruptFileError, UnreadableFileError
-from facegeo.training.data.datasets import COVERED, SEEN, TURNED_AWAY, UNKNOWN
+from facegeo.training.data.visibility import COVERED, SEEN, TURNED_AWAY, UNKNOWN
 from facegeo.training.labels.manual import PointFaces, one_in, read_merl_rav
 
 NAMES = [f"image{k}.jpg" for k in range(6)]

@@ -13,7 +13,7 @@ from facegeo.evaluation.measures import points_21
 from facegeo.geometry.crop import find_convention
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import decompose_affine
-from facegeo.training.data.datasets import COVERED, SEEN, TURNED_AWAY
+from facegeo.training.data.visibility import COVERED, SEEN, TURNED_AWAY
 from facegeo.training.labels.correction import ManualPoints
 from facegeo.training.labels.joint import FaceModelRows, Pull
 from facegeo.training.labels.manual import Manual68

@@ -26,9 +26,9 @@ from facegeo.networks.synergy.config import SynergyConfig
 from facegeo.networks.synergy.weights import read_weights
 from facegeo.training.core import checkpoint
 from facegeo.training.core.optimiser import rate_factor
+from facegeo.training.core.process import Process
 from facegeo.training.data.augment import AugmentConfig
-from facegeo.training.data.datasets import landmarks_of
-from facegeo.training.data.sampling import EpochBatches, Key, Negatives, TrainingSet, yaw_weights
+from facegeo.training.data.batches import BatchKey
 from facegeo.training.landmarks.config import (
     DataConfig,
     OptimiserConfig,
@@ -36,7 +36,7 @@ from facegeo.training.landmarks.config import (
     config_from,
     read_config,
 )
-from facegeo.training.landmarks.loop import Trainer, _network, _training_set, train
+from facegeo.training.landmarks.loop import Trainer, _network, train
 from facegeo.training.landmarks.losses import LossConfig
 from facegeo.training.landmarks.measure import HeldBack, predict
 
@@ -222,49 +222,6 @@ def test_bfloat16_stays_near_float32(tmp_path, faces):
     assert rough == pytest.approx(exact, rel=0.05)
 
 
-def test_processes_share_the_batches_of_one():
-    whole = list(EpochBatches(20, 6, epoch=3, size=64, seed=1))
-    parts = [list(EpochBatches(20, 6, epoch=3, size=64, seed=1, rank=r, world=2)) for r in (0, 1)]
-    for batch, *halves in zip(whole, *parts, strict=True):
-        assert sorted(batch) == sorted(halves[0] + halves[1])
-    assert list(EpochBatches(20, 6, epoch=3, size=64, seed=1, first=1)) == whole[1:]
-    assert whole != list(EpochBatches(20, 6, epoch=4, size=64, seed=1))
-
-
-def test_samples_come_as_often_as_their_weights_say():
-    weights = np.repeat([0.5, 1.0, 2.5], [8, 8, 4])
-
-    def keys_of(epoch: int) -> list[Key]:
-        batches = EpochBatches(20, 5, epoch=epoch, size=64, seed=1, weights=weights)
-        return [key for batch in batches for key in batch]
-
-    keys = keys_of(2)
-    assert keys == keys_of(2)
-    counts = np.bincount([key.sample for key in keys], minlength=20)
-    expected = weights * 20 / weights.sum()
-    assert counts.sum() == 20 and (np.abs(counts - expected) < 1).all()
-    # A sample that comes again comes in another view.
-    assert len(set(keys)) == 20
-    assert max(key.view for key in keys) >= 1
-    assert [key.sample for key in keys_of(3)] != [key.sample for key in keys]
-
-
-def test_yaw_ranges_are_balanced():
-    yaw = np.array([0.0, 10, -20, 29, -31, 45, 70, -89])
-    half, whole = yaw_weights(yaw, 0.5), yaw_weights(yaw, 1.0)
-    np.testing.assert_allclose([whole[:4].sum(), whole[4:6].sum(), whole[6:].sum()], 8 / 3)
-    np.testing.assert_allclose(half[4] / half[0], np.sqrt(2))
-    np.testing.assert_allclose(yaw_weights(yaw, 0.0), 1)
-
-
-def test_balance_counts_the_faces_and_leaves_the_negatives(faces, model):
-    data = TrainingSet(faces, model, AugmentConfig(swap=0.0), Negatives(0.25))
-    weights = data.weights(1.0)
-    assert len(weights) == len(data)
-    np.testing.assert_allclose(weights[len(faces) :], 1)
-    assert abs(weights[: len(faces)].mean() - 1) < 1e-9
-
-
 def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(tmp_path, faces):
     data = DataConfig("", "", str(GENERIC_FILE), negatives=0.25, workers=0, offset_px=(-2.0, 3.0))
     plain = train(config_of(tmp_path / "plain", epochs=1), faces)
@@ -275,15 +232,6 @@ def test_a_mirrored_network_trains_from_a_plain_one_and_knows_the_labels_offset(
     # An undisturbed centre, x = 59.5, stays there; the labels' -2 lies at the same place in both.
     of_model = mirror_matrix(generic_model().mirror, CONVENTION)[1]
     assert weights.mirror.offset.numpy() - of_model == pytest.approx([0, 0, 0, -4] + [0] * 58)
-
-
-def test_negatives_come_after_the_faces(faces, model):
-    data = TrainingSet(faces, model, QUIET, Negatives(0.5, faces.pictures), seed=2)
-    assert len(data) == 24
-    present = [float(data[Key(0, index, 32)]["present"]) for index in range(24)]
-    assert present == [1.0] * 16 + [0.0] * 8
-    first, again = (data[Key(1, 20, 32)]["crop"] for _ in range(2))
-    assert torch.equal(first, again)
 
 
 def test_held_back_backgrounds_are_not_trained_on(faces, model, tmp_path):
@@ -297,24 +245,15 @@ def test_held_back_backgrounds_are_not_trained_on(faces, model, tmp_path):
     sources = DataConfig(
         "", "", str(GENERIC_FILE), backgrounds=str(tmp_path), negatives=4.0, workers=0
     )
-    data = _training_set(config_of("", data=sources, augment=plain), faces, model)
-    crops = [data[Key(0, index, 32)]["crop"].numpy() for index in range(16, len(data))]
-    flat = [crop.mean() for crop in crops if np.ptp(crop) == 0 and crop.mean() > 60]
+    config = config_of(tmp_path / "run", data=sources, augment=plain)
+    trainer = Trainer(config, faces, model, torch.device("cpu"), Process())
+    negatives = np.arange(16, len(trainer.data))
+    key = BatchKey(0, 0, 32)
+    batch = trainer.crops.batch(trainer.data.plan(negatives, key), key)
+    # A background is one grey, but for the corners of those that were turned.
+    middles = [crop[10:22, 10:22].numpy() for crop in batch["crop"]]
+    flat = [middle.mean() for middle in middles if np.ptp(middle) == 0 and middle.mean() > 60]
     assert len(flat) > 10 and set(np.rint(flat)) <= {99.0, 100.0}
-
-
-def test_the_annotators_offset_does_not_turn_with_the_picture(faces, model):
-    turning = AugmentConfig(swap=0, flip=1, rotation_deg=180)
-    offset = dataclasses.replace(faces, offset_px=(-2.0, 3.0))
-    for index in range(4):
-        plain, moved = (
-            TrainingSet(data, model, turning)[Key(0, index, 32)] for data in (faces, offset)
-        )
-        assert torch.equal(plain["crop"], moved["crop"])
-        shift = (moved["landmarks"] - plain["landmarks"]).mean(dim=0)
-        assert np.abs(shift.numpy() - (-2, 3, 0)).max() < 1e-4
-        of_params = landmarks_of(moved["params"][None].numpy(), model, CONVENTION)[0]
-        assert np.abs(of_params - moved["landmarks"].numpy()).max() < 0.5
 
 
 def test_rates_follow_the_paper_and_the_cosine():
@@ -454,7 +393,9 @@ def test_faces_are_held_back_and_measured(tmp_path, faces):
 def test_progress_is_told_where_no_bar_can_be_drawn(tmp_path, faces, capsys):
     train(config_of(tmp_path / "run"), faces)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(",")[0] for line in lines] == [
+    assert lines[0].startswith("crops and their variants: ")
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert [line.split(",")[0] for line in epochs] == [
         *("epoch 1/2: 1/5", "epoch 1/2: 5/5", "epoch 2/2: 1/5", "epoch 2/2: 5/5")
     ]
-    assert all(", loss " in line for line in lines)
+    assert all(", loss " in line for line in epochs if "5/5" in line)
