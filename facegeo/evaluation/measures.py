@@ -141,6 +141,43 @@ def pose_errors(predicted_deg: np.ndarray, truth_deg: np.ndarray) -> dict[str, f
     }
 
 
+def eye_aspect_ratio(points: np.ndarray) -> np.ndarray:
+    """Opening of both eyes over their width (Soukupova and Cech 2016, equation 1).
+
+    Parameters
+    ----------
+    points : (N, 68, 2 or more) float
+
+    Returns
+    -------
+    ratio : (N, 2) float64
+        The eye of points 36 to 41, and that of 42 to 47; about 0.3 where open, below 0.15 shut.
+    """
+    eyes = np.asarray(points, np.float64)[:, 36:48, :2].reshape(-1, 2, 6, 2)
+
+    def apart(one: int, other: int) -> np.ndarray:
+        return np.asarray(np.linalg.norm(eyes[:, :, one] - eyes[:, :, other], axis=2))
+
+    return (apart(1, 5) + apart(2, 4)) / (2 * np.maximum(apart(0, 3), 1e-9))
+
+
+def within_ellipse(errors: np.ndarray, covariance: np.ndarray, part: float = 0.9) -> np.ndarray:
+    """Mask ``(...)`` of errors that lie in the ellipse which holds a part of a normal distribution.
+
+    Parameters
+    ----------
+    errors : (..., 2) float
+    covariance : (..., 3) float
+        xx, xy, yy, in the errors' unit squared.
+    part : float
+        Between 0 and 1: the squared Mahalanobis distance is at most -2 log(1 - part).
+    """
+    xx, xy, yy = np.moveaxis(np.asarray(covariance, np.float64), -1, 0)
+    x, y = np.moveaxis(np.asarray(errors, np.float64), -1, 0)
+    distance = (yy * x * x - 2 * xy * x * y + xx * y * y) / (xx * yy - xy * xy)
+    return np.asarray(distance <= -2 * np.log(1 - part))
+
+
 def roc_area(positive: np.ndarray, negative: np.ndarray) -> float:
     """Area under the ROC curve: how often a positive scores above a negative, ties as a half.
 

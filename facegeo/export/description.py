@@ -35,6 +35,8 @@ _OUTPUTS: Final = {
     "landmarks": f"68 points: {_POINTS}",
     "coarse_landmarks": "the same by the parameters alone",
     "presence": "probability that the crop shows a face",
+    "visibility": "probability that each landmark is seen",
+    "covariance": "of each landmark's error: xx, xy, yy, in the same pixels, squared",
     "scores": "one a cell or anchor: how sure a box is a face's",
     "distances": "of each cell to the box's left, top, right and bottom: logarithms",
     "offsets": "of each anchor's box: centre x, centre y, width, height",

@@ -91,6 +91,18 @@ class Chosen:
         return self._images.read(self._indices[index])
 
 
+class Joined:
+    """Collections one after the other."""
+
+    def __init__(self, collections: Sequence[ImageCollection]) -> None:
+        self._images = [(images, i) for images in collections for i in range(len(images.names))]
+        self.names = [name for images in collections for name in images.names]
+
+    def read(self, index: int) -> bytes:
+        images, own = self._images[index]
+        return images.read(own)
+
+
 def open_images(path: str | Path, names: Sequence[str] | None = None) -> ImageCollection:
     """Images of a tar archive or of a folder."""
     path = Path(path)

@@ -31,6 +31,8 @@ _OUTPUTS: Final[dict[str, tuple[int, ...]]] = {
     "landmarks": (NUM_LANDMARKS, 3),
     "coarse_landmarks": (NUM_LANDMARKS, 3),
     "presence": (),
+    "visibility": (NUM_LANDMARKS,),
+    "covariance": (NUM_LANDMARKS, 3),
 }
 
 

@@ -53,6 +53,10 @@ class SynergyConfig:
         views'. Not in the papers.
     presence : bool
         An output for the probability that the crop holds a well-placed face.
+    visibility : bool
+        An output for the probability that each landmark is seen. Not in the papers.
+    covariance : bool
+        An output for the covariance of each refined landmark in the image. Not in the papers.
     num_shape, num_expression : int
         Modes of the face model whose parameters the network gives.
     """
@@ -66,6 +70,8 @@ class SynergyConfig:
     enlarged_heads: bool = False
     mirrored: bool = False
     presence: bool = True
+    visibility: bool = False
+    covariance: bool = False
     num_shape: int = NUM_SHAPE
     num_expression: int = NUM_EXPRESSION
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facegeo.conventions import NUM_POSE
+from facegeo.conventions import NUM_LANDMARKS, NUM_POSE
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import CROP_SIZE, CropConvention
 from facegeo.morphable import MorphableModel
@@ -19,6 +19,7 @@ from facegeo.networks.backbones.table import build_backbone
 from facegeo.networks.face_rows import FaceRows
 from facegeo.networks.synergy.config import GROUPS, REFINEMENTS, SynergyConfig
 from facegeo.networks.synergy.points import LandmarksTo3dmm, Refinement
+from facegeo.networks.synergy.uncertainty import CovarianceHead, covariance_of
 
 #: Crop pixels to about -1..1 and back: (x - centre) / half.
 _CENTRE = (CROP_SIZE - 1) / 2
@@ -46,6 +47,9 @@ class Regression(NamedTuple):
     landmarks : (N, 68, 3) refined; the coarse ones where the network does not refine.
     presence_logit : (N,) zero where the network has no such output.
     inverse : whitened parameters from the landmarks, by group; empty without landmark-to-3DMM.
+    visibility_logits : (N, 68), or None where the network has no such output.
+    cholesky : (N, 68, 3) factors of the covariances, crop pixels, as
+        :mod:`facegeo.networks.synergy.uncertainty` has them; or None.
     """
 
     features: torch.Tensor
@@ -55,6 +59,8 @@ class Regression(NamedTuple):
     landmarks: torch.Tensor
     presence_logit: torch.Tensor
     inverse: dict[str, torch.Tensor]
+    visibility_logits: torch.Tensor | None = None
+    cholesky: torch.Tensor | None = None
 
 
 class SynergyNet(FaceRows):
@@ -80,6 +86,8 @@ class SynergyNet(FaceRows):
         self.enlarged = _bottleneck(width) if config.enlarged_heads else nn.Identity()
         self.heads = nn.ModuleDict({name: _head(width, size) for name, size in groups.items()})
         self.presence = _head(width, 1) if config.presence else None
+        self.visibility = _head(width, NUM_LANDMARKS) if config.visibility else None
+        self.covariance = CovarianceHead(width) if config.covariance else None
         self.mirror = _Mirror(self.num_params) if config.mirrored else None
         lengths = {"image": width, "shape": groups["shape"], "expression": groups["expression"]}
         self.refinement: Refinement | None = None
@@ -93,6 +101,8 @@ class SynergyNet(FaceRows):
         outputs = ["params", "landmarks"]
         outputs += ["coarse_landmarks"] if self.refinement is not None else []
         outputs += ["presence"] if self.presence is not None else []
+        outputs += ["visibility"] if self.visibility is not None else []
+        outputs += ["covariance"] if self.covariance is not None else []
         self.output_names = tuple(outputs)
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -108,7 +118,9 @@ class SynergyNet(FaceRows):
         outputs : tuple of torch.Tensor
             In the order of ``output_names``: ``params`` (N, P) de-normalised; ``landmarks``
             (N, 68, 3) refined, in pixels of a crop of side 120 whatever S is; where the network
-            has them ``coarse_landmarks`` (N, 68, 3) and ``presence`` (N,), a probability.
+            has them ``coarse_landmarks`` (N, 68, 3); ``presence`` (N,), a probability;
+            ``visibility`` (N, 68), probabilities; ``covariance`` (N, 68, 3), xx, xy and yy of the
+            landmarks' errors in the same pixels, squared.
         """
         result = self._estimate(self.backbone(self.views(crops)))
         values = {
@@ -117,6 +129,10 @@ class SynergyNet(FaceRows):
             "coarse_landmarks": result.coarse,
             "presence": torch.sigmoid(result.presence_logit),
         }
+        if result.visibility_logits is not None:
+            values["visibility"] = torch.sigmoid(result.visibility_logits)
+        if result.cholesky is not None:
+            values["covariance"] = covariance_of(result.cholesky)
         return tuple(values[name] for name in self.output_names)
 
     def set_face_model(
@@ -176,7 +192,11 @@ class SynergyNet(FaceRows):
             logit = _of_views(logit).mean(dim=0)
         coarse = self.landmarks(params)
         landmarks = self._refined(coarse, features, whitened)
-        return Regression(features, whitened, params, coarse, landmarks, logit, {})
+        visibility = None if self.visibility is None else self.visibility(features)
+        cholesky = None if self.covariance is None else self.covariance(features)
+        return Regression(
+            features, whitened, params, coarse, landmarks, logit, {}, visibility, cholesky
+        )
 
     def _whitened(self, features: torch.Tensor) -> torch.Tensor:
         features = self.enlarged(features)

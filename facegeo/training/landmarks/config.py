@@ -32,7 +32,7 @@ PATHS: Final = (("labels", "pictures", "backgrounds", "dev", "cache"), ("initial
 _SMALLEST_CROP = 32
 
 #: Of a network, as ``fresh`` and ``frozen`` name them: attributes of ``SynergyNet``.
-_PARTS = ("backbone", "heads", "refinement", "inverse", "presence")
+_PARTS = ("backbone", "heads", "refinement", "inverse", "presence", "visibility", "covariance")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ class TrainConfig:
         exported, or the name of a model; empty: random ones.
     fresh : tuple of str
         Parts of the network that start from random weights although ``initial`` has them:
-        ``backbone``, ``heads``, ``refinement``, ``inverse``, ``presence``.
+        ``backbone``, ``heads``, ``refinement``, ``inverse``, ``presence``, ``visibility``,
+        ``covariance``.
     frozen : tuple of str
         Parts that stay as they start, statistics of their batch norms too.
     teacher : str
@@ -216,5 +217,7 @@ def _parts_of(network: SynergyConfig) -> set[str]:
         "refinement": network.refinement != "none",
         "inverse": bool(network.inverse),
         "presence": network.presence,
+        "visibility": network.visibility,
+        "covariance": network.covariance,
     }
     return {part for part in _PARTS if has.get(part, True)}

@@ -11,7 +11,9 @@ import torch
 from torch.nn import functional
 
 from facegeo.conventions import NUM_POSE
+from facegeo.networks.synergy.uncertainty import negative_log_likelihood
 from facegeo.training.core.settings import NOT_NEGATIVE, POSITIVE, check_numbers
+from facegeo.training.data.visibility import SEEN, UNKNOWN
 
 if TYPE_CHECKING:
     from facegeo.networks.synergy.network import Regression
@@ -35,6 +37,10 @@ class LossConfig:
         Cross-entropy of the presence output.
     teacher_params, teacher_features : float
         Distillation: distance from a teacher's whitened parameters and from its features.
+    visibility : float
+        Cross-entropy of the visibility of landmarks whose label knows it.
+    covariance : float
+        Negative log-likelihood of the landmarks' errors; it trains the covariance alone.
     landmark_unit_px : float
         Crop pixels that count as one in equation 4: where smooth L1 turns from square to straight.
     """
@@ -48,6 +54,8 @@ class LossConfig:
     presence: float = 0.1
     teacher_params: float = 0.0
     teacher_features: float = 0.0
+    visibility: float = 0.05
+    covariance: float = 0.01
     landmark_unit_px: float = 6.0
 
     def __post_init__(self) -> None:
@@ -88,11 +96,20 @@ def presence_loss(logit: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     return functional.binary_cross_entropy_with_logits(logit, present, reduction="none")
 
 
+def visibility_loss(logits: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of ``(N, 68)`` logits, summed over the points whose state is known; ``(N,)``."""
+    seen = (states == SEEN).to(logits.dtype)
+    known = (states != UNKNOWN).to(logits.dtype)
+    entropy = functional.binary_cross_entropy_with_logits(logits, seen, reduction="none")
+    return (entropy * known).sum(dim=1)
+
+
 def total_loss(
     result: Regression,
     whitened: torch.Tensor,
     landmarks: torch.Tensor,
     fitted: torch.Tensor,
+    visibility: torch.Tensor,
     present: torch.Tensor,
     config: LossConfig,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -106,6 +123,8 @@ def total_loss(
         Labels, crop pixels.
     fitted : (N, 68, 3) float
         Those that the face model has with the label's parameters.
+    visibility : (N, 68) uint8
+        As :mod:`facegeo.training.data.visibility` has it.
     present : (N,) float
         1 for faces, 0 for negatives: those have no labels and count in the presence term only.
 
@@ -126,6 +145,11 @@ def total_loss(
         by_face["coarse"] = landmark_loss(result.coarse, landmarks, unit)
     if config.fitted:
         by_face["fitted"] = landmark_loss(result.coarse, fitted, unit)
+    if result.visibility_logits is not None:
+        by_face["visibility"] = visibility_loss(result.visibility_logits, visibility)
+    if result.cholesky is not None:
+        errors = (result.landmarks - landmarks)[..., :2].detach()
+        by_face["covariance"] = negative_log_likelihood(errors, result.cholesky).sum(dim=1)
     terms = _over_faces(by_face, present)
     terms["presence"] = presence_loss(result.presence_logit, present).mean()
     total = torch.stack([getattr(config, name) * value for name, value in terms.items()]).sum()

@@ -54,7 +54,13 @@ class TrainingStep(nn.Module):
         whitened = (truth - network.param_mean) / network.param_std
         fitted = network.landmarks(truth)
         total, terms = total_loss(
-            result, whitened, batch["landmarks"], fitted, batch["present"], self._loss
+            result,
+            whitened,
+            batch["landmarks"],
+            fitted,
+            batch["visibility"],
+            batch["present"],
+            self._loss,
         )
         (teacher,) = self._teacher
         if teacher is not None:

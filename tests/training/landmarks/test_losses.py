@@ -16,6 +16,7 @@ from facegeo.training.landmarks.losses import (
     parameter_loss,
     presence_loss,
     total_loss,
+    visibility_loss,
 )
 
 
@@ -51,6 +52,47 @@ def test_presence_is_cross_entropy():
     assert loss.tolist() == pytest.approx([math.log(2), math.log(4)])
 
 
+#: States of landmarks of two faces, of which nothing is known.
+UNSEEN = torch.full((2, 68), 255, dtype=torch.uint8)
+
+
+def test_visibility_counts_where_the_label_knows_it():
+    states = torch.full((1, 68), 255, dtype=torch.uint8)
+    states[0, :3] = torch.tensor([0, 1, 2], dtype=torch.uint8)  # seen, covered, turned away
+    logits = torch.full((1, 68), 9.0)
+    logits[0, :3] = math.log(3)
+    # -log(3/4) once, -log(1/4) twice
+    assert visibility_loss(logits, states).item() == pytest.approx(
+        math.log(4 / 3) + 2 * math.log(4)
+    )
+
+
+def test_the_covariance_learns_from_the_errors_and_does_not_move_the_points():
+    coarse = torch.zeros(2, 68, 3)
+    landmarks = coarse.clone().requires_grad_()
+    factors = torch.ones(2, 68, 3).requires_grad_()
+    result = Regression(
+        features=torch.zeros(2, 4),
+        whitened=torch.zeros(2, 62),
+        params=torch.zeros(2, 62),
+        coarse=coarse,
+        landmarks=landmarks,
+        presence_logit=torch.zeros(2),
+        inverse={},
+        cholesky=factors,
+    )
+    config = LossConfig(params=0, landmarks=0, inverse=0, consistency=0, presence=0, covariance=1.0)
+    truth = coarse.clone()
+    truth[0, 0, :2] = torch.tensor([3.0, 4.0])
+    present = torch.tensor([1.0, 0.0])
+    total, terms = total_loss(result, torch.zeros(2, 62), truth, coarse, UNSEEN, present, config)
+    # L = [[1, 0], [1, 1]]: r = (-3, -4) is 3 and 1 deviations away.
+    assert terms["covariance"].item() == pytest.approx(0.5 * (9 + 1))
+    total.backward()
+    assert factors.grad[0].abs().sum() > 0 and factors.grad[1].abs().sum() == 0
+    assert landmarks.grad is None or landmarks.grad.abs().sum() == 0
+
+
 def test_the_total_weighs_as_the_paper_and_leaves_negatives_out():
     one = torch.zeros(2, 62)
     one[:, 0] = 1.0
@@ -70,7 +112,7 @@ def test_the_total_weighs_as_the_paper_and_leaves_negatives_out():
     )
     present = torch.tensor([1.0, 0.0])
     config = LossConfig(landmark_unit_px=1.0, presence=0.5)
-    total, terms = total_loss(result, torch.zeros(2, 62), coarse, coarse, present, config)
+    total, terms = total_loss(result, torch.zeros(2, 62), coarse, coarse, UNSEEN, present, config)
     expected = {
         "params": 1.0,
         "landmarks": 1.5,
@@ -85,7 +127,7 @@ def test_the_total_weighs_as_the_paper_and_leaves_negatives_out():
     config = LossConfig(landmark_unit_px=1.0, coarse=0.1, fitted=0.2)
     corrected, fitted = coarse + 0.0, coarse + 0.0
     corrected[:, 3, 1], fitted[:, 9, 2] = 1.0, 3.0
-    _, terms = total_loss(result, torch.zeros(2, 62), corrected, fitted, present, config)
+    _, terms = total_loss(result, torch.zeros(2, 62), corrected, fitted, UNSEEN, present, config)
     assert terms["coarse"].item() == 0.5 and terms["fitted"].item() == 2.5
 
 

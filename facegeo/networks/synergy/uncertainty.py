@@ -1,0 +1,75 @@
+"""Errors to expect of landmarks: a 2x2 covariance of each, from the image's features.
+
+Of a covariance S = L L^T the network gives the Cholesky factor L = [[a, 0], [c, b]] with a, b > 0
+(Kendall and Gal 2017, "What Uncertainties Do We Need"; Dorta et al. 2018, "Structured Uncertainty
+Prediction Networks"). Factors are arrays ``(..., 3)`` of a, c, b; covariances of xx, xy, yy. All are
+in pixels of a crop of side 120.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from facegeo.conventions import NUM_LANDMARKS
+
+#: Least and largest standard deviation, crop pixels: far below what labels can tell, and half a
+#: face.
+_LEAST, _LARGEST = 0.05, 30.0
+
+#: Standard deviation that a new head gives.
+_START = 2.0
+
+#: Squared distance, in standard deviations, from which an error counts no more: a wrong label.
+_OUTLIER = 50.0
+
+
+class CovarianceHead(nn.Module):
+    """Features ``(N, C)`` to factors ``(N, 68, 3)``.
+
+    Attributes
+    ----------
+    scale : (68,) buffer
+        By which each landmark's factors are multiplied, so that ellipses hold as many points as
+        they promise on faces that nothing was trained on.
+    """
+
+    scale: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 3 * NUM_LANDMARKS)
+        nn.init.normal_(self.linear.weight, std=0.01)
+        nn.init.zeros_(self.linear.bias)
+        self.register_buffer("scale", torch.ones(NUM_LANDMARKS))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Factors of the covariances."""
+        raw = self.linear(features).reshape(-1, NUM_LANDMARKS, 3)
+        deviation = (_START * torch.exp(raw[..., 0::2])).clamp(_LEAST, _LARGEST)
+        factors = torch.stack([deviation[..., 0], raw[..., 1], deviation[..., 1]], dim=-1)
+        return factors * self.scale[:, None]
+
+
+def covariance_of(factors: torch.Tensor) -> torch.Tensor:
+    """Factors ``(..., 3)`` to covariances ``(..., 3)``."""
+    a, c, b = factors.unbind(dim=-1)
+    return torch.stack([a * a, a * c, c * c + b * b], dim=-1)
+
+
+def squared_distance(errors: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Mahalanobis distance, squared, ``(...)``, of errors ``(..., 2)``: r^T S^-1 r."""
+    a, c, b = factors.unbind(dim=-1)
+    first = errors[..., 0] / a
+    second = (errors[..., 1] - c * first) / b
+    return first.square() + second.square()
+
+
+def negative_log_likelihood(errors: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """That of errors ``(..., 2)`` under normal distributions, ``(...)``, but for the constant.
+
+    Errors of wrong labels count as one of some seven standard deviations does.
+    """
+    a, _, b = factors.unbind(dim=-1)
+    distance = squared_distance(errors, factors).clamp(max=_OUTLIER)
+    return 0.5 * distance + torch.log(a) + torch.log(b)

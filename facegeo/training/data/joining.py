@@ -1,0 +1,76 @@
+"""Several training sets as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from facegeo.errors import InvalidInputError
+from facegeo.images.collections import Joined
+from facegeo.training.data.datasets import LabelledFaces, read_labelled
+from facegeo.training.data.visibility import unknown
+
+
+def read_sets(labels: Sequence[str | Path], images: Sequence[str | Path]) -> LabelledFaces:
+    """Label files, each with its crops, as one set.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are not as many of both, or the sets do not fit each other.
+    UnreadableFileError, CorruptFileError
+        As :func:`read_labelled`.
+    """
+    if len(labels) != len(images) or not labels:
+        raise InvalidInputError(
+            f"data.pictures: expected crops for each of the {len(labels)} label files, "
+            f"got {len(images)}"
+        )
+    return joined([read_labelled(one, crops) for one, crops in zip(labels, images, strict=True)])
+
+
+def joined(sets: Sequence[LabelledFaces]) -> LabelledFaces:
+    """One set of all faces, in this order.
+
+    Raises
+    ------
+    InvalidInputError
+        If they have parameters of different face models, or different offsets.
+    """
+    first = sets[0]
+    for name in ("morphable_model", "offset_px"):
+        values = [getattr(faces, name) for faces in sets]
+        if any(value != values[0] for value in values):
+            raise InvalidInputError(f"labels: expected sets of one {name}, got {values}")
+    return replace(
+        first,
+        pictures=Joined([faces.pictures for faces in sets]),
+        params=np.concatenate([faces.params for faces in sets]),
+        landmarks=np.concatenate([faces.landmarks for faces in sets]),
+        skipped=sum(faces.skipped for faces in sets),
+        **{name: _optional(sets, name) for name in ("visibility", "manual", "manual_points")},
+    )
+
+
+#: What stands in sets that do not have an array which others have.
+_MISSING = {
+    "visibility": unknown,
+    "manual": lambda count: np.zeros((count, 68), bool),
+    "manual_points": lambda count: np.full((count, 68, 2), np.nan, np.float32),
+}
+
+
+def _optional(sets: Sequence[LabelledFaces], name: str) -> np.ndarray | None:
+    found = [getattr(faces, name) for faces in sets]
+    if all(values is None for values in found):
+        return None
+    missing = _MISSING[name]
+    return np.concatenate(
+        [
+            missing(len(faces)) if values is None else values
+            for faces, values in zip(sets, found, strict=True)
+        ]
+    )

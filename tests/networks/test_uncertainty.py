@@ -1,0 +1,98 @@
+"""Covariances of landmarks, and the outputs that networks have of them and of visibility."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from helpers.morphable_data import generic_model
+
+from facegeo.geometry.crop import find_convention
+from facegeo.networks.regressor import SYNERGY, build_regressor
+from facegeo.networks.synergy.config import SynergyConfig
+from facegeo.networks.synergy.network import SynergyNet, mirrored_network
+from facegeo.networks.synergy.uncertainty import (
+    CovarianceHead,
+    covariance_of,
+    negative_log_likelihood,
+    squared_distance,
+)
+
+CONVENTION = find_convention("exact")
+
+
+def some_factors() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randn(50, 3, generator=generator, dtype=torch.float64)
+    factors[:, 0::2] = factors[:, 0::2].exp()
+    return factors
+
+
+def as_matrices(covariance: torch.Tensor) -> torch.Tensor:
+    xx, xy, yy = covariance.unbind(-1)
+    return torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
+
+
+def test_the_likelihood_is_that_of_a_normal_distribution():
+    factors = some_factors()
+    matrices = as_matrices(covariance_of(factors))
+    errors = torch.randn(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    normal = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=torch.float64), matrices)
+    by_torch = -normal.log_prob(errors) - np.log(2 * np.pi)
+    distance = torch.einsum("ni,nij,nj->n", errors, torch.linalg.inv(matrices), errors)
+    assert torch.allclose(squared_distance(errors, factors), distance)
+    near = distance < 50
+    found = negative_log_likelihood(errors, factors)
+    assert near.sum() > 30 and torch.allclose(found[near], by_torch[near])
+
+
+def test_an_outlier_pulls_no_more():
+    factors = torch.tensor([1.0, 0.0, 1.0], requires_grad=True)
+    negative_log_likelihood(torch.tensor([100.0, 0.0]), factors).backward()
+    # Only the logarithm: the ellipse does not grow for a label that is wrong.
+    assert factors.grad.tolist() == pytest.approx([1.0, 0.0, 1.0])
+
+
+def test_a_new_head_expects_two_pixels_and_is_scaled_by_its_calibration():
+    head = CovarianceHead(8)
+    factors = head(torch.zeros(3, 8))
+    assert factors.shape == (3, 68, 3)
+    assert covariance_of(factors)[0, 0].tolist() == pytest.approx([4, 0, 4])
+    head.scale[5] = 1.5
+    assert covariance_of(head(torch.zeros(1, 8)))[0, 5].tolist() == pytest.approx([9, 0, 9])
+
+
+def network_of(**changes) -> SynergyNet:
+    config = SynergyConfig(
+        backbone="mobilenet_v1_x0.5", inverse=(), visibility=True, covariance=True, **changes
+    )
+    model = generic_model()
+    network = SynergyNet(config, CONVENTION, model.name)
+    network.set_face_model(model, np.zeros(62), np.ones(62))
+    return network.eval()
+
+
+def test_networks_tell_visibility_and_covariance_after_the_others():
+    crops = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    network = network_of()
+    assert network.output_names[-2:] == ("visibility", "covariance")
+    outputs = dict(zip(network.output_names, network(crops), strict=True))
+    assert outputs["visibility"].shape == (2, 68) and outputs["covariance"].shape == (2, 68, 3)
+    assert 0 <= outputs["visibility"].min() <= outputs["visibility"].max() <= 1
+    assert (torch.linalg.eigvalsh(as_matrices(outputs["covariance"])) > 0).all()
+    twin = mirrored_network(network, generic_model(), (0.0, 0.0))
+    assert [value.shape for value in twin(crops)] == [value.shape for value in outputs.values()]
+
+
+def test_they_come_back_out_of_a_file():
+    network = network_of()
+    network.covariance.scale[:] = 1.7
+    crops = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
+    state = {name: value.numpy() for name, value in network.state_dict().items()}
+    state["config"] = np.array(network.config.to_json())
+    state["morphable_model"] = np.array(network.morphable_model)
+    again = build_regressor(SYNERGY, CONVENTION, state)
+    for one, other in zip(network(crops), again(crops), strict=True):
+        assert torch.equal(one, other)
