@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from facegeo.evaluation import measures
 from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_errors
 
 
@@ -63,3 +64,22 @@ def test_published_means_are_the_means_of_their_columns():
     for name, (*parts, mean) in (row for table in tables for row in table.items()):
         if printed.get(mean) != name:
             assert mean == pytest.approx(np.mean(parts), abs=0.0101), name
+
+
+def test_the_eye_aspect_ratio_is_opening_over_width():
+    points = np.zeros((1, 68, 3))
+    points[0, 36:42, :2] = [(0, 0), (1, 2), (3, 2), (4, 0), (3, -2), (1, -2)]
+    points[0, 42:48, :2] = [(0, 0), (1, 0), (3, 0), (4, 0), (3, 0), (1, 0)]
+    assert measures.eye_aspect_ratio(points).tolist() == [[1.0, 0.0]]
+
+
+def test_an_ellipse_holds_the_part_that_it_promises():
+    rng = np.random.default_rng(0)
+    factor = np.array([[2.0, 0], [1.5, 0.7]])
+    errors = rng.normal(size=(20000, 2)) @ factor.T
+    matrix = factor @ factor.T
+    covariance = np.tile([matrix[0, 0], matrix[0, 1], matrix[1, 1]], (20000, 1))
+    for part in (0.5, 0.9):
+        assert measures.within_ellipse(errors, covariance, part).mean() == pytest.approx(
+            part, abs=0.01
+        )

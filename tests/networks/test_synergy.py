@@ -140,12 +140,15 @@ def test_coarse_landmarks_are_rows_of_the_mesh():
     assert np.abs(points - coarse).max() < 1e-3
 
 
-def test_weights_make_the_round_trip_and_onnx_agrees():
+@pytest.mark.parametrize("more", [False, True])
+def test_weights_make_the_round_trip_and_onnx_agrees(more):
     import onnx as onnx_package
 
     from facegeo.export.to_onnx import to_onnx
 
-    network = small_network(adaptation=(64, 16, 8))
+    network = small_network(adaptation=(64, 16, 8), visibility=more, covariance=more)
+    if more:
+        network.covariance.scale[:] = 1.7
     again = build_regressor(SYNERGY, CONVENTION, network_state(network))
     assert again.config == network.config
     assert again.morphable_model == "facegeo-generic"

@@ -7,13 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from helpers.morphable_data import generic_model
+from helpers.morphable_data import generic_model  # noqa: E402
 
-from facegeo.geometry.crop import find_convention
-from facegeo.networks.regressor import SYNERGY, build_regressor
-from facegeo.networks.synergy.config import SynergyConfig
-from facegeo.networks.synergy.network import SynergyNet, mirrored_network
-from facegeo.networks.synergy.uncertainty import (
+from facegeo.geometry.crop import find_convention  # noqa: E402
+from facegeo.networks.regressor import SYNERGY, build_regressor  # noqa: E402
+from facegeo.networks.synergy.config import SynergyConfig  # noqa: E402
+from facegeo.networks.synergy.network import SynergyNet, mirrored_network  # noqa: E402
+from facegeo.networks.synergy.uncertainty import (  # noqa: E402
     CovarianceHead,
     covariance_of,
     negative_log_likelihood,

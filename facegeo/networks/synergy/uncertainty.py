@@ -2,8 +2,8 @@
 
 Of a covariance S = L L^T the network gives the Cholesky factor L = [[a, 0], [c, b]] with a, b > 0
 (Kendall and Gal 2017, "What Uncertainties Do We Need"; Dorta et al. 2018, "Structured Uncertainty
-Prediction Networks"). Factors are arrays ``(..., 3)`` of a, c, b; covariances of xx, xy, yy. All are
-in pixels of a crop of side 120.
+Prediction Networks"). Factors are arrays ``(..., 3)`` of a, c, b; covariances of xx, xy, yy. All
+are in pixels of a crop of side 120.
 """
 
 from __future__ import annotations

@@ -122,9 +122,13 @@ def portable(
         if config.get(name):
             changed[name] = _of_a_run(Path(config[name]))
     changed["data"] = {
-        name: in_data(value) if name in data else value for name, value in config["data"].items()
+        name: _in_data(value) if name in data else value for name, value in config["data"].items()
     }
     return changed
+
+
+def _in_data(paths: str | Sequence[str]) -> str | list[str]:
+    return in_data(paths) if isinstance(paths, str) else [in_data(path) for path in paths]
 
 
 def in_data(path: str) -> str:

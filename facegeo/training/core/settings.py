@@ -123,6 +123,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, kinds[hint]) or (hint is not bool and isinstance(value, bool)):
             raise InvalidInputError(f"{where}: expected {hint.__name__}, got {value!r}")
         return hint(value)
+    if isinstance(hint, types.UnionType) and str in hint.__args__ and isinstance(value, str):
+        return value
     optional = isinstance(hint, types.UnionType) and value is None
     if isinstance(hint, types.UnionType) and not optional and float in hint.__args__:
         return _value(float, value, where)

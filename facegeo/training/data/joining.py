@@ -51,7 +51,9 @@ def joined(sets: Sequence[LabelledFaces]) -> LabelledFaces:
         params=np.concatenate([faces.params for faces in sets]),
         landmarks=np.concatenate([faces.landmarks for faces in sets]),
         skipped=sum(faces.skipped for faces in sets),
-        **{name: _optional(sets, name) for name in ("visibility", "manual", "manual_points")},
+        visibility=_optional(sets, "visibility"),
+        manual=_optional(sets, "manual"),
+        manual_points=_optional(sets, "manual_points"),
     )
 
 

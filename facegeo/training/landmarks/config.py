@@ -26,7 +26,13 @@ from facegeo.training.data.augment import AugmentConfig
 from facegeo.training.landmarks.losses import LossConfig
 
 #: Settings of a run that are paths, in its section ``data`` and beside it.
-PATHS: Final = (("labels", "pictures", "backgrounds", "dev", "cache"), ("initial", "teacher"))
+PATHS: Final = (
+    (
+        *("labels", "pictures", "validation", "validation_pictures"),
+        *("backgrounds", "dev", "cache"),
+    ),
+    ("initial", "teacher"),
+)
 
 #: The backbones halve a crop five times.
 _SMALLEST_CROP = 32
@@ -41,9 +47,9 @@ class DataConfig:
 
     Attributes
     ----------
-    labels, pictures : str
+    labels, pictures : str, or list of str
         Label file and crops (folder or tar), as
-        :func:`facegeo.training.data.datasets.read_labelled` takes them.
+        :func:`facegeo.training.data.datasets.read_labelled` takes them; or several of both.
     morphable_model : str
         The face model that the labels belong to: a name, ``default``, or an ``.npz`` file.
     backgrounds : str
@@ -54,6 +60,9 @@ class DataConfig:
     turned : float
         Further negatives, counted likewise: faces that lie on their side or stand on their head, so
         that presence is low where a crop was not turned as its face is.
+    validation, validation_pictures : str, or list of str
+        Label files with manual points, and their crops, which are measured after epochs and choose;
+        nothing is trained on them. May be empty.
     dev : str
         Folder of AFLW2000-3D to measure after epochs; may be empty.
     variants : int
@@ -72,12 +81,14 @@ class DataConfig:
         :attr:`facegeo.training.data.datasets.LabelledFaces.offset_px` instead of the label file's.
     """
 
-    labels: str
-    pictures: str
+    labels: str | tuple[str, ...]
+    pictures: str | tuple[str, ...]
     morphable_model: str = "default"
     backgrounds: str = ""
     negatives: float = 0.25
     turned: float = 0.0
+    validation: str | tuple[str, ...] = ""
+    validation_pictures: str | tuple[str, ...] = ""
     dev: str = ""
     variants: int = 2
     cache: str = ""
@@ -87,7 +98,18 @@ class DataConfig:
     offset_px: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("labels", "pictures", "validation", "validation_pictures"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                object.__setattr__(self, name, tuple(map(str, value)))
         check_counts(self, "data.", 0, "workers variants")
+        for one, other in (("labels", "pictures"), ("validation", "validation_pictures")):
+            counts = [len(as_list(getattr(self, name))) for name in (one, other)]
+            if counts[0] != counts[1]:
+                raise InvalidInputError(
+                    f"data.{other}: expected one for each of the {counts[0]} of data.{one}, "
+                    f"got {counts[1]}"
+                )
         numbers = {NOT_NEGATIVE: "negatives turned", SHARE: "yaw_balance"}
         check_numbers(self, "data.", numbers | {Interval(0, 0.5): "held_back"})
         if self.offset_px is not None:
@@ -190,6 +212,13 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for YAML and JSON."""
         return plain_settings(self)
+
+
+def as_list(value: str | tuple[str, ...]) -> list[str]:
+    """Several paths, one, or none."""
+    if isinstance(value, str):
+        return [value] if value else []
+    return list(value)
 
 
 def read_config(path: str | Path) -> TrainConfig:

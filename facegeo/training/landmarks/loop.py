@@ -37,11 +37,13 @@ from facegeo.training.data.batches import (
     epoch_order,
     made_ahead,
 )
-from facegeo.training.data.datasets import LabelledFaces, read_labelled
+from facegeo.training.data.datasets import LabelledFaces
+from facegeo.training.data.joining import read_sets
 from facegeo.training.data.variants import CONVENTION
-from facegeo.training.landmarks.config import TrainConfig
+from facegeo.training.landmarks.config import TrainConfig, as_list
 from facegeo.training.landmarks.measure import DevSet, HeldBack
 from facegeo.training.landmarks.step import TrainingStep
+from facegeo.training.landmarks.validation import ValidationSet
 from facegeo.zoo.face_models import load_face_model
 
 _log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ def train(config: TrainConfig, faces: LabelledFaces | None = None) -> Path:
     if process.world > 1 and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     if faces is None:
-        faces = read_labelled(config.data.labels, config.data.pictures)
+        faces = read_sets(as_list(config.data.labels), as_list(config.data.pictures))
     if config.data.offset_px is not None:
         dx, dy = config.data.offset_px
         faces = dataclasses.replace(faces, offset_px=(dx, dy))
@@ -132,6 +134,14 @@ class Trainer:
                 f"got {config.batch}"
             )
         self.dev = DevSet.open(config.data.dev) if config.data.dev else None
+        self.validation = {
+            Path(labels).stem: ValidationSet.open(labels, images, faces.offset_px)
+            for labels, images in zip(
+                as_list(config.data.validation),
+                as_list(config.data.validation_pictures),
+                strict=True,
+            )
+        }
         self._resume()
 
     def run(self) -> Path:
@@ -215,7 +225,7 @@ class Trainer:
         last = progress.epoch + 1 == self.config.epochs
         due = (progress.epoch + 1) % self.config.evaluate_epochs == 0
         averaged = None
-        sets = {"dev": self.dev, "held_back": self.held_back}
+        sets = self.validation | {"dev": self.dev, "held_back": self.held_back}
         for name, faces in sets.items():
             if self.process.rank == 0 and faces is not None and (due or last):
                 averaged = averaged or self._averaged()

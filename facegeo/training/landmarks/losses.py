@@ -97,7 +97,7 @@ def presence_loss(logit: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
 
 
 def visibility_loss(logits: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of ``(N, 68)`` logits, summed over the points whose state is known; ``(N,)``."""
+    """Cross-entropy of ``(N, 68)`` logits, summed over points of known state; ``(N,)``."""
     seen = (states == SEEN).to(logits.dtype)
     known = (states != UNKNOWN).to(logits.dtype)
     entropy = functional.binary_cross_entropy_with_logits(logits, seen, reduction="none")

@@ -1,0 +1,98 @@
+"""A network in training, measured on faces with manual points that nothing is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facegeo.errors import CorruptFileError
+from facegeo.evaluation.measures import (
+    box_size,
+    by_yaw,
+    eye_aspect_ratio,
+    roc_area,
+    visible_error,
+    within_ellipse,
+)
+from facegeo.geometry.crop import CROP_SIZE
+from facegeo.images.collections import decoded
+from facegeo.networks.synergy.network import SynergyNet
+from facegeo.training.data.datasets import LabelledFaces, read_labelled
+from facegeo.training.data.variants import yaws_deg
+from facegeo.training.data.visibility import SEEN, UNKNOWN
+from facegeo.training.landmarks.measure import predict
+
+#: Both eyes show their opening up to this yaw, degrees.
+_FRONTAL_DEG = 25.0
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationSet:
+    """Faces that choose networks, stages and thresholds.
+
+    Attributes
+    ----------
+    faces : LabelledFaces
+        With manual points.
+    crops : (N, 120, 120, 3) uint8
+    offset_px : (float, float)
+        By which the labels that the network learnt from are moved against the image.
+    """
+
+    faces: LabelledFaces
+    crops: np.ndarray
+    offset_px: tuple[float, float]
+
+    @classmethod
+    def open(
+        cls, labels: str | Path, images: str | Path, offset_px: tuple[float, float]
+    ) -> ValidationSet:
+        """Read labels and crops. Raises CorruptFileError if the labels have no manual points."""
+        faces = read_labelled(labels, images)
+        if faces.manual_points is None:
+            raise CorruptFileError(f"{labels}: expected manual points to validate with")
+        return cls(faces, np.stack(list(decoded(faces.pictures, range(len(faces))))), offset_px)
+
+    def measure(
+        self, network: SynergyNet, device: torch.device, size: int = CROP_SIZE
+    ) -> dict[str, float]:
+        """Errors of a network in evaluation mode.
+
+        Returns
+        -------
+        dict of str to float
+            ``nme``, in percent of sqrt(width x height) of the labels' box, as the mean of the
+            ranges of yaw that have faces, and ``nme_0-30`` and so on; ``eyes``, the correlation of
+            eye aspect ratios of faces that look ahead; and where the network tells them
+            ``visibility_auc`` and ``within_90``, the part of the points in their 90 % ellipse.
+        """
+        faces = self.faces
+        outputs = predict(network, self.crops, device, size)
+        points = outputs["landmarks"][..., :2] - np.asarray(self.offset_px, np.float32)
+        truth = np.asarray(faces.manual_points)
+        is_set = np.isfinite(truth).all(axis=2)
+        placed = np.where(is_set[..., None], truth, 0)
+        errors = visible_error(points, placed, is_set, box_size(faces.landmarks[..., :2]))
+        yaw_deg = yaws_deg(faces.params)
+        means = {k: v for k, v in by_yaw(errors, yaw_deg).items() if k != "mean_of_bins"}
+        found = [value for value in means.values() if np.isfinite(value)]
+        report = {"nme": float(np.mean(found))} | {f"nme_{k}": v for k, v in means.items()}
+        ahead = (np.abs(yaw_deg) < _FRONTAL_DEG) & is_set[:, 36:48].all(axis=1)
+        if ahead.sum() > 2:
+            ratios = [eye_aspect_ratio(p[ahead]).mean(axis=1) for p in (points, placed)]
+            # Eyes that never change tell nothing.
+            is_moved = min(np.ptp(ratio) for ratio in ratios) > 1e-9
+            report["eyes"] = float(np.corrcoef(*ratios)[0, 1]) if is_moved else 0.0
+        states = faces.visibility
+        if "visibility" in outputs and states is not None:
+            seen = outputs["visibility"][states == SEEN]
+            hidden = outputs["visibility"][(states != SEEN) & (states != UNKNOWN)]
+            if len(seen) and len(hidden):
+                report["visibility_auc"] = roc_area(seen, hidden)
+        if "covariance" in outputs:
+            inside = within_ellipse((points - placed)[is_set], outputs["covariance"][is_set])
+            report["within_90"] = float(inside.mean())
+        return report
