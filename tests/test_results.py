@@ -159,6 +159,26 @@ def test_columns_that_are_not_given_are_zeros():
         assert getattr(pickle.loads(pickle.dumps(given)), name).tolist() == [1, 1, 1]
 
 
+def test_what_the_network_tells_of_its_points_is_in_the_file_or_none():
+    unknown, known = (
+        batch(1),
+        replace(
+            batch(1),
+            visibility=np.full((1, 68), 0.25, np.float32),
+            covariance=np.tile(np.float32([[4, 1], [1, 2]]), (1, 68, 1, 1)),
+        ),
+    )
+    assert np.isnan(unknown.visibility).all() and unknown.covariance.shape == (1, 68, 2, 2)
+    source = SimpleNamespace(unit_mm=1.0, morphable=generic_model())
+    faces = [b.faces(np.zeros((1, 4)), np.ones(1), source)[0] for b in (unknown, known)]
+    blank = {name: faces[0].to_dict()[name] for name in ("visibility", "covariance")}
+    assert blank == {"visibility": None, "covariance": None}
+    told = faces[1].to_dict()
+    assert told["visibility"] == [0.25] * 68 and told["covariance"][67] == [[4, 1], [1, 2]]
+    both = FaceBatch.concatenate([unknown, known])[1:]
+    np.testing.assert_array_equal(both.covariance, known.covariance)
+
+
 class HeadMesher:
     """The head that ships as a source of meshes."""
 

@@ -125,6 +125,34 @@ def crop_to_photo(
     return placed
 
 
+def covariance_to_photo(
+    covariance: np.ndarray,
+    rois: np.ndarray,
+    convention: CropConvention,
+    rotations: np.ndarray | None = None,
+) -> np.ndarray:
+    """Covariances of points in crop pixels to those in photo pixels: J S J^T.
+
+    Parameters
+    ----------
+    covariance : (N, K, 3) float32
+        xx, xy, yy.
+    rois, convention, rotations
+        As :func:`crop_to_photo` takes them.
+
+    Returns
+    -------
+    covariance : (N, K, 2, 2) float32
+    """
+    scale, _ = _image_scale_offset(rois, convention, CROP_SIZE)
+    jacobian = scale[:, :2, None] * np.eye(2)
+    if _is_turned(rotations):
+        turn, _ = _turns(rois, rotations)
+        jacobian = turn @ jacobian
+    matrices = covariance[..., [[0, 1], [1, 2]]]
+    return (jacobian[:, None] @ matrices @ jacobian.mT[:, None]).astype(np.float32)
+
+
 def photo_to_crop(
     points: np.ndarray,
     rois: np.ndarray,

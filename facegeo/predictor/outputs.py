@@ -75,6 +75,13 @@ class NetworkOutputs:
         if coarse_in_crop is not None:
             coarse, depths = placed(coarse_in_crop)
         presence = values.get("presence", np.full(len(params), np.nan, np.float32))
+        told = {}
+        if "visibility" in values:
+            told["visibility"] = values["visibility"]
+        if "covariance" in values:
+            told["covariance"] = crop.covariance_to_photo(
+                values["covariance"], rois, convention, turns
+            )
         return FaceBatch(
             params,
             refined,
@@ -85,6 +92,7 @@ class NetworkOutputs:
             rotations,
             depths,
             self._num_shape,
+            **told,
         )
 
     def _landmarks(self, params: np.ndarray) -> np.ndarray:

@@ -43,6 +43,9 @@ _WHITE = (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 #: BGR, for neighbouring numbers as different as can be.
 _ID_COLOURS = ((120, 230, 255), (255, 200, 90), (140, 255, 140), (200, 140, 255), (110, 150, 255))
+#: BGR of points that are hidden, doubtful, seen.
+_VISIBILITY = ((60, 60, 255), (60, 230, 255), (110, 230, 90))
+_ELLIPSE = (255, 190, 90)
 _OUTLINE = (120, 230, 255)
 _BOX_FRONT = (90, 220, 255)
 _BOX_BACK = (200, 160, 60)
@@ -172,6 +175,44 @@ def draw_contours(image: np.ndarray, face: Face) -> None:
         cv2.polylines(image, [curve], closed, _REGION_COLOURS[name], line, cv2.LINE_AA, _SHIFT)
 
 
+def draw_visibility(image: np.ndarray, face: Face) -> None:
+    """The 68 points: seen ones green, hidden ones red and hollow, what lies between yellow."""
+    points = face.landmarks[:, :2]
+    radius = round(max(1.5, 1.5 * _unit(points)) * 2**_SHIFT)
+    line = max(1, round(0.6 * _unit(points)))
+    for place, seen in zip(_fixed(points).tolist(), _told(face, "visibility"), strict=True):
+        colour = np.interp(seen, (0, 0.5, 1), (0, 1, 2))
+        low, high = _VISIBILITY[int(min(colour, 1))], _VISIBILITY[int(min(colour, 1)) + 1]
+        part = colour - int(min(colour, 1))
+        mixed = tuple((1 - part) * a + part * b for a, b in zip(low, high, strict=True))
+        cv2.circle(image, place, radius, mixed, -1 if seen >= 0.5 else line, cv2.LINE_AA, _SHIFT)
+
+
+def draw_uncertainty(image: np.ndarray, face: Face) -> None:
+    """An ellipse around each of the 68 points that holds the true one in 9 of 10 cases."""
+    points = face.landmarks[:, :2]
+    line = max(1, round(0.5 * _unit(points)))
+    spread, axes = np.linalg.eigh(_told(face, "covariance"))
+    # Semi-axes; a squared distance of -2 log(1 - 0.9) holds 90 % of a normal distribution.
+    lengths = np.sqrt(np.maximum(spread, 0) * -2 * np.log(0.1))
+    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
+    for place, (short, long), angle in zip(_fixed(points), _fixed(lengths), angles, strict=True):
+        size = (int(long), int(short))
+        cv2.ellipse(image, place.tolist(), size, angle, 0, 360, _ELLIPSE, line, cv2.LINE_AA, _SHIFT)
+        cv2.circle(image, place.tolist(), line * 2**_SHIFT, _WHITE, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _told(face: Face, name: str) -> np.ndarray:
+    """An output that not every network has. Raises InvalidInputError."""
+    values: np.ndarray = getattr(face, name)
+    if np.isnan(values).any():
+        raise InvalidInputError(
+            f"draw: the landmark network tells no {name} of its points; draw landmarks instead, or "
+            "use a model that does"
+        )
+    return values
+
+
 def draw_pose(image: np.ndarray, face: Face) -> None:
     """A box around the head that turns with it, front edges bright, and the three angles."""
     corners = head_box(face.landmarks, face.pose)
@@ -249,6 +290,8 @@ ANNOTATORS: dict[str, Annotator] = {
     "box": Annotator(face=draw_box),
     "landmarks": Annotator(face=draw_landmarks),
     "contours": Annotator(face=draw_contours),
+    "visibility": Annotator(face=draw_visibility),
+    "uncertainty": Annotator(face=draw_uncertainty),
     "pose": Annotator(face=draw_pose),
     "id": Annotator(face=draw_id),
     "mesh": Annotator(surfaces=draw_surfaces),

@@ -100,7 +100,12 @@ class OneEuro:
         self._speed: np.ndarray | None = None
 
     def __call__(
-        self, raw: np.ndarray, passed_s: float, unit: float = 1.0, least_gain: float = 0.0
+        self,
+        raw: np.ndarray,
+        passed_s: float,
+        unit: float = 1.0,
+        least_gain: float = 0.0,
+        spread: np.ndarray | None = None,
     ) -> tuple[np.ndarray, float]:
         """Filter the next value.
 
@@ -114,6 +119,9 @@ class OneEuro:
             What one unit of the noise is, in units of ``raw``.
         least_gain : float
             0..1: be at least this quick.
+        spread : (rows,) array, optional
+            How many times as noisy as the others a row is. As in a Kalman filter of that noise its
+            gain g becomes g / (g + (1 - g) spread^2): where all moves, it moves too.
 
         Returns
         -------
@@ -139,6 +147,8 @@ class OneEuro:
         )
         gains = np.maximum(low_pass_gain(cutoff, passed_s), least_gain)
         rows = np.repeat(gains, self._counts(len(away)))
+        if spread is not None:
+            rows = rows / (rows + (1 - rows) * np.square(spread))
         self._value = self._move(self._value, away * rows.reshape(-1, *[1] * (away.ndim - 1)))
         self._raw = np.array(raw, np.float64)
         return self._value, float(gains.max())

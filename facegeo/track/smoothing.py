@@ -2,7 +2,8 @@
 
 What is filtered, and how:
 
-- landmarks: One-Euro, one gain for each region, so that a blink does not shake the jaw;
+- landmarks: One-Euro, one gain for each region, so that a blink does not shake the jaw; points that
+  the network is unsure of are smoothed more, as their covariance says;
 - rotation: One-Euro on the manifold, along geodesics;
 - size, position and what is not a rotation in the network's matrix: One-Euro;
 - expression: with the gain of the quickest of the landmarks' regions;
@@ -74,6 +75,18 @@ class Smoothing:
         flag("share_shape", self.share_shape)
 
 
+#: A point is taken to be at most this many times as noisy as the face's usual one.
+_MOST_SPREAD = 4.0
+
+
+def _spread(covariance: np.ndarray) -> np.ndarray | None:
+    """Noise of each point in that of the median one, at least 1; None where nobody knows."""
+    deviation = np.sqrt(np.trace(covariance, axis1=1, axis2=2))
+    if not np.isfinite(deviation).all():
+        return None
+    return np.clip(deviation / np.median(deviation), 1.0, _MOST_SPREAD)
+
+
 def landmark_filter(settings: Smoothing) -> OneEuro:
     """The filter of (68, 3) landmarks; its unit is the size of the face."""
     return OneEuro(settings.filter, settings.landmark_noise, REGIONS, judged=_JUDGED)
@@ -121,7 +134,8 @@ class FaceSmoother:
         passed = 1.0 if self._last_s is None else max(now_s - self._last_s, 1e-3)
         self._last_s = now_s
         size = float(np.ptp(face.landmarks[:, :2], axis=0).max())
-        landmarks, gain = self._landmarks(face.landmarks, passed, size)
+        spread = _spread(face.covariance)
+        landmarks, gain = self._landmarks(face.landmarks, passed, size, spread=spread)
         affine, pose = self._placed(face, passed, size)
         shape, expression = face.shape, face.expression
         mean_shape = self._shape(shape)

@@ -132,3 +132,23 @@ def test_useless_regions_are_refused(roi, message):
 def test_unknown_convention_names_the_known_ones():
     with pytest.raises(InvalidInputError, match="3ddfa, exact"):
         crop.find_convention("opencv")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_covariances_move_as_the_points_do(turned):
+    """Of many points that scatter by them in the crop, the scatter in the photo."""
+    rng = np.random.default_rng(0)
+    covariance = np.array([[[4.0, 1.5, 1.0]], [[0.5, -0.3, 2.0]]], np.float32)
+    rois = np.array([[10, 20, 310, 380], [-30, 5, 91, 130]], np.float32)
+    rotations = np.array([35.0, -120.0]) if turned else None
+    convention = crop.find_convention("exact")
+    found = crop.covariance_to_photo(covariance, rois, convention, rotations)
+    assert found.shape == (2, 1, 2, 2) and found.dtype == np.float32
+    for face in range(2):
+        xx, xy, yy = covariance[face, 0]
+        points = np.full((1, 50000, 3), 60.0, np.float32)
+        points[0, :, :2] += rng.multivariate_normal((0, 0), [[xx, xy], [xy, yy]], 50000)
+        turn = None if rotations is None else rotations[face : face + 1]
+        placed = crop.crop_to_photo(points, rois[face : face + 1], convention, rotations=turn)
+        scatter = np.cov(placed[0, :, :2].T)
+        assert np.abs(found[face, 0] - scatter).max() < 0.03 * scatter.max()

@@ -147,8 +147,6 @@ def test_weights_make_the_round_trip_and_onnx_agrees(more):
     from facegeo.export.to_onnx import to_onnx
 
     network = small_network(adaptation=(64, 16, 8), visibility=more, covariance=more)
-    if more:
-        network.covariance.scale[:] = 1.7
     again = build_regressor(SYNERGY, CONVENTION, network_state(network))
     assert again.config == network.config
     assert again.morphable_model == "facegeo-generic"
@@ -197,7 +195,7 @@ def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_
     from facegeo.zoo.face_models import model_bytes
     from facegeo.zoo.store import install
 
-    network = small_network()
+    network = small_network(visibility=True, covariance=True)
     onnx = exported(network)
     card = Card("tiny", "landmarks", SYNERGY, "test", "MIT", {}, crop_convention="exact")
     install(card, {"network": onnx, "morphable": model_bytes(generic_model())})
@@ -208,3 +206,8 @@ def test_the_predictor_takes_refined_points_and_presence(cache, backend, sample_
     rows = generic_model().landmark_rows
     assert np.abs(face.coarse_mesh.vertices[rows] - face.coarse_landmarks).max() < 0.02
     assert face.to_dict()["presence"] == face.presence
+    assert face.visibility.shape == (68,) and 0 < face.visibility.min() <= face.visibility.max() < 1
+    # Two crop pixels to begin with, as photo pixels.
+    side = face.roi[2] - face.roi[0]
+    deviation = np.sqrt(np.linalg.eigvalsh(face.covariance)) * 120 / side
+    assert face.covariance.shape == (68, 2, 2) and 1 < deviation.min() < deviation.max() < 4

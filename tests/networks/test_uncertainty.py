@@ -60,8 +60,12 @@ def test_a_new_head_expects_two_pixels_and_is_scaled_by_its_calibration():
     factors = head(torch.zeros(3, 8))
     assert factors.shape == (3, 68, 3)
     assert covariance_of(factors)[0, 0].tolist() == pytest.approx([4, 0, 4])
-    head.scale[5] = 1.5
-    assert covariance_of(head(torch.zeros(1, 8)))[0, 5].tolist() == pytest.approx([9, 0, 9])
+    torch.nn.init.normal_(head.linear.weight, std=0.1)
+    torch.nn.init.normal_(head.linear.bias, std=0.1)
+    features, scale = torch.randn(4, 8), torch.linspace(0.5, 2.0, 68)
+    before = covariance_of(head(features))
+    head.calibrate(scale)
+    assert torch.allclose(covariance_of(head(features)), before * scale[:, None] ** 2, rtol=1e-4)
 
 
 def network_of(**changes) -> SynergyNet:
@@ -88,7 +92,7 @@ def test_networks_tell_visibility_and_covariance_after_the_others():
 
 def test_they_come_back_out_of_a_file():
     network = network_of()
-    network.covariance.scale[:] = 1.7
+    network.covariance.calibrate(torch.full((68,), 1.7))
     crops = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
     state = {name: value.numpy() for name, value in network.state_dict().items()}
     state["config"] = np.array(network.config.to_json())

@@ -14,7 +14,11 @@ from facegeo.surface.dense import dense_faces
 @pytest.fixture(scope="module")
 def face(predictor, sample_photo):
     (face,) = predictor(sample_photo)
-    return face
+    # What networks say that know what is seen, and how sure they are.
+    deviation = np.linspace(1, 9, 68, dtype=np.float32)
+    covariance = np.square(deviation)[:, None, None] * np.eye(2, dtype=np.float32)
+    seen = np.linspace(0, 1, 68, dtype=np.float32)
+    return replace(face, visibility=seen, covariance=covariance)
 
 
 @pytest.mark.parametrize("style", ANNOTATORS)
@@ -119,3 +123,35 @@ def test_opacity_mixes_drawing_and_photo(face, sample_photo, style):
 def test_bad_opacities_are_named(face, sample_photo, opacity):
     with pytest.raises(InvalidInputError, match=r"opacity: expected a number in 0\.\.1"):
         annotate(sample_photo, [face], ["landmarks"], opacity=opacity)
+
+
+def test_hidden_points_are_red_and_seen_ones_green(face, sample_photo):
+    drawn = annotate(np.zeros_like(sample_photo), [face], ["visibility"])
+    x, y = np.rint(face.landmarks[67, :2]).astype(int)
+    assert np.abs(drawn[y, x].astype(int) - (110, 230, 90)).max() < 12
+    hidden = replace(face, visibility=np.zeros(68, np.float32))
+    drawn = annotate(np.zeros_like(sample_photo), [hidden], ["visibility"]).astype(int)
+    painted = drawn[drawn.max(axis=2) > 200]
+    assert len(painted) and (painted[:, 2] > painted[:, 1] + 100).all()
+
+
+def test_ellipses_hold_nine_of_ten_errors(face):
+    """A long ellipse, leaning to the lower right."""
+    points = np.tile(np.float32([300, 300, 0]), (68, 1))
+    points[36:48, 0] += np.arange(12)  # the line width follows the face's size
+    long = np.float32([[500, 400], [400, 500]])
+    one = replace(face, landmarks=points, covariance=np.tile(long, (68, 1, 1)))
+    drawn = annotate(np.zeros((600, 600, 3), np.uint8), [one], ["uncertainty"])
+    rows, columns = np.nonzero(drawn[..., 0] > 128)
+    # Eigenvalues 900 and 100; sqrt(-2 log 0.1) = 2.146 deviations.
+    along, across = (columns + rows) / np.sqrt(2), (columns - rows) / np.sqrt(2)
+    assert np.ptp(along) / 2 == pytest.approx(30 * 2.146 + 4, abs=6)
+    assert np.ptp(across) / 2 == pytest.approx(10 * 2.146 + 4, abs=6)
+
+
+@pytest.mark.parametrize("name", ["visibility", "covariance"])
+def test_what_a_network_does_not_tell_is_not_drawn(face, sample_photo, name):
+    style = {"visibility": "visibility", "covariance": "uncertainty"}[name]
+    unknown = replace(face, **{name: np.full_like(getattr(face, name), np.nan)})
+    with pytest.raises(InvalidInputError, match=f"tells no {name}"):
+        annotate(sample_photo, [unknown], [style])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.morphable_data import generic_model
@@ -122,3 +124,27 @@ def test_without_dense_bases_coarse_landmarks_are_the_smoothed_ones():
 def test_refuses_bad_settings(bad):
     with pytest.raises(InvalidInputError, match=f"^{next(iter(bad))}: expected .*, got"):
         Smoothing(**bad)
+
+
+def test_points_that_the_network_is_unsure_of_are_smoothed_more():
+    """The same noise on all points: those of wide ellipses shake less, and none lags in motion."""
+    wide = slice(0, 8)
+    covariance = np.tile(np.eye(2, dtype=np.float32), (68, 1, 1))
+    covariance[wide] *= 16
+
+    def path(known: bool, speed: float) -> np.ndarray:
+        rng, smoother, points = np.random.default_rng(0), FaceSmoother(), []
+        still = face([0, 0, 0])
+        for frame in range(60):
+            moved = still.landmarks + np.float32([speed * frame, 0, 0])
+            moved[:, :2] += rng.normal(0, 0.25, (68, 2)).astype(np.float32)
+            given = {"covariance": covariance} if known else {}
+            now = replace(still, landmarks=moved, **given)
+            points.append(smoother(now, frame / 30, CONVENTION).landmarks[:, :2])
+        return np.array(points)
+
+    shaking = [np.abs(np.diff(path(known, 0.0)[10:], axis=0)).mean(axis=(0, 2)) for known in (0, 1)]
+    assert shaking[1][wide].mean() < 0.7 * shaking[0][wide].mean()
+    assert shaking[1][8:] == pytest.approx(shaking[0][8:])
+    lag = [path(known, 6.0)[-1, :, 0] for known in (False, True)]
+    assert np.abs(lag[1] - lag[0]).max() < 1.5

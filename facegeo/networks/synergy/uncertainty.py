@@ -25,30 +25,31 @@ _OUTLIER = 50.0
 
 
 class CovarianceHead(nn.Module):
-    """Features ``(N, C)`` to factors ``(N, 68, 3)``.
-
-    Attributes
-    ----------
-    scale : (68,) buffer
-        By which each landmark's factors are multiplied, so that ellipses hold as many points as
-        they promise on faces that nothing was trained on.
-    """
-
-    scale: torch.Tensor
+    """Features ``(N, C)`` to factors ``(N, 68, 3)``."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, 3 * NUM_LANDMARKS)
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
-        self.register_buffer("scale", torch.ones(NUM_LANDMARKS))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Factors of the covariances."""
         raw = self.linear(features).reshape(-1, NUM_LANDMARKS, 3)
         deviation = (_START * torch.exp(raw[..., 0::2])).clamp(_LEAST, _LARGEST)
-        factors = torch.stack([deviation[..., 0], raw[..., 1], deviation[..., 1]], dim=-1)
-        return factors * self.scale[:, None]
+        return torch.stack([deviation[..., 0], raw[..., 1], deviation[..., 1]], dim=-1)
+
+    @torch.no_grad()
+    def calibrate(self, scale: torch.Tensor) -> None:
+        """Multiply each landmark's factors by a number ``(68,)``.
+
+        So that ellipses hold as many points as they promise on faces that nothing was trained on.
+        """
+        weight = self.linear.weight.view(NUM_LANDMARKS, 3, -1)
+        bias = self.linear.bias.view(NUM_LANDMARKS, 3)
+        bias[:, 0::2] += torch.log(scale)[:, None]
+        weight[:, 1] *= scale[:, None]
+        bias[:, 1] *= scale
 
 
 def covariance_of(factors: torch.Tensor) -> torch.Tensor:
