@@ -10,6 +10,7 @@ from torch import nn
 from facegeo.errors import InvalidInputError
 from facegeo.networks.backbones.mobilenet_v1 import MobileNetV1
 from facegeo.networks.backbones.mobilenet_v2 import SHALLOW, MobileNetV2
+from facegeo.networks.backbones.residual import DenseBlock, ResidualNet, SeparableBlock
 from facegeo.networks.backbones.resnest import resnest
 from facegeo.networks.backbones.resnet import ResNet
 
@@ -19,6 +20,10 @@ BACKBONES: Final[dict[str, Callable[[], nn.Module]]] = {
     "mobilenet_v1_x1": lambda: MobileNetV1(1.0, None),
     "mobilenet_v2": MobileNetV2,
     "mobilenet_v2_shallow": lambda: MobileNetV2(SHALLOW),
+    "residual_separable": lambda: ResidualNet(
+        SeparableBlock, 32, (64, 128, 256, 512), (2, 4, 6, 2), 1024
+    ),
+    "residual_dense": lambda: ResidualNet(DenseBlock, 16, (32, 64, 128, 256), (1, 2, 3, 1), 1024),
     "resnet50": lambda: ResNet((3, 4, 6, 3)),
     "resnet101": lambda: ResNet((3, 4, 23, 3)),
     "resnest50": lambda: resnest((3, 4, 6, 3), 32),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from facegeo.base.arrays import whole_number
+from facegeo.base.arrays import number_in, whole_number
 from facegeo.conventions import NUM_EXPRESSION, NUM_POSE, NUM_SHAPE
 from facegeo.errors import InvalidInputError
 
@@ -40,6 +40,8 @@ class SynergyConfig:
     adaptation : tuple of int, or None
         Widths of the fully connected layers that the refinement's attributes pass first, one an
         attribute. None leaves them out, as the released code does.
+    refinement_width : float
+        Factor of the refinement's widest layers; 1 as published.
     inverse : tuple of str
         Groups that landmark-to-3DMM regresses: of ``pose``, ``shape``, ``expression``; may be none.
     inverse_from : str
@@ -64,6 +66,7 @@ class SynergyConfig:
     backbone: str = "mobilenet_v2"
     refinement: str = "all"
     adaptation: tuple[int, ...] | None = None
+    refinement_width: float = 1.0
     inverse: tuple[str, ...] = GROUPS
     inverse_from: str = "refined"
     inverse_attributes: bool = False
@@ -104,6 +107,7 @@ class SynergyConfig:
             raise InvalidInputError(
                 f"adaptation: expected a width for each of {attributes}, got {self.adaptation}"
             )
+        number_in("refinement_width", self.refinement_width, 1 / 16, 4)
         for width in self.adaptation or ():
             if type(width) is not int or not 1 <= width <= _WIDEST:
                 raise InvalidInputError(

@@ -93,7 +93,7 @@ class SynergyNet(FaceRows):
         self.refinement: Refinement | None = None
         if config.refinement != "none":
             chosen = [lengths[name] for name in REFINEMENTS[config.refinement]]
-            self.refinement = Refinement(chosen, config.adaptation)
+            self.refinement = Refinement(chosen, config.adaptation, config.refinement_width)
         self.inverse: LandmarksTo3dmm | None = None
         if config.inverse:
             extra = list(lengths.values()) if config.inverse_attributes else []

@@ -53,12 +53,18 @@ class SharedLayers(nn.Sequential):
 
 
 class PointEncoder(nn.Module):
-    """MLP 3-64-64-64-128-1024 on every point, and the maximum over the points."""
+    """MLP 3-64-64-64-128-1024 on every point, and the maximum over the points.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    width : float
+        Factor of the two widest layers.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
         self.low = SharedLayers((3, 64, LOW_LEVEL))
-        self.high = SharedLayers((LOW_LEVEL, 64, 128, HOLISTIC))
+        self.high = SharedLayers((LOW_LEVEL, 64, *_scaled((128, HOLISTIC), width)))
 
     def forward(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``(N, 3, 68)`` points to features ``(N, 64, 68)`` of each and ``(N, 1024)`` of all."""
@@ -78,25 +84,35 @@ class Refinement(nn.Module):
         Lengths of the vectors that join the holistic point features: image, shape, expression.
     adaptation : sequence of int or None
         Widths of a fully connected layer (with ReLU) that each attribute passes first.
+    width : float
+        Factor of the widest layers of the points, 1 as published. At 1 they are two fifths of what
+        a network with a small backbone computes.
     """
 
     #: Called by their weights; see :mod:`facegeo.networks.folding`.
     functional_norms = (("first", "first_norm"),)
 
-    def __init__(self, attributes: Sequence[int], adaptation: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        attributes: Sequence[int],
+        adaptation: Sequence[int] | None = None,
+        width: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.encoder = PointEncoder()
+        self.encoder = PointEncoder(width)
+        first, *hidden = _scaled((512, 256, 128), width)
+        (holistic,) = _scaled((HOLISTIC,), width)
         self.adaptation = nn.ModuleList()
         if adaptation is not None:
             for length, width in zip(attributes, adaptation, strict=True):
                 layer = nn.Sequential(nn.Linear(length, width), nn.ReLU(inplace=True))
                 self.adaptation.append(layer)
             attributes = adaptation
-        self.first = nn.Conv1d(LOW_LEVEL + HOLISTIC + sum(attributes), 512, 1)
-        self.first_norm = nn.BatchNorm1d(512)
-        self.hidden = SharedLayers((512, 256, 128))
+        self.first = nn.Conv1d(LOW_LEVEL + holistic + sum(attributes), first, 1)
+        self.first_norm = nn.BatchNorm1d(first)
+        self.hidden = SharedLayers((first, *hidden))
         # Linear, and zero at the start: training begins from the coarse landmarks.
-        self.last = nn.Conv1d(128, 3, 1)
+        self.last = nn.Conv1d(hidden[-1], 3, 1)
         nn.init.zeros_(self.last.weight)
         if self.last.bias is not None:
             nn.init.zeros_(self.last.bias)
@@ -126,6 +142,11 @@ class Refinement(nn.Module):
 
     def _decode(self, x: torch.Tensor) -> torch.Tensor:
         return self.last(self.hidden(torch.relu(self.first_norm(x))))
+
+
+def _scaled(widths: Sequence[int], factor: float) -> list[int]:
+    """Widths of layers, whole vectors of 8 numbers."""
+    return [max(8, 8 * round(width * factor / 8)) for width in widths]
 
 
 class LandmarksTo3dmm(nn.Module):
