@@ -28,7 +28,7 @@ def _dense(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 class SeparableBlock(nn.Module):
-    """Depthwise and pointwise convolution (MobileNetV1's), added to the input where shapes agree."""
+    """MobileNetV1's depthwise and pointwise convolution, added to the input where shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from facegeo.evaluation.measures import by_yaw, normalised_mean_error, pose_erro
 from facegeo.geometry import pose
 from facegeo.geometry.crop import CROP_SIZE, crop_to_photo, resized_crops
 from facegeo.geometry.params import split
-from facegeo.images.collections import Chosen, decoded
+from facegeo.images.collections import decoded
 from facegeo.networks.synergy.network import SynergyNet
 from facegeo.synthetic.negatives import half_a_face, shifted_crops
 from facegeo.training.data.datasets import LabelledFaces
@@ -94,14 +94,8 @@ class HeldBack:
         others = np.delete(np.arange(len(faces)), chosen)
         crops = np.stack(list(decoded(faces.pictures, chosen[:_MOST_HELD_BACK])))
         landmarks = faces.landmarks[chosen][:_MOST_HELD_BACK]
-        rest = replace(
-            faces,
-            pictures=Chosen(faces.pictures, others),
-            params=faces.params[others],
-            landmarks=faces.landmarks[others],
-        )
         place = np.array([*faces.offset_px, 0], np.float32)
-        return cls(crops, landmarks + place), rest
+        return cls(crops, landmarks + place), faces.some(others)
 
     def measure(
         self, network: SynergyNet, device: torch.device, size: int = CROP_SIZE
