@@ -80,7 +80,8 @@ def build_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.O
     ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=0.0)
+    # Fused: one kernel for all tensors, where a GPU would else be told of each.
+    return torch.optim.AdamW(groups, lr=0.0, fused=any(p.is_cuda for p in trained))
 
 
 def refuse_divergence(
