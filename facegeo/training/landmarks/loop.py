@@ -148,7 +148,7 @@ class Trainer:
         """Train to the end."""
         # On a processor the thread would only take time from the step itself.
         is_apart = self.device.type == "cuda"
-        batches = made_ahead(self._plans) if is_apart else self._plans()
+        batches = made_ahead(self.plans) if is_apart else self.plans()
         while self.progress.epoch < self.config.epochs:
             self._epoch(batches)
         weights = self.folder.path / "weights.npz"
@@ -168,7 +168,7 @@ class Trainer:
         while progress.batch < total:
             key, plan = next(batches)
             batch = self.crops.batch(plan, key)
-            self._batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
+            self.train_batch(batch, (progress.epoch + progress.batch / total) / config.epochs)
             is_due = progress.step % config.checkpoint_steps == 0
             if is_due or self.losses.count == _LOSSES_AT_ONCE or progress.batch == total:
                 self._count_losses()
@@ -185,7 +185,8 @@ class Trainer:
         for part in _parts(self.network, self.config.frozen):
             part.eval()
 
-    def _batch(self, batch: Batch, done: float) -> None:
+    def train_batch(self, batch: Batch, done: float) -> None:
+        """One step, when a part ``done`` (0..1) of the run is over."""
         config, progress = self.config, self.progress
         for group in self.optimiser.param_groups:
             group["lr"] = config.optimiser.rate_for(config.batch) * rate_factor(
@@ -251,7 +252,7 @@ class Trainer:
         """Batches of an epoch; samples that do not fill one are left for another epoch's order."""
         return len(self.data) // self.config.batch
 
-    def _plans(self) -> Iterator[tuple[BatchKey, Plan]]:
+    def plans(self) -> Iterator[tuple[BatchKey, Plan]]:
         """All batches that are left of the run, in numbers; this process's part of each."""
         config, progress, process = self.config, self.progress, self.process
         balance = config.data.yaw_balance

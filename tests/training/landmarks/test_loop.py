@@ -80,14 +80,14 @@ class KilledError(Exception):
 
 def kill_at(monkeypatch, step: int) -> None:
     """Let the batch with this number die before it is done."""
-    usual = Trainer._batch
+    usual = Trainer.train_batch
 
     def dying(self, batch, done):
         if self.progress.step == step:
             raise KilledError
         usual(self, batch, done)
 
-    monkeypatch.setattr(Trainer, "_batch", dying)
+    monkeypatch.setattr(Trainer, "train_batch", dying)
 
 
 @pytest.mark.parametrize(("optimiser", "step"), [("sgd", 3), ("adamw", 8)])
