@@ -10,6 +10,7 @@ import torch
 
 from facegeo.errors import CorruptFileError
 from facegeo.evaluation.measures import (
+    YAW_BINS,
     box_size,
     by_yaw,
     eye_aspect_ratio,
@@ -77,9 +78,12 @@ class ValidationSet:
         placed = np.where(is_set[..., None], truth, 0)
         errors = visible_error(points, placed, is_set, box_size(faces.landmarks[..., :2]))
         yaw_deg = yaws_deg(faces.params)
-        means = {k: v for k, v in by_yaw(errors, yaw_deg).items() if k != "mean_of_bins"}
-        found = [value for value in means.values() if np.isfinite(value)]
-        report = {"nme": float(np.mean(found))} | {f"nme_{k}": v for k, v in means.items()}
+        means = {
+            f"nme_{name}": value
+            for name, value in by_yaw(errors, yaw_deg).items()
+            if name in YAW_BINS and np.isfinite(value)
+        }
+        report = {"nme": float(np.mean(list(means.values())))} | means
         ahead = (np.abs(yaw_deg) < _FRONTAL_DEG) & is_set[:, 36:48].all(axis=1)
         if ahead.sum() > 2:
             ratios = [eye_aspect_ratio(p[ahead]).mean(axis=1) for p in (points, placed)]

@@ -39,6 +39,8 @@ def test_errors_are_those_of_the_points_that_were_set(monkeypatch, known):
     moved = measured(monkeypatch, known, (2.0, 0.0), landmarks=found)
     assert moved["nme"] == pytest.approx(0, abs=1e-5)
     assert report["eyes"] == pytest.approx(1)
+    # None of these faces looks to the side by more than 60 degrees.
+    assert "nme_60-90" not in report and np.isfinite(list(report.values())).all()
 
 
 def test_eyes_that_do_not_follow_the_lids_are_seen(monkeypatch, known):
