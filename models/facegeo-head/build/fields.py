@@ -92,7 +92,7 @@ def evened(cage: Cage, points: np.ndarray, share: np.ndarray, rounds: int) -> np
 
 
 def strain(cage: Cage, points: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """How much offsets ``(n, C, 3)`` stretch, shear or turn the edges at each vertex, (n, C).
+    """Strain of offsets ``(n, C, 3)``, (n, C): stretch, shear and turn of the edges at each vertex.
 
     The largest change of an edge, in parts of its length. Where what is added up comes near 1,
     triangles turn over.
