@@ -141,7 +141,7 @@ def sample_texture(
         source[taken] = TexelSource.MIRRORED
         color = _matched(own, other)
     known = (source == TexelSource.SEEN) | (source == TexelSource.MIRRORED)
-    filled = np.clip(np.rint(_continued(color, known)), 0, 255).astype(np.uint8)
+    filled = np.clip(np.rint(continued(color, known)), 0, 255).astype(np.uint8)
     return Texture(filled, source)
 
 
@@ -208,12 +208,12 @@ def _matched(own: _Samples, other: _Samples) -> np.ndarray:
     inside = cv2.distanceTransform(own.valid.astype(np.uint8), cv2.DIST_L2, 3)
     border = own.valid & other.valid & (inside <= _BORDER)
     difference = np.clip(own.color - other.color, -_MOST_DIFFERENT, _MOST_DIFFERENT)
-    matched = other.color + _continued(difference, border)
+    matched = other.color + continued(difference, border)
     result: np.ndarray = np.where(own.valid[..., None], own.color, matched)
     return result
 
 
-def _continued(color: np.ndarray, known: np.ndarray) -> np.ndarray:
+def continued(color: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Colours ``(S, S, 3)`` with the unknown ones continued smoothly from the known (pull-push)."""
     weight = known.astype(np.float32)[..., None]
     if weight.all():
@@ -224,7 +224,7 @@ def _continued(color: np.ndarray, known: np.ndarray) -> np.ndarray:
     half = ((width + 1) // 2, (height + 1) // 2)
     share = cv2.resize(weight[..., 0], half, interpolation=cv2.INTER_AREA)
     mean = cv2.resize(color * weight, half, interpolation=cv2.INTER_AREA)
-    coarse = _continued(mean / np.maximum(share, 1e-6)[..., None], share > 0)
+    coarse = continued(mean / np.maximum(share, 1e-6)[..., None], share > 0)
     filled = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     result: np.ndarray = np.where(known[..., None], color, filled)
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegeo.training.data.redraw import Scene
+from facegeo.synthetic.redraw import Scene
 
 SIZE = 60
 FACE = np.s_[20:40, 20:40]
