@@ -48,6 +48,8 @@ _BROW_MM: Final = 5.0
 #: How far skin around the lips goes with them, and over how much it fades.
 _LIP_MM: Final = 2.0
 _LIP_FADE_MM: Final = 7.0
+#: Lips that may show a photo's teeth: so far from where they meet, fading out.
+_LIP_EDGE_MM: Final = 1.5
 #: The border of the face fades into ears, hair and neck over this.
 _FACE_FADE_MM: Final = 10.0
 #: The scalp's hair fades out over this.
@@ -103,6 +105,9 @@ class HeadTables:
         self.convention = convention
         self.names = tuple(model.expression_names or ())
         self.num_shape, self.unit_mm = model.num_shape, model.unit_mm
+        self.shape_std = model.landmark_basis.shape_std
+        self.expression_std = model.landmark_basis.expression_std
+        self.expression_range = model.expression_range
         self.triangles, self.uv_triangles = model.triangles, model.uv_triangles
         self.uv = model.uv
         self.mirror = None if model.mirror is None else np.asarray(model.mirror.vertices)
@@ -131,17 +136,28 @@ class HeadTables:
 
     def vertices(self, params: np.ndarray) -> np.ndarray:
         """``(N, P)`` to ``(N, V, 3)`` float32, crop pixels."""
-        return self._placed(params, self._modes, self.mean)
+        return self.placed(self.shaped(params), params)
 
     def landmarks(self, params: np.ndarray) -> np.ndarray:
         """``(N, P)`` to ``(N, 68, 3)`` float32, crop pixels."""
-        return self._placed(params, self._landmark_modes, self._landmark_mean)
+        moved = params[:, NUM_POSE:] @ self._landmark_modes
+        return self.placed(moved.reshape(len(params), -1, 3) + self._landmark_mean, params)
 
-    def _placed(self, params: np.ndarray, modes: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    def shaped(self, params: np.ndarray) -> np.ndarray:
+        """Vertices ``(N, V, 3)`` float32 in the model frame."""
+        moved = params[:, NUM_POSE:] @ self._modes
+        return np.asarray(moved.reshape(len(params), -1, 3) + self.mean, np.float32)
+
+    def placed(self, points: np.ndarray, params: np.ndarray) -> np.ndarray:
+        """Points ``(N, K, 3)`` of the model frame in crop pixels, float32."""
         affine = pose_to_crop(split(params).pose, self.convention)
-        moved = (params[:, NUM_POSE:] @ modes).reshape(len(params), -1, 3) + mean
-        placed = moved @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
+        placed = points @ np.swapaxes(affine[:, :, :3], 1, 2) + affine[:, None, :, 3]
         return np.asarray(placed, np.float32)
+
+    def px_per_mm(self, params: np.ndarray) -> float:
+        """Size of a face ``(P,)`` in its crop."""
+        linear = params[:NUM_POSE].reshape(3, 4)[:, :3]
+        return float(np.cbrt(abs(np.linalg.det(linear))) / self.unit_mm)
 
     @cached_property
     def layout(self) -> Raster:
@@ -198,6 +214,11 @@ class HeadTables:
         self.lids[self._region("lids")] = 1
         lips = _distance(points, points[self._region("lips")])
         self.lips = _fading(lips - _LIP_MM, _LIP_FADE_MM)
+        rim = points[self._part_vertices(SKIN) & self._part_vertices(MOUTH)]
+        inner = self._landmarks_mm[list(LANDMARK_REGIONS["inner_lips"])]
+        edge = float(_distance(inner, rim).mean())
+        self.inner_lips = _fading(_distance(points, rim) - edge, _LIP_EDGE_MM)
+        self.outer_lips = self._region("lips") & (self.inner_lips == 0)
         face = self._region("face") if "face" in self._regions else np.ones(len(points), bool)
         beyond = points[self._region("skin") & ~face]
         self.face = np.where(face, 1 - _fading(_distance(points, beyond), _FACE_FADE_MM), 0)

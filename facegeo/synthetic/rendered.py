@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 
 from facegeo.conventions import LANDMARK_REGIONS, NUM_POSE
-from facegeo.geometry.crop import CROP_SIZE, pose_from_crop, rois_from_landmarks
+from facegeo.geometry.crop import CROP_SIZE, pose_from_crop, pose_to_crop, rois_from_landmarks
 from facegeo.geometry.pose import rotation_from_euler
-from facegeo.morphable import MorphableModel
 from facegeo.render import Raster
 from facegeo.render.products import points_visible
-from facegeo.synthetic.expressions import EYE_SHAPES, random_expression, random_eyes
+from facegeo.synthetic.expressions import EYE_SHAPES, random_expression
 from facegeo.synthetic.head import HeadTables
 from facegeo.synthetic.redraw import Scene
 from facegeo.synthetic.shading import SUPERSAMPLING, paint, random_light, random_look
@@ -106,8 +105,7 @@ class FaceRenderer:
         background : (120, 120, 3) uint8
         """
         head = self.head
-        vertices = head.vertices(params[None])[0]
-        painted = paint(head, vertices, skin, random_look(rng), CROP_SIZE, random_light(rng))
+        painted = paint(head, params, skin, random_look(rng), random_light(rng))
         covered = painted.raster.covered.astype(np.float32)[..., None]
         part = _reduced(covered)[..., None]
         image = _reduced(painted.colour * covered) + (1 - part) * background
@@ -149,7 +147,7 @@ class FaceRenderer:
         params[NUM_POSE + head.num_shape :] = expression
         both = np.stack([before, params])
         old, new = head.vertices(both)
-        painted = paint(head, new, skin, random_look(rng), CROP_SIZE)
+        painted = paint(head, params, skin, random_look(rng))
         scene = Scene.of(crop, old, head.triangles)
         moved = crop if scene is None else scene.drawn(scene.points + scene.along(new - old))
         drawn = painted.lids if only_eyes else np.maximum(painted.lids, painted.lips)
@@ -181,11 +179,9 @@ class FaceRenderer:
     ) -> RenderedFace:
         head = self.head
         points = head.landmarks(params[None])[0]
-        px_per_mm = np.cbrt(abs(np.linalg.det(params[:NUM_POSE].reshape(3, 4)[:, :3])))
-        px_per_mm /= head.unit_mm
         fine = points * np.float32(SUPERSAMPLING)
         fine[:, :2] += (SUPERSAMPLING - 1) / 2
-        seen = points_visible(raster, fine, SUPERSAMPLING * HIDDEN_MM * px_per_mm)
+        seen = points_visible(raster, fine, SUPERSAMPLING * HIDDEN_MM * head.px_per_mm(params))
         side = raster.depth.shape[0]
         within = ((fine[:, :2] > -0.5) & (fine[:, :2] < side - 0.5)).all(axis=1)
         return RenderedFace(
@@ -199,12 +195,25 @@ class FaceRenderer:
         )
 
 
-def random_params(rng: Rng, model: MorphableModel | HeadTables, **limits: float) -> np.ndarray:
-    raise NotImplementedError
-
-
-def new_expression(rng: Rng, expression: np.ndarray, names: tuple[str, ...], only_eyes: bool):
-    return random_eyes(rng, expression, names) if only_eyes else random_expression(rng, names)
+def random_params(rng: Rng, head: HeadTables) -> np.ndarray:
+    """A random person in the middle of a crop: ``(P,)`` float32."""
+    yaw = rng.uniform(-_MOST_YAW_DEG, _MOST_YAW_DEG)
+    pitch, roll = np.clip(rng.normal(0, _PITCH_ROLL_DEG), -35, 35)
+    shape = _SHAPE_SPREAD * head.shape_std * rng.normal(size=head.num_shape)
+    coefficients = np.concatenate([shape, random_expression(rng, head.names)])
+    pose = np.zeros((1, 3, 4))
+    pose[0, :, :3] = rotation_from_euler(np.array([[yaw, pitch, roll]]))[0]
+    params = np.concatenate([pose.ravel(), coefficients]).astype(np.float32)
+    # Scaled and moved to where a tracker would have cut the crop, more or less.
+    x0, y0, x1, y1 = rois_from_landmarks(1000 * head.landmarks(params[None]))[0] / 1000
+    scale = CROP_SIZE / (x1 - x0) * np.exp(rng.normal(0, _SIZE_SPREAD))
+    middle = CROP_SIZE * (0.5 + rng.normal(0, _SHIFT_SPREAD, 2)) - 0.5
+    affine = pose_to_crop(pose, head.convention).astype(np.float64)
+    moved = middle - scale * (np.array([x0 + x1, y0 + y1]) / 2 - affine[0, :2, 3])
+    affine[0, :, :3] *= scale
+    affine[0, :2, 3] = moved
+    params[:NUM_POSE] = pose_from_crop(affine, head.convention).ravel()
+    return params
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Final
 import cv2
 import numpy as np
 
+from facegeo.geometry.crop import CROP_SIZE
 from facegeo.render import Raster, interpolate, rasterize, vertex_normals
 from facegeo.render.texture import texel_positions
 from facegeo.synthetic.head import (
@@ -48,8 +49,8 @@ _NEAR_MM: Final = 9.0
 _SOCKET_MM: Final = 3.5
 #: Shadow of the lids on the eyeball: how wide, and how far it falls.
 _SHADOW_MM: Final = (1.6, 0.8)
-#: Deeper than this in the mouth it is dark, millimetres.
-_MOUTH_MM: Final = 11.0
+#: Behind the front of the lips light begins to fade here, and by so much; millimetres.
+_MOUTH_MM: Final = (15.0, 22.0)
 #: Width of a tooth.
 _TOOTH_MM: Final = 7.5
 
@@ -67,7 +68,7 @@ class Look:
     redness, lashes, lower_lashes, crease, socket, shadow, gloss : float
         Strengths, 0..1.
     hair : (3,) float32 or None
-        BGR of the scalp; None: as the texture has it.
+        BGR of the scalp, of heads in a light of their own; None: as the texture has it.
     seed : int
         Of the grain of hair.
     """
@@ -87,9 +88,10 @@ class Look:
 
 def random_look(rng: np.random.Generator) -> Look:
     """A random person's."""
-    hair = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.7, 1.3, 3)
+    iris = _IRISES[rng.integers(len(_IRISES))]
+    hair = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.6, 1.2) * rng.uniform(0.93, 1.07, 3)
     return Look(
-        iris=(_IRISES[rng.integers(len(_IRISES))] * rng.uniform(0.75, 1.3, 3)).astype(np.float32),
+        iris=(iris * rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)).astype(np.float32),
         pupil=float(rng.uniform(0.28, 0.55)),
         redness=float(rng.uniform(0, 1) ** 2),
         lashes=float(rng.uniform(0.35, 1.0)),
@@ -101,6 +103,10 @@ def random_look(rng: np.random.Generator) -> Look:
         hair=hair.astype(np.float32) if rng.random() < 0.7 else None,
         seed=int(rng.integers(2**31)),
     )
+
+
+#: Normals of a face that looks at the viewer, by which exposure is chosen.
+_FRONT: Final = np.array([(0, 0, 1), (0.5, 0, 0.86), (-0.5, 0, 0.86), (0, -0.4, 0.92)], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +142,9 @@ def random_light(rng: np.random.Generator) -> Light:
     strengths = rng.dirichlet(np.ones(count))[:, None] * rng.uniform(0.3, 0.9)
     ambient = (1 - 0.75 * strengths.sum()) * (1 + warmth[0])
     colours = strengths * (1 + warmth[1:])
-    return Light(*(values.astype(np.float32) for values in (ambient, directions, colours)))
+    light = Light(*(values.astype(np.float32) for values in (ambient, directions, colours)))
+    level = np.float32(rng.uniform(0.75, 1.15) / light.on(_FRONT).mean())
+    return Light(light.ambient * level, light.directions, light.colours * level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,32 +175,32 @@ class Painted:
 
 def paint(
     head: HeadTables,
-    vertices: np.ndarray,
+    params: np.ndarray,
     skin: Skin,
     look: Look,
-    size: int,
     light: Light | None = None,
 ) -> Painted:
     """Draw a head.
 
     Parameters
     ----------
-    vertices : (V, 3) float32
-        Pixels of a crop of this size.
+    params : (P,) float32
     light : Light, optional
         By default the light that the skin was photographed in.
     """
     scale = SUPERSAMPLING
-    placed = vertices * np.float32(scale)
+    shaped = head.shaped(params[None])
+    placed = head.placed(shaped, params[None])[0] * np.float32(scale)
     placed[:, :2] += (scale - 1) / 2
-    raster = rasterize(placed, head.triangles, size * scale, size * scale, threads=1)
+    side = CROP_SIZE * scale
+    raster = rasterize(placed, head.triangles, side, side, threads=1)
     normals = vertex_normals(placed, head.triangles)
     if light is None:
         lit = np.repeat(shade_of(skin.light, normals)[:, None], 3, axis=1)
     else:
         lit = light.on(normals)
-    px_per_mm = scale * _px_per_mm(vertices, head)
-    behind = np.maximum(head.lips_z - head.mean[:, 2] * head.unit_mm, 0)
+    px_per_mm = scale * head.px_per_mm(params)
+    behind = np.maximum(head.lips_z - shaped[0, :, 2] * head.unit_mm, 0)
     channels = (
         lit,
         normals,
@@ -268,21 +276,19 @@ class _Pixels:
     sideways: np.ndarray
 
 
-def _px_per_mm(vertices: np.ndarray, head: HeadTables) -> float:
-    """By the size of the head, whatever its pose is: parallel projection keeps it."""
-    spread = np.sqrt(np.var(vertices, axis=0).sum() / np.var(head.mean, axis=0).sum())
-    return float(spread) / head.unit_mm
-
-
 def _paint_skin(
     colour: np.ndarray, kind: np.ndarray, pixels: _Pixels, look: Look, light: Light | None
 ) -> None:
     """Hair on the scalp, a little gloss on the rest."""
-    if look.hair is not None:
+    if look.hair is not None and light is not None:
         share = pixels.hair * (kind == SKIN)
         rng = np.random.default_rng(look.seed)
-        grain = cv2.GaussianBlur(rng.normal(size=kind.shape).astype(np.float32), (0, 0), 1.5, 4.0)
-        grain = 1 + 0.35 * grain / max(float(grain.std()), 1e-6)
+        noise = rng.normal(size=kind.shape).astype(np.float32)
+        grain = sum(
+            cv2.GaussianBlur(noise, (0, 0), *widths) * np.sqrt(widths[0] * widths[1])
+            for widths in ((1.0, 3.0), (3.0, 8.0))
+        )
+        grain = 1 + 0.16 * grain / max(float(grain.std()), 1e-6)
         hair = look.hair * pixels.lit * np.clip(grain, 0.2, 2.0)[..., None]
         colour += share[..., None] * (hair - colour)
     if light is None:
@@ -391,13 +397,14 @@ def _paint_mouth(
     inside = np.isin(kind, (TEETH, TONGUE, MOUTH))
     if not inside.any():
         return
-    depth = np.exp(-np.maximum(pixels.behind_lips - 6.0, 0) / _MOUTH_MM)
-    shade = depth * (1 - 0.6 * _shadow(inside, px_per_mm))
+    front, fading = _MOUTH_MM
+    depth = np.exp(-np.maximum(pixels.behind_lips - front, 0) / fading)
+    shade = depth * (1 - 0.5 * _shadow(inside, px_per_mm))
     gaps = 1 - 0.22 * np.exp(-((np.sin(np.pi * pixels.sideways / _TOOTH_MM) / 0.22) ** 2))
     for part, tint, shading in (
         (TEETH, (0.86, 0.95, 0.98), shade * gaps),
-        (TONGUE, (0.36, 0.36, 0.66), np.maximum(shade, 0.25)),
-        (MOUTH, (0.12, 0.10, 0.22), shade),
+        (TONGUE, (0.36, 0.36, 0.66), np.maximum(shade, 0.35)),
+        (MOUTH, (0.22, 0.19, 0.38), shade),
     ):
         mask = kind == part
         tinted = skin.white * np.array(tint, np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -28,11 +28,19 @@ _FEWEST: Final = 60
 #: Light that comes from everywhere is at least this part of it.
 _LEAST_AMBIENT: Final = 0.45
 
+#: Surfaces that face the viewer less have the colour of the other side, as in textures.
+_LEAST_FACING: Final = 0.25
+
+#: Weights of the face below which skin is made up, and above which it is the photo's.
+_BARE: Final = (0.3, 0.9)
+
 #: The white of an eye, in parts of the skin's brightness: least and most.
 _WHITE: Final = (0.9, 2.0)
 #: Where the photo does not show it, and how much of the skin's tint it keeps.
 _USUAL_WHITE, _TINT = 1.35, 0.35
 
+#: Texels around lids and lips that their fill comes from.
+_MARGIN: Final = 12
 #: Grain of the skin that fills the lids, at most, in levels of 255.
 _MOST_GRAIN: Final = 5.0
 
@@ -102,14 +110,31 @@ def skin_of(
     light = _light(image, placed, normals, seen & head.skin_samples)
     facing = normals
     if head.mirror is not None:
-        facing = np.where(seen[:, None], normals, normals[head.mirror])
-    texture, likeness = _with_lids(sampled.image, sampled.source, head, rng)
+        shown = seen & (normals[:, 2] > _LEAST_FACING)
+        facing = np.where(shown[:, None], normals, normals[head.mirror])
+    texture, likeness = _with_lids(_with_lips(sampled.image, head), sampled.source, head, rng)
     colour = np.median(texture.reshape(-1, 3)[_plain(sampled.source, head).ravel()], axis=0)
     eyes = (landmarks[:, :2] + 0.5) * scale - 0.5
     white = _white(image, eyes, colour.astype(np.float32))
     chroma = float(np.ptp(image[::2, ::2].astype(np.float32), axis=2).mean())
     colourful = float(np.clip((chroma - 3) / 9, 0, 1))
     return Skin(texture, shade_of(light, facing), light, white, colourful, likeness)
+
+
+def with_bare_head(skin: Skin, head: HeadTables) -> Skin:
+    """The skin with ears and neck of the face's colour, not of hair and clothes in the photo."""
+    face = _texels(head, "face")
+    known = face > _BARE[0]
+    if not known.any():
+        return skin
+    share = 1 - np.clip((face - _BARE[0]) / (_BARE[1] - _BARE[0]), 0, 1)[..., None]
+    image = skin.texture.astype(np.float32)
+    inner = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    core = cv2.resize(np.where(face > _BARE[1], 1, 0).astype(np.float32), None, fx=0.25, fy=0.25)
+    filled = continued(inner, core > 0.99)
+    filled = cv2.resize(filled, image.shape[:2], interpolation=cv2.INTER_LINEAR)
+    mixed = image + share * (filled - image)
+    return replace(skin, texture=np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
 
 def shade_of(light: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -163,27 +188,56 @@ def _with_lids(
     texture: np.ndarray, source: np.ndarray, head: HeadTables, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """The texture with lids of the skin around them, and how like the cheeks that is."""
-    share = _texels(head, "lids")[..., None]
-    if not share.any():
+    whole = _texels(head, "lids")
+    if not whole.any():
         return texture, 1.0
-    image = texture.astype(np.float32)
-    known = (source != TexelSource.EMPTY) & (share[..., 0] == 0) & (_texels(head, "brows") == 0)
-    known &= _texels(head, "face") > 0
+    window = _around(whole > 0)
+    share, image = whole[window], texture[window].astype(np.float32)
+    known = (source[window] != TexelSource.EMPTY) & (share == 0)
+    known &= (_texels(head, "brows")[window] == 0) & (_texels(head, "face")[window] > 0)
+    if not known.any():
+        return texture, 0.0
     filled = continued(image, known)
     # The eye's hole too, for what interpolates across its border.
-    hole = cv2.dilate((share[..., 0] > 0).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    share = np.where(hole & ~head.layout.covered, 1, share[..., 0])[..., None]
+    hole = cv2.dilate((share > 0).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    share = np.where(hole & ~head.layout.covered[window], 1, share)[..., None]
     plain = _plain(source, head)
     grain = image - cv2.GaussianBlur(image, (0, 0), 1.2)
-    strength = min(float(grain[plain].std()), _MOST_GRAIN)
+    strength = min(float(grain[known].std()), _MOST_GRAIN)
     coarse = cv2.GaussianBlur(rng.normal(size=share.shape[:2]).astype(np.float32), (0, 0), 1.0)
+    cheeks = np.median(texture[plain], axis=0)
+    difference = np.abs(filled[share[..., 0] > 0.5].mean(axis=0) - cheeks) @ LUMA
     filled += strength * (coarse / coarse.std())[..., None]
-    lids = share[..., 0] > 0.5
-    cheeks = np.median(image[plain], axis=0)
-    difference = np.abs(filled[lids].mean(axis=0) - cheeks) @ LUMA / max(cheeks @ LUMA, 1.0)
-    mixed = image * (1 - share) + filled * share
-    result = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    return result, float(np.clip(1 - difference, 0, 1))
+    result = _mixed(texture, window, filled, share)
+    return result, float(np.clip(1 - difference / max(cheeks @ LUMA, 1.0), 0, 1))
+
+
+def _with_lips(texture: np.ndarray, head: HeadTables) -> np.ndarray:
+    """The texture with lips that meet in their own colour, where a photo may show teeth."""
+    share, known = _texels(head, "inner_lips"), _texels(head, "outer_lips") > 0.5
+    if not known.any() or not share.any():
+        return texture
+    window = _around(share > 0)
+    filled = continued(texture[window].astype(np.float32), known[window])
+    return _mixed(texture, window, filled, share[window][..., None])
+
+
+def _around(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of what is set, and some around."""
+    row, column = (
+        slice(max(int(index.min()) - _MARGIN, 0), int(index.max()) + _MARGIN + 1)
+        for index in np.nonzero(mask)
+    )
+    return row, column
+
+
+def _mixed(
+    texture: np.ndarray, window: tuple[slice, slice], filled: np.ndarray, share: np.ndarray
+) -> np.ndarray:
+    result = texture.copy()
+    part = texture[window].astype(np.float32)
+    result[window] = np.clip(np.rint(part + share * (filled - part)), 0, 255).astype(np.uint8)
+    return result
 
 
 def _white(image: np.ndarray, landmarks: np.ndarray, skin: np.ndarray) -> np.ndarray:
