@@ -86,6 +86,7 @@ def add_parser(subparsers: Any) -> None:
     synthetic.add_argument("--count", type=number(int, 1), default=2000, help="faces (2000)")
     synthetic.add_argument("--seed", type=number(int, 0), default=0, help="another: other faces")
     synthetic.set_defaults(run=run_synthetic)
+    _add_rendered(sets)
     again = sets.add_parser(
         "again",
         help="existing labels, with what networks say of the same photos",
@@ -108,6 +109,50 @@ def add_parser(subparsers: Any) -> None:
     again.add_argument("--views", type=number(int, 1), default=5, help="views of each crop (5)")
     again.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     again.set_defaults(run=run_again)
+
+
+def _add_rendered(sets: Any) -> None:
+    rendered = sets.add_parser(
+        "rendered",
+        help="labelled photos with other expressions, and whole heads, drawn with exact labels",
+        description="Draw faces of the shipped face model with skins of labelled photos: over the "
+        "photo with another expression, over it with other eyes only, and alone before photos "
+        "without faces. Eyes shut and look around, cheeks puff, tongues come out. Half are alone, "
+        "a third over photos, and a sixth have other eyes only. Writes crops.tar and labels.npz.",
+    )
+    rendered.add_argument("folder", type=Path, metavar="DIR", help="folder to write to")
+    rendered.add_argument(
+        "--faces",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="labels of photos (.npz), of the shipped face model; several times: several sets",
+    )
+    rendered.add_argument(
+        "--pictures",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR_OR_TAR",
+        help="the crops of each",
+    )
+    rendered.add_argument(
+        "--backgrounds",
+        type=Path,
+        required=True,
+        metavar="DIR_OR_TAR",
+        help="photos without faces; one in five is left for evaluation",
+    )
+    rendered.add_argument("--count", type=number(int, 1), default=20000, help="faces (20000)")
+    rendered.add_argument(
+        "--only", choices=("photos", "eyes", "alone"), help="one kind of the three"
+    )
+    rendered.add_argument("--seed", type=number(int, 0), default=0, help="another: other faces")
+    rendered.add_argument(
+        "--workers", type=number(int, 0), default=0, help="processes (0: this one alone)"
+    )
+    rendered.set_defaults(run=run_rendered)
 
 
 def _add_validation(parser: argparse.ArgumentParser) -> None:
@@ -178,6 +223,25 @@ def run_synthetic(options: argparse.Namespace) -> int:
     from facegeo.training.labels.synthetic import write_synthetic
 
     print_json(write_synthetic(options.folder, int(options.count), int(options.seed)))
+    return 0
+
+
+def run_rendered(options: argparse.Namespace) -> int:
+    """Draw faces with skins of photos; the report goes to standard output."""
+    from facegeo.synthetic.negatives import training_backgrounds
+    from facegeo.training.data.joining import read_sets
+    from facegeo.training.labels.rendered import RenderedRows, write_rendered
+    from facegeo.zoo.face_models import load_face_model
+
+    rows = RenderedRows(
+        read_sets(options.faces, options.pictures),
+        load_face_model("default", detail="low"),
+        training_backgrounds(options.backgrounds),
+        options.only,
+        int(options.seed),
+    )
+    report = write_rendered(options.folder, rows, int(options.count), int(options.workers))
+    print_json(report)
     return 0
 
 

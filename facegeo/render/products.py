@@ -217,7 +217,7 @@ def pncc_image(
     )
 
 
-def points_visible(raster: Raster, points: np.ndarray, slack_px: float) -> np.ndarray:
+def points_visible(raster: Raster, points: np.ndarray, slack_px: float | np.ndarray) -> np.ndarray:
     """True where points lie in the photo and nothing in front of them is nearer by ``slack_px``.
 
     A point between pixel centres is compared with the farthest of the four around it, so points
@@ -227,6 +227,7 @@ def points_visible(raster: Raster, points: np.ndarray, slack_px: float) -> np.nd
     ----------
     points : (..., 3) float32
         Photo pixels.
+    slack_px : float, or (...) float
 
     Returns
     -------

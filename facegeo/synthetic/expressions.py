@@ -49,7 +49,7 @@ _BLINK_VALUES: Final = (0.5, 1.0)
 #: Of those, both eyes.
 _BOTH: Final = 0.7
 #: Half-shut lids of those that do not blink: the part of faces and how far.
-_SLACK: Final = 0.3
+_SLACK: Final = 0.25
 _SLACK_VALUES: Final = (0.0, 0.45)
 
 #: A pair is the same on both sides, but for a little; on one side only; or as it comes.

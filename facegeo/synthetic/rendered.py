@@ -12,7 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from facegeo.conventions import LANDMARK_REGIONS, NUM_POSE
+from facegeo.conventions import LANDMARK_REGIONS, NUM_LANDMARKS, NUM_POSE
 from facegeo.geometry.crop import CROP_SIZE, pose_from_crop, pose_to_crop, rois_from_landmarks
 from facegeo.geometry.pose import rotation_from_euler
 from facegeo.render import Raster
@@ -25,8 +25,10 @@ from facegeo.synthetic.skins import Skin, skin_of
 
 Rng = np.random.Generator
 
-#: A landmark is turned away where the head is nearer to the viewer by more than this.
+#: A landmark is turned away where the head is nearer to the viewer by more than this; one where
+#: lips meet, which is inside of them when they are pressed or puckered, by more than that.
 HIDDEN_MM: Final = 4.0
+HIDDEN_LIPS_MM: Final = 12.0
 
 #: Largest yaw of faces that are drawn alone, and standard deviations of pitch and roll, degrees.
 _MOST_YAW_DEG: Final = 90.0
@@ -42,7 +44,9 @@ _SIZE_SPREAD, _SHIFT_SPREAD = 0.06, 0.03
 _SOFT: Final = (0.25, 0.55)
 
 _EYES: Final = [*LANDMARK_REGIONS["right_eye"], *LANDMARK_REGIONS["left_eye"]]
-_INSIDE: Final = range(LANDMARK_REGIONS["jaw"].stop, LANDMARK_REGIONS["inner_lips"].stop)
+_TOLERANCE_MM: Final = np.full(NUM_LANDMARKS, HIDDEN_MM)
+_TOLERANCE_MM[list(LANDMARK_REGIONS["inner_lips"])] = HIDDEN_LIPS_MM
+_MOUTH: Final = [*LANDMARK_REGIONS["outer_lips"], *LANDMARK_REGIONS["inner_lips"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +61,11 @@ class RenderedFace:
     landmarks : (68, 3) float32
         Crop pixels.
     hidden : (68,) bool
-        The head itself hides the point, by more than ``HIDDEN_MM``.
+        The head itself hides the point: it is nearer by more than ``HIDDEN_MM``, before the inner
+        lips ``HIDDEN_LIPS_MM``.
     drawn : (68,) bool
-        The point's surroundings were drawn, so that nothing of a photo covers it.
+        The point's surroundings were drawn, so that nothing of a photo covers it, and the point
+        is that of the parameters. The others moved with the photo.
     gaze : (2, 3) float32
         Of the person's right and left eye, in the camera's frame: x right, y up, z to the viewer.
     known : (Ne,) bool
@@ -147,7 +153,7 @@ class FaceRenderer:
         params[NUM_POSE + head.num_shape :] = expression
         both = np.stack([before, params])
         old, new = head.vertices(both)
-        painted = paint(head, params, skin, random_look(rng))
+        painted = paint(head, params, skin, random_look(rng), before=before)
         scene = Scene.of(crop, old, head.triangles)
         moved = crop if scene is None else scene.drawn(scene.points + scene.along(new - old))
         drawn = painted.lids if only_eyes else np.maximum(painted.lids, painted.lips)
@@ -163,7 +169,7 @@ class FaceRenderer:
         image = over + (1 - part) * relit
         points = head.landmarks(both)
         exact = np.zeros(68, bool)
-        exact[_EYES if only_eyes else _INSIDE] = True
+        exact[_EYES if only_eyes else _EYES + _MOUTH] = True
         placed = np.where(exact[:, None], points[1], landmarks + points[1] - points[0])
         known = np.isin(head.names, EYE_SHAPES) if only_eyes else np.ones(len(expression), bool)
         return self._face(_levels(image), params, painted.raster, exact, known, placed)
@@ -181,7 +187,8 @@ class FaceRenderer:
         points = head.landmarks(params[None])[0]
         fine = points * np.float32(SUPERSAMPLING)
         fine[:, :2] += (SUPERSAMPLING - 1) / 2
-        seen = points_visible(raster, fine, SUPERSAMPLING * HIDDEN_MM * head.px_per_mm(params))
+        px_per_mm = SUPERSAMPLING * head.px_per_mm(params)
+        seen = points_visible(raster, fine, _TOLERANCE_MM * px_per_mm)
         side = raster.depth.shape[0]
         within = ((fine[:, :2] > -0.5) & (fine[:, :2] < side - 0.5)).all(axis=1)
         return RenderedFace(
@@ -195,9 +202,9 @@ class FaceRenderer:
         )
 
 
-def random_params(rng: Rng, head: HeadTables) -> np.ndarray:
+def random_params(rng: Rng, head: HeadTables, most_yaw_deg: float = _MOST_YAW_DEG) -> np.ndarray:
     """A random person in the middle of a crop: ``(P,)`` float32."""
-    yaw = rng.uniform(-_MOST_YAW_DEG, _MOST_YAW_DEG)
+    yaw = rng.uniform(-most_yaw_deg, most_yaw_deg)
     pitch, roll = np.clip(rng.normal(0, _PITCH_ROLL_DEG), -35, 35)
     shape = _SHAPE_SPREAD * head.shape_std * rng.normal(size=head.num_shape)
     coefficients = np.concatenate([shape, random_expression(rng, head.names)])

@@ -39,6 +39,9 @@ _HAIR: Final = np.array(
     [(22, 24, 28), (30, 42, 60), (52, 80, 112), (96, 140, 176), (150, 150, 152)], np.float32
 )
 
+#: Strands of hair: widths of two sizes, pixels.
+_STRANDS: Final = ((1.0, 3.0), (3.0, 8.0))
+
 #: Lashes are this wide, millimetres, on the upper and lower rim; the crease of the upper lid lies
 #: so far above it.
 _LASHES_MM: Final = (1.0, 0.7)
@@ -48,7 +51,7 @@ _NEAR_MM: Final = 9.0
 #: The socket of the eye is darker for so far around the crease.
 _SOCKET_MM: Final = 3.5
 #: Shadow of the lids on the eyeball: how wide, and how far it falls.
-_SHADOW_MM: Final = (1.6, 0.8)
+_SHADOW_MM: Final = (1.3, 0.7)
 #: Behind the front of the lips light begins to fade here, and by so much; millimetres.
 _MOUTH_MM: Final = (15.0, 22.0)
 #: Width of a tooth.
@@ -98,7 +101,7 @@ def random_look(rng: np.random.Generator) -> Look:
         lower_lashes=float(rng.uniform(0.05, 0.5)),
         crease=float(rng.uniform(0, 0.8)),
         socket=float(rng.uniform(0, 0.3)),
-        shadow=float(rng.uniform(0.25, 0.65)),
+        shadow=float(rng.uniform(0.15, 0.55)),
         gloss=float(rng.uniform(0.3, 1.0)),
         hair=hair.astype(np.float32) if rng.random() < 0.7 else None,
         seed=int(rng.integers(2**31)),
@@ -179,6 +182,7 @@ def paint(
     skin: Skin,
     look: Look,
     light: Light | None = None,
+    before: np.ndarray | None = None,
 ) -> Painted:
     """Draw a head.
 
@@ -187,6 +191,9 @@ def paint(
     params : (P,) float32
     light : Light, optional
         By default the light that the skin was photographed in.
+    before : (P,) float32, optional
+        Of the photographed face, where it is the same but for its expression: ``gain`` is then
+        what the expression alone makes brighter.
     """
     scale = SUPERSAMPLING
     shaped = head.shaped(params[None])
@@ -199,12 +206,16 @@ def paint(
         lit = np.repeat(shade_of(skin.light, normals)[:, None], 3, axis=1)
     else:
         lit = light.on(normals)
+    source = skin.shade
+    if before is not None:
+        old = vertex_normals(head.vertices(before[None])[0], head.triangles)
+        source = shade_of(skin.light, old)
     px_per_mm = scale * head.px_per_mm(params)
     behind = np.maximum(head.lips_z - shaped[0, :, 2] * head.unit_mm, 0)
     channels = (
         lit,
         normals,
-        (1 / skin.shade)[:, None],
+        (1 / source)[:, None],
         head.eye_direction,
         *(
             values[:, None]
@@ -284,10 +295,10 @@ def _paint_skin(
         share = pixels.hair * (kind == SKIN)
         rng = np.random.default_rng(look.seed)
         noise = rng.normal(size=kind.shape).astype(np.float32)
-        grain = sum(
-            cv2.GaussianBlur(noise, (0, 0), *widths) * np.sqrt(widths[0] * widths[1])
-            for widths in ((1.0, 3.0), (3.0, 8.0))
-        )
+        grain = np.zeros_like(noise)
+        for along, across in _STRANDS:
+            smooth = cv2.GaussianBlur(noise, (0, 0), sigmaX=along, sigmaY=across)
+            grain += smooth / max(float(smooth.std()), 1e-6)
         grain = 1 + 0.16 * grain / max(float(grain.std()), 1e-6)
         hair = look.hair * pixels.lit * np.clip(grain, 0.2, 2.0)[..., None]
         colour += share[..., None] * (hair - colour)
@@ -377,7 +388,7 @@ def _paint_eyes(
     painted *= np.minimum(pixels.lit[ball], 1.15)
     painted *= (1 - look.shadow * _shadow(ball, px_per_mm)[ball])[:, None]
     if light is None:
-        toward = skin.light[1:] + (0, -0.05, 0.08)
+        toward = skin.light[1:] + np.array([0, -0.05, 0.08], np.float32)
         lamps = [(toward / max(float(np.linalg.norm(toward)), 1e-6), 0.8)]
     else:
         lamps = [

@@ -61,7 +61,7 @@ class Skin:
         Colour of the white of the eyes, of teeth too, in full light.
     colourful : float
         0 of a grey photo, 1 of others.
-    lids_seen : float
+    likeness : float
         How much the fill of the lids looks like the person's cheeks, 0..1: glasses and shadows
         do not.
     """
@@ -71,7 +71,7 @@ class Skin:
     light: np.ndarray
     white: np.ndarray
     colourful: float
-    lids_seen: float
+    likeness: float
 
 
 def skin_of(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import multiprocessing
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from facegeo.images import decode_photo
 from facegeo.images.collections import ImageCollection
 from facegeo.morphable import MorphableModel
 from facegeo.synthetic.negatives import background_crop
-from facegeo.training.core.process import one_thread
+from facegeo.training.core.workers import each
 from facegeo.training.data.augment import AugmentConfig
 from facegeo.training.data.datasets import LabelledFaces
 from facegeo.training.data.sample import Sample
@@ -149,7 +147,7 @@ def _write(source: BankSource, folder: Path, workers: int, shown: bool) -> None:
     line = ProgressLine("crops and their variants", total, shown=shown)
     maker = VariantMaker(faces, source.model, source.augment, source.seed) if made else None
     jobs = [(row, min(row + _CHUNK, total)) for row in range(0, total, _CHUNK)]
-    for start, samples in _each(_Worker(faces, maker, made), jobs, workers):
+    for start, samples in each(_Worker(faces, maker, made), jobs, workers):
         for row, sample in enumerate(samples, start):
             crops[row], params[row], landmarks[row] = sample.crop, sample.params, sample.landmarks
         line.update(len(samples))
@@ -175,35 +173,6 @@ class _Worker:
         if row < count or self._maker is None:
             return labelled(self._faces, row)
         return self._maker(*divmod(row - count, self._made))
-
-
-_Job = tuple[int, int]
-_Made = tuple[int, list[Sample]]
-
-
-def _each(work: Callable[[_Job], _Made], jobs: list[_Job], workers: int) -> Iterator[_Made]:
-    if workers == 0:
-        yield from map(work, jobs)
-        return
-    # One job here first: what is compiled for it is kept on disk, and the workers find it there.
-    yield work(jobs[-1])
-    # A fork would copy the locks of threads that it does not copy, and may wait for ever.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _start_worker, (work,)) as pool:
-        yield from pool.imap(_work, jobs[:-1])
-
-
-_worker: Callable[[_Job], _Made]
-
-
-def _start_worker(work: Callable[[_Job], _Made]) -> None:
-    global _worker
-    one_thread(0)
-    _worker = work
-
-
-def _work(job: _Job) -> _Made:
-    return _worker(job)
 
 
 def _squares(images: ImageCollection | None, seed: int) -> np.ndarray:

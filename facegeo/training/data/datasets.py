@@ -46,10 +46,12 @@ from facegeo.morphable import MorphableModel
 from facegeo.morphable.fitting import fit_landmarks
 
 #: Arrays that a label file may have: their last axes and dtypes.
-_OPTIONAL: Final[dict[str, tuple[tuple[int, ...], type]]] = {
+_OPTIONAL: Final[dict[str, tuple[tuple[int | str, ...], type]]] = {
     "visibility": ((NUM_LANDMARKS,), np.uint8),
     "manual": ((NUM_LANDMARKS,), np.bool_),
     "manual_points": ((NUM_LANDMARKS, 2), np.float32),
+    "gaze": ((2, 3), np.float32),
+    "exact_expression": (("Ne",), np.bool_),
 }
 
 
@@ -78,6 +80,11 @@ class LabelledFaces:
         A person set the point, so x and y show more than a model can say: whether an eye is shut.
     manual_points : (N, 68, 2) float32 or None
         Where they set it, exact crop pixels; NaN where not. What validation measures against.
+    gaze : (N, 2, 3) float32 or None
+        Where the person's right and left eye look: unit vectors in the camera's frame, x right, y
+        up, z to the viewer; NaN where it is not known.
+    exact_expression : (N, Ne) bool or None
+        Coefficients of the expression that are what the crop shows, as it was drawn with them.
     """
 
     pictures: ImageCollection
@@ -89,6 +96,8 @@ class LabelledFaces:
     visibility: np.ndarray | None = None
     manual: np.ndarray | None = None
     manual_points: np.ndarray | None = None
+    gaze: np.ndarray | None = None
+    exact_expression: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.params)
@@ -119,12 +128,20 @@ def write_labels(
     visibility: np.ndarray | None = None,
     manual: np.ndarray | None = None,
     manual_points: np.ndarray | None = None,
+    gaze: np.ndarray | None = None,
+    exact_expression: np.ndarray | None = None,
 ) -> None:
     """Write labels beside which images of these names lie; read by :func:`read_labelled`.
 
     The arrays are those of :class:`LabelledFaces`; what is None is not in the file.
     """
-    optional = {"visibility": visibility, "manual": manual, "manual_points": manual_points}
+    optional = {
+        "visibility": visibility,
+        "manual": manual,
+        "manual_points": manual_points,
+        "gaze": gaze,
+        "exact_expression": exact_expression,
+    }
     there: dict[str, Any] = {
         key: np.asarray(value, _OPTIONAL[key][1])
         for key, value in optional.items()

@@ -11,8 +11,8 @@ from facegeo.conventions import NUM_POSE
 from facegeo.geometry.crop import CropConvention, pose_from_crop, pose_to_crop
 from facegeo.geometry.params import split
 from facegeo.geometry.pose import rotation_from_euler
-from facegeo.training.data.coarse_face import CoarseFace
 from facegeo.synthetic.redraw import Scene
+from facegeo.training.data.coarse_face import CoarseFace
 from facegeo.training.data.sample import Sample
 
 #: Faces that look less to the side than this may turn to either side.

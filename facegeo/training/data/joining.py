@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from facegeo.errors import InvalidInputError
 from facegeo.images.collections import Joined
 from facegeo.training.data.datasets import LabelledFaces, read_labelled
-from facegeo.training.data.visibility import unknown
+from facegeo.training.data.visibility import UNKNOWN
 
 
 def read_sets(labels: Sequence[str | Path], images: Sequence[str | Path]) -> LabelledFaces:
@@ -54,14 +55,18 @@ def joined(sets: Sequence[LabelledFaces]) -> LabelledFaces:
         visibility=_optional(sets, "visibility"),
         manual=_optional(sets, "manual"),
         manual_points=_optional(sets, "manual_points"),
+        gaze=_optional(sets, "gaze"),
+        exact_expression=_optional(sets, "exact_expression"),
     )
 
 
 #: What stands in sets that do not have an array which others have.
-_MISSING = {
-    "visibility": unknown,
-    "manual": lambda count: np.zeros((count, 68), bool),
-    "manual_points": lambda count: np.full((count, 68, 2), np.nan, np.float32),
+_MISSING: Final = {
+    "visibility": UNKNOWN,
+    "manual": False,
+    "manual_points": np.nan,
+    "gaze": np.nan,
+    "exact_expression": False,
 }
 
 
@@ -69,10 +74,12 @@ def _optional(sets: Sequence[LabelledFaces], name: str) -> np.ndarray | None:
     found = [getattr(faces, name) for faces in sets]
     if all(values is None for values in found):
         return None
-    missing = _MISSING[name]
+    like = next(values for values in found if values is not None)
     return np.concatenate(
         [
-            missing(len(faces)) if values is None else values
+            np.full((len(faces), *like.shape[1:]), _MISSING[name], like.dtype)
+            if values is None
+            else values
             for faces, values in zip(sets, found, strict=True)
         ]
     )

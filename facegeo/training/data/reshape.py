@@ -6,9 +6,9 @@ import numpy as np
 
 from facegeo.conventions import NUM_POSE
 from facegeo.morphable import MorphableModel
+from facegeo.synthetic.redraw import Scene
 from facegeo.training.data.coarse_face import CoarseFace
 from facegeo.training.data.datasets import landmarks_of
-from facegeo.synthetic.redraw import Scene
 from facegeo.training.data.sample import Sample
 
 #: Standard deviation of a change, as a part of that of the coefficient in the training set.

@@ -21,19 +21,22 @@ from facegeo.base.progress import ProgressLine
 from facegeo.errors import InvalidInputError
 from facegeo.geometry.crop import (
     CROP_SIZE,
+    crop_faces,
     find_convention,
+    photo_to_crop,
     pose_from_crop,
     rois_from_landmarks,
 )
-from facegeo.geometry.pose import rotation_from_euler
+from facegeo.geometry.params import join
 from facegeo.images.demo import sample_photo
-from facegeo.morphable import MorphableModel
+from facegeo.morphable import DEFAULT_FACE_MODEL, MorphableModel
+from facegeo.morphable.fitting import fit_landmarks
 from facegeo.predictor import FaceGeometry
-from facegeo.render import interpolate, rasterize, vertex_normals
-from facegeo.render.texture import texel_positions
-from facegeo.surface.dense import dense_faces
-from facegeo.training.data.coarse_face import CoarseFace
-from facegeo.training.data.datasets import landmarks_of, write_labels
+from facegeo.synthetic.head import HeadTables
+from facegeo.synthetic.rendered import FaceRenderer, random_params
+from facegeo.synthetic.skins import Skin, with_bare_head
+from facegeo.training.data.datasets import write_labels
+from facegeo.zoo.face_models import load_face_model
 
 #: Of the labels, as of every network that is trained here.
 CONVENTION: Final = find_convention("exact")
@@ -41,18 +44,11 @@ CONVENTION: Final = find_convention("exact")
 #: Files of :func:`write_synthetic` in its folder.
 CROPS, LABELS = "crops.tar", "labels.npz"
 
-#: Largest yaw, pitch and roll, in degrees.
-_MOST_DEG = (60.0, 25.0, 25.0)
+#: Largest yaw: what a network that has seen nothing else can learn in ten minutes.
+_MOST_YAW_DEG = 60.0
 
-#: Standard deviation of shape and expression, as a part of the model's.
-_SPREAD = 0.8
-
-#: Blendshapes of a face that are not 0, on average.
-_EXPRESSIONS = 5
-
-#: A face's box fills this part of the crop, as :func:`facegeo.geometry.crop.rois_from_landmarks`
-#: places it; by how much size and middle vary, as parts of the crop.
-_FILLED, _SIZE_SPREAD, _SHIFT_SPREAD = 2**-0.5, 0.06, 0.03
+#: Side of the crop that the skin comes from.
+_SKIN_SIZE = 360
 
 _JPEG_QUALITY = 92
 
@@ -82,67 +78,30 @@ class FacePainter:
     Parameters
     ----------
     model : MorphableModel
-        With texture coordinates.
+        With texture coordinates; a coarse mesh is enough.
     """
 
     def __init__(self, model: MorphableModel) -> None:
         self.model = model
-        self._face = CoarseFace(model, CONVENTION)
-        self._colors = _skin(model)[self._face.rows]
+        self._renderer = FaceRenderer(HeadTables(model, CONVENTION))
+        self._skin = _skin(model, self._renderer)
 
     def draw(self, count: int, seed: int = 0) -> SyntheticFaces:
         """Random faces; the k-th of a seed is the same whatever the count."""
         if count < 1:
             raise InvalidInputError(f"count: expected at least 1, got {count}")
-        generators = [np.random.default_rng((seed, k)) for k in range(count)]
-        params = np.stack([random_params(rng, self.model) for rng in generators])
-        vertices = self._face.vertices(params)
-        crops = np.empty((count, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+        faces = []
         with ProgressLine("faces", count) as progress:
-            for crop, face, rng in zip(crops, vertices, generators, strict=True):
-                crop[:] = self._picture(face, rng)
+            for number in range(count):
+                rng = np.random.default_rng((seed, number))
+                params = random_params(rng, self._renderer.head, _MOST_YAW_DEG)
+                faces.append(self._renderer.alone(params, self._skin, _background(rng), rng))
                 progress.update()
-        return SyntheticFaces(crops, params, landmarks_of(params, self.model, CONVENTION))
-
-    def _picture(self, vertices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        triangles = self._face.triangles
-        # Smooth fields of light and colour: a face in the sun, in a room, before a screen.
-        light = rotation_from_euler(rng.uniform(-60, 60, (1, 3)))[0] @ (0, 0, 1)
-        shade = np.clip(vertex_normals(vertices, triangles) @ light, 0, 1)[:, None]
-        strength = rng.uniform(0.2, 0.9)
-        colors = self._colors * rng.uniform(0.55, 1.25) * rng.uniform(0.85, 1.15, 3)
-        colors = colors * (1 - strength + strength * shade)
-        raster = rasterize(vertices, triangles, CROP_SIZE, CROP_SIZE, threads=1)
-        drawn = interpolate(raster, triangles, colors.astype(np.float32))
-        border = cv2.GaussianBlur(raster.covered.astype(np.float32), (0, 0), 0.7)[..., None]
-        mixed = _background(rng) * (1 - border) + drawn * border
-        return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-
-
-def random_params(rng: np.random.Generator, model: MorphableModel) -> np.ndarray:
-    """A random face in the middle of a crop: ``(P,)`` float32."""
-    most = np.array(_MOST_DEG)
-    rotation = rotation_from_euler(rng.uniform(-most, most)[None])[0]
-    basis = model.landmark_basis
-    deviations = np.concatenate([basis.shape_std, basis.expression_std])
-    coefficients = _SPREAD * deviations * rng.normal(size=len(deviations))
-    if basis.expression_range is not None:  # blendshapes: a few of them at a time
-        count = model.num_expression
-        chosen = rng.random(count) < _EXPRESSIONS / max(count, 1)
-        low, high = basis.expression_range
-        coefficients[model.num_shape :] = np.where(chosen, rng.uniform(low, high, count), 0)
-    affine = np.zeros((1, 3, 4))
-    affine[0, :, :3] = np.diag([1, -1, 1]) @ rotation
-    shape, expression = np.split(coefficients[None].astype(np.float32), [model.num_shape], axis=1)
-    points = model.landmarks(shape, expression, affine.astype(np.float32))
-    # Scaled and moved to where a tracker would have cut the crop, more or less.
-    x0, y0, x1, y1 = rois_from_landmarks(1000 * points)[0] / 1000
-    scale = CROP_SIZE / (x1 - x0) * np.exp(rng.normal(0, _SIZE_SPREAD))
-    middle = CROP_SIZE * (0.5 + rng.normal(0, _SHIFT_SPREAD, 2)) - 0.5
-    affine[0, :, :3] *= scale
-    affine[0, :2, 3] = middle - scale * np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-    pose = pose_from_crop(affine, CONVENTION).reshape(12)
-    return np.concatenate([pose, coefficients]).astype(np.float32)
+        return SyntheticFaces(
+            np.stack([face.crop for face in faces]),
+            np.stack([face.params for face in faces]),
+            np.stack([face.landmarks for face in faces]),
+        )
 
 
 def write_synthetic(folder: str | Path, count: int, seed: int = 0) -> dict[str, Any]:
@@ -159,7 +118,7 @@ def write_synthetic(folder: str | Path, count: int, seed: int = 0) -> dict[str, 
         ``faces``, ``pictures`` and ``labels``.
     """
     folder = Path(folder)
-    model = MorphableModel.default()
+    model = load_face_model(DEFAULT_FACE_MODEL, detail="low")
     faces = FacePainter(model).draw(count, seed)
     names = [f"{k:06d}.jpg" for k in range(count)]
     with replacing(folder / CROPS) as temporary, tarfile.open(temporary, "w") as archive:
@@ -177,19 +136,18 @@ def write_synthetic(folder: str | Path, count: int, seed: int = 0) -> dict[str, 
     }
 
 
-def _skin(model: MorphableModel) -> np.ndarray:
-    """Colours of the vertices in the sample photo, ``(V, 3)`` float32 BGR; unseen: by symmetry."""
+def _skin(model: MorphableModel, renderer: FaceRenderer) -> Skin:
+    """That of the person in the sample photo."""
     image = sample_photo()
     predictor = FaceGeometry(backend=REFERENCE, device="cpu", precision="fp32")
-    texture = dense_faces(predictor(image), model).texture(0, image)
-    if texture is None or model.uv is None or model.uv_triangles is None:
-        raise InvalidInputError("model: expected a face model with texture coordinates")
-    size = len(texture.image)
-    # Along the seams of the layout a vertex has several places: any of them will do.
-    places = np.zeros((model.num_vertices, 2), np.float32)
-    places[model.triangles] = model.uv[model.uv_triangles]
-    column, row, _ = np.clip(np.rint(texel_positions(places, size)), 0, size - 1).astype(int).T
-    return texture.image[row, column].astype(np.float32)
+    landmarks = np.stack([face.landmarks for face in predictor(image)])[:1]
+    rois = rois_from_landmarks(landmarks)
+    points = photo_to_crop(landmarks, rois, CONVENTION)
+    fit = fit_landmarks(model.landmark_basis, points)
+    params = join(pose_from_crop(fit.pose, CONVENTION), fit.shape, fit.expression)
+    crop = crop_faces(image, rois, _SKIN_SIZE)[0]
+    rng = np.random.default_rng(0)
+    return with_bare_head(renderer.skin(crop, params[0].astype(np.float32), rng), renderer.head)
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
