@@ -298,7 +298,7 @@ def _paint_skin(
         grain = np.zeros_like(noise)
         for along, across in _STRANDS:
             smooth = cv2.GaussianBlur(noise, (0, 0), sigmaX=along, sigmaY=across)
-            grain += smooth / max(float(smooth.std()), 1e-6)
+            grain += np.asarray(smooth, np.float32) / max(float(np.std(smooth)), 1e-6)
         grain = 1 + 0.16 * grain / max(float(grain.std()), 1e-6)
         hair = look.hair * pixels.lit * np.clip(grain, 0.2, 2.0)[..., None]
         colour += share[..., None] * (hair - colour)
@@ -312,7 +312,7 @@ def _paint_skin(
 def _paint_lining(colour: np.ndarray, kind: np.ndarray, pixels: _Pixels, skin: Skin) -> None:
     """The wet rim inside of the lids: pink, lighter than the skin."""
     inside = kind == LINING
-    pink = skin.white * np.array([0.55, 0.55, 0.80], np.float32)
+    pink = skin.white * np.array([0.58, 0.58, 0.76], np.float32)
     colour[inside] = pink * pixels.lit[inside]
 
 
