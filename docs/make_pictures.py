@@ -1,6 +1,6 @@
 """Make the pictures of the documentation: from the sample photo and the face model.
 
-python docs/make_pictures.py [demo] [axes] [landmarks68] [pixels] [turned]
+python docs/make_pictures.py [demo] [axes] [landmarks68] [pixels] [turned] [rendered]
 """
 
 import sys
@@ -39,6 +39,7 @@ PICTURES = {
     "landmarks68.jpg": convention_pictures.landmarks_picture,
     "pixels.jpg": convention_pictures.pixels_picture,
     "turned.jpg": training_pictures.turned_picture,
+    "rendered.jpg": training_pictures.rendered_picture,
 }
 
 

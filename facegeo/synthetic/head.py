@@ -41,8 +41,8 @@ FAR_MM: Final = 30.0
 
 #: Skin around the eyes that is never a photo's: how far from the rims of the lids, above and below
 #: the corners' line, and from the corners themselves; over how much it fades. Millimetres.
-_LIDS_MM: Final = (7.0, 7.0)
-_LID_FADE_MM: Final = 3.0
+_LIDS_MM: Final = (6.5, 6.5)
+_LID_FADE_MM: Final = 4.0
 #: Hair of the brows is nearer than this to the line of their landmarks.
 _BROW_MM: Final = 5.0
 #: How far skin around the lips goes with them, and over how much it fades.

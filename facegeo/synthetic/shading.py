@@ -50,6 +50,8 @@ _CREASE_MM: Final = (5.5, 1.3)
 _NEAR_MM: Final = 9.0
 #: The socket of the eye is darker for so far around the crease.
 _SOCKET_MM: Final = 3.5
+#: How much of each colour, BGR, skin loses in its own shade.
+_SHADED: Final = np.array([1.1, 1.0, 0.7], np.float32)
 #: Shadow of the lids on the eyeball: how wide, and how far it falls.
 _SHADOW_MM: Final = (1.3, 0.7)
 #: Behind the front of the lips light begins to fade here, and by so much; millimetres.
@@ -100,7 +102,7 @@ def random_look(rng: np.random.Generator) -> Look:
         lashes=float(rng.uniform(0.35, 1.0)),
         lower_lashes=float(rng.uniform(0.05, 0.5)),
         crease=float(rng.uniform(0, 0.8)),
-        socket=float(rng.uniform(0, 0.3)),
+        socket=float(rng.uniform(0, 0.22)),
         shadow=float(rng.uniform(0.15, 0.55)),
         gloss=float(rng.uniform(0.3, 1.0)),
         hair=hair.astype(np.float32) if rng.random() < 0.7 else None,
@@ -337,7 +339,8 @@ def _paint_lashes(
     above_eye = is_upper * np.clip((lower - upper) / _SOCKET_MM, 0, 1)
     fold = np.exp(-(((upper - middle) / width) ** 2)) * above_eye
     socket = np.exp(-(((upper - middle) / _SOCKET_MM) ** 2)) * above_eye
-    colour *= ((1 - 0.4 * look.crease * fold) * (1 - look.socket * socket))[..., None]
+    colour *= (1 - 0.4 * look.crease * fold)[..., None]
+    colour *= 1 - look.socket * socket[..., None] * _SHADED
     is_lower = near & ~is_upper
     below, above = np.roll(is_upper, -1, axis=0), np.roll(is_lower, 1, axis=0)
     within = np.zeros(kind.shape, np.float32)

@@ -39,6 +39,9 @@ _WHITE: Final = (0.9, 2.0)
 #: Where the photo does not show it, and how much of the skin's tint it keeps.
 _USUAL_WHITE, _TINT = 1.35, 0.35
 
+#: Brightness of skin in parts of the median of so many texels around.
+_USUAL: Final = (0.8, 1.25)
+_AROUND: Final = 17
 #: Texels around lids and lips that their fill comes from.
 _MARGIN: Final = 12
 #: Grain of the skin that fills the lids, at most, in levels of 255.
@@ -195,6 +198,7 @@ def _with_lids(
     share, image = whole[window], texture[window].astype(np.float32)
     known = (source[window] != TexelSource.EMPTY) & (share == 0)
     known &= (_texels(head, "brows")[window] == 0) & (_texels(head, "face")[window] > 0)
+    known = _usual(image, known, share > 0)
     if not known.any():
         return texture, 0.0
     filled = continued(image, known)
@@ -212,14 +216,41 @@ def _with_lids(
     return result, float(np.clip(1 - difference / max(cheeks @ LUMA, 1.0), 0, 1))
 
 
+def _usual(image: np.ndarray, known: np.ndarray, lids: np.ndarray) -> np.ndarray:
+    """Known texels that are neither brow, lash nor white of the photo's eye.
+
+    Where a label is a little off, these lie beside the lids.
+    """
+    brightness = image @ LUMA
+    near = cv2.dilate(lids.astype(np.uint8), np.ones((_AROUND, _AROUND), np.uint8)) > 0
+    usual = known.copy()
+    half = image.shape[1] // 2
+    for side in (np.s_[:, :half], np.s_[:, half:]):
+        ring = (known & near)[side]
+        if ring.any():
+            middle = np.median(brightness[side][ring])
+            usual[side] &= (brightness[side] > 0.6 * middle) & (brightness[side] < 1.6 * middle)
+    # Within shadows too: what differs from its own surroundings.
+    around = cv2.medianBlur(np.clip(brightness, 0, 255).astype(np.uint8), _AROUND)
+    low, high = _USUAL
+    return usual & (brightness > low * around) & (brightness < high * around)
+
+
 def _with_lips(texture: np.ndarray, head: HeadTables) -> np.ndarray:
     """The texture with lips that meet in their own colour, where a photo may show teeth."""
     share, known = _texels(head, "inner_lips"), _texels(head, "outer_lips") > 0.5
     if not known.any() or not share.any():
         return texture
     window = _around(share > 0)
-    filled = continued(texture[window].astype(np.float32), known[window])
-    return _mixed(texture, window, filled, share[window][..., None])
+    image, share, known = texture[window].astype(np.float32), share[window], known[window]
+    brightness = image @ LUMA
+    teeth = brightness > _USUAL[1] * np.median(brightness[known])
+    lips = known | (share > 0)
+    share = np.maximum(share, cv2.dilate((teeth & lips).astype(np.float32), np.ones((3, 3))))
+    known &= ~teeth & (share == 0)
+    if not known.any():
+        return texture
+    return _mixed(texture, window, continued(image, known), share[..., None])
 
 
 def _around(mask: np.ndarray) -> tuple[slice, slice]:

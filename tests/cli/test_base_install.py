@@ -62,6 +62,7 @@ WORKS: dict[str, str | None] = {
 NEEDS_DATA = (
     "facegeo import face-model model.npz --name other",
     "facegeo label again labels.npz --pictures photos --network default=1 --out again.npz",
+    "facegeo label rendered out --faces labels.npz --pictures photos --backgrounds nowhere.tar",
     "facegeo eval aflw2000-3d --data nowhere",
     "facegeo eval aflw21 --data nowhere",
     "facegeo eval biwi --data nowhere",

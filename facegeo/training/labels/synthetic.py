@@ -136,8 +136,23 @@ def write_synthetic(folder: str | Path, count: int, seed: int = 0) -> dict[str, 
     }
 
 
-def _skin(model: MorphableModel, renderer: FaceRenderer) -> Skin:
-    """That of the person in the sample photo."""
+def sample_face(
+    model: MorphableModel, size: int = CROP_SIZE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The person in the sample photo as a labelled crop.
+
+    Parameters
+    ----------
+    size : int
+        Side of the crop.
+
+    Returns
+    -------
+    crop : (size, size, 3) uint8
+    params : (P,) float32
+    landmarks : (68, 3) float32
+        Of a crop of side 120, whatever its size is.
+    """
     image = sample_photo()
     predictor = FaceGeometry(backend=REFERENCE, device="cpu", precision="fp32")
     landmarks = np.stack([face.landmarks for face in predictor(image)])[:1]
@@ -145,9 +160,12 @@ def _skin(model: MorphableModel, renderer: FaceRenderer) -> Skin:
     points = photo_to_crop(landmarks, rois, CONVENTION)
     fit = fit_landmarks(model.landmark_basis, points)
     params = join(pose_from_crop(fit.pose, CONVENTION), fit.shape, fit.expression)
-    crop = crop_faces(image, rois, _SKIN_SIZE)[0]
-    rng = np.random.default_rng(0)
-    return with_bare_head(renderer.skin(crop, params[0].astype(np.float32), rng), renderer.head)
+    return crop_faces(image, rois, size)[0], params[0].astype(np.float32), points[0]
+
+
+def _skin(model: MorphableModel, renderer: FaceRenderer) -> Skin:
+    crop, params, _ = sample_face(model, _SKIN_SIZE)
+    return with_bare_head(renderer.skin(crop, params, np.random.default_rng(0)), renderer.head)
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
