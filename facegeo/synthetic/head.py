@@ -21,10 +21,10 @@ from facegeo.morphable.basis import EYE_PARTS
 from facegeo.render import Raster, rasterize
 from facegeo.render.texture import texel_positions
 
-#: Side of the skins' textures: two texels for a pixel of a crop.
-TEXTURE_SIZE: Final = 256
+#: Side of the skins' textures: three texels for two pixels of a crop.
+TEXTURE_SIZE: Final = 192
 
-#: Kinds of surface, by which pixels get their colour.
+#: Kinds of surface, by which pixels get their colour; those of the mouth come last.
 SKIN, EYE, LINING, TEETH, TONGUE, MOUTH = range(6)
 _KINDS: Final = {
     "eye_left": EYE,

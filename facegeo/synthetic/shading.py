@@ -39,6 +39,9 @@ _HAIR: Final = np.array(
     [(22, 24, 28), (30, 42, 60), (52, 80, 112), (96, 140, 176), (150, 150, 152)], np.float32
 )
 
+#: Pixels around eyes and mouth that lashes and shadows may reach.
+_ROOM_PX: Final = 8
+
 #: Strands of hair: widths of two sizes, pixels.
 _STRANDS: Final = ((1.0, 3.0), (3.0, 8.0))
 
@@ -62,7 +65,7 @@ _TOOTH_MM: Final = 7.5
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What is random about a person's eyes, mouth and hair.
+    """Looks of a person that are random: eyes, mouth and hair.
 
     Attributes
     ----------
@@ -254,19 +257,23 @@ def paint(
     colour[~raster.covered] = 0
     _paint_skin(colour, kind, pixels, look, light)
     _paint_lining(colour, kind, pixels, skin)
-    _paint_eyes(colour, kind, pixels, skin, look, light, head.iris_cosine, px_per_mm)
-    _paint_lashes(colour, kind, pixels, look, head.eye_corners, px_per_mm)
-    _paint_mouth(colour, kind, pixels, skin, px_per_mm)
-    _grey_as(colour, kind, skin)
     inside_eyes = (kind == EYE) | (kind == LINING)
-    inside_mouth = np.isin(kind, (TEETH, TONGUE, MOUTH))
+    inside_mouth = kind >= TEETH
+    rims = np.minimum(pixels.upper_rim, pixels.lower_rim)
+    for window in _windows(inside_eyes | ((kind == SKIN) & (rims < _NEAR_MM))):
+        near = colour[window], kind[window], pixels.at(window)
+        _paint_eyes(*near, skin, look, light, head.iris_cosine, px_per_mm)
+        _paint_lashes(*near, look, head.eye_corners, px_per_mm)
+    for window in _windows(inside_mouth):
+        _paint_mouth(colour[window], kind[window], pixels.at(window), skin, px_per_mm)
+    _grey_as(colour, kind, skin)
     return Painted(
         colour,
         raster,
         kind,
         np.where(inside_eyes, 1, np.where(kind == SKIN, pixels.lids, 0)).astype(np.float32),
         np.where(inside_mouth, 1, np.where(kind == SKIN, pixels.lips, 0)).astype(np.float32),
-        np.where(inside_eyes | inside_mouth, 1, pixels.face).astype(np.float32),
+        np.where(kind > SKIN, 1, pixels.face).astype(np.float32),
         (pixels.lit.mean(axis=2) * pixels.inverse_shade[..., 0]),
     )
 
@@ -288,27 +295,48 @@ class _Pixels:
     behind_lips: np.ndarray
     sideways: np.ndarray
 
+    def at(self, window: tuple[slice, slice]) -> _Pixels:
+        return _Pixels(*(values[window] for values in vars(self).values()))
+
+
+def _windows(mask: np.ndarray) -> list[tuple[slice, slice]]:
+    """Rows and columns of what is set, with room for what reaches out of it; none if nothing is."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return []
+    row, column = (
+        slice(max(int(found[0]) - _ROOM_PX, 0), int(found[-1]) + _ROOM_PX + 1)
+        for found in (rows, columns)
+    )
+    return [(row, column)]
+
 
 def _paint_skin(
     colour: np.ndarray, kind: np.ndarray, pixels: _Pixels, look: Look, light: Light | None
 ) -> None:
-    """Hair on the scalp, a little gloss on the rest."""
-    if look.hair is not None and light is not None:
-        share = pixels.hair * (kind == SKIN)
+    """Hair on the scalp, a little gloss on the rest, of heads in a light of their own."""
+    if light is None:
+        return
+    is_skin = kind == SKIN
+    share = pixels.hair * is_skin
+    bare = is_skin & (share < 1)
+    normals, shine = pixels.normals[bare], np.zeros((np.count_nonzero(bare), 3), np.float32)
+    for direction, strength in zip(light.directions, light.colours, strict=True):
+        shine += _shine(normals, direction, 12)[:, None] * strength
+    colour[bare] += 22.0 * look.gloss * (1 - share[bare])[:, None] * shine
+    if look.hair is None:
+        return
+    for window in _windows(share > 0):
         rng = np.random.default_rng(look.seed)
-        noise = rng.normal(size=kind.shape).astype(np.float32)
+        part = share[window]
+        noise = rng.standard_normal(part.shape, np.float32)
         grain = np.zeros_like(noise)
         for along, across in _STRANDS:
             smooth = cv2.GaussianBlur(noise, (0, 0), sigmaX=along, sigmaY=across)
             grain += np.asarray(smooth, np.float32) / max(float(np.std(smooth)), 1e-6)
         grain = 1 + 0.16 * grain / max(float(grain.std()), 1e-6)
-        hair = look.hair * pixels.lit * np.clip(grain, 0.2, 2.0)[..., None]
-        colour += share[..., None] * (hair - colour)
-    if light is None:
-        return
-    for direction, strength in zip(light.directions, light.colours, strict=True):
-        shine = _shine(pixels.normals, direction, 12.0) * (kind == SKIN) * (1 - pixels.hair)
-        colour += (22.0 * look.gloss * shine)[..., None] * strength
+        hair = look.hair * pixels.lit[window] * np.clip(grain, 0.2, 2.0)[..., None]
+        colour[window] += part[..., None] * (hair - colour[window])
 
 
 def _paint_lining(colour: np.ndarray, kind: np.ndarray, pixels: _Pixels, skin: Skin) -> None:
@@ -332,8 +360,6 @@ def _paint_lashes(
     """
     upper, lower = pixels.upper_rim, pixels.lower_rim
     near = (kind == SKIN) & (np.minimum(upper, lower) < _NEAR_MM)
-    if not near.any():
-        return
     is_upper = near & (upper < lower)
     middle, width = _CREASE_MM
     above_eye = is_upper * np.clip((lower - upper) / _SOCKET_MM, 0, 1)
@@ -399,7 +425,7 @@ def _paint_eyes(
             for way, strength in zip(light.directions, light.colours, strict=True)
         ]
     for way, strength in lamps:
-        shine = _shine(pixels.normals[ball], way, 220.0)
+        shine = _shine(pixels.normals[ball], way, 220)
         painted += (230.0 * look.gloss * min(strength, 1.0) * shine)[:, None] * level
     colour[ball] = painted
 
@@ -408,9 +434,7 @@ def _paint_mouth(
     colour: np.ndarray, kind: np.ndarray, pixels: _Pixels, skin: Skin, px_per_mm: float
 ) -> None:
     """Teeth, tongue and the dark behind them."""
-    inside = np.isin(kind, (TEETH, TONGUE, MOUTH))
-    if not inside.any():
-        return
+    inside = kind >= TEETH
     front, fading = _MOUTH_MM
     depth = np.exp(-np.maximum(pixels.behind_lips - front, 0) / fading)
     shade = depth * (1 - 0.5 * _shadow(inside, px_per_mm))
@@ -426,7 +450,7 @@ def _paint_mouth(
 
 
 def _grey_as(colour: np.ndarray, kind: np.ndarray, skin: Skin) -> None:
-    """What is made up gets no colours in a photo that has none."""
+    """Make grey what is made up, in a photo that has no colours."""
     if skin.colourful < 1:
         made = kind > SKIN
         grey = (colour[made] @ LUMA)[:, None]
@@ -441,7 +465,7 @@ def _shadow(mask: np.ndarray, px_per_mm: float) -> np.ndarray:
     return np.clip(2 * (1 - light), 0, 1)
 
 
-def _shine(normals: np.ndarray, direction: np.ndarray, power: float) -> np.ndarray:
+def _shine(normals: np.ndarray, direction: np.ndarray, power: int) -> np.ndarray:
     """Reflection of a light (Blinn-Phong), 0..1."""
     half = direction + np.array([0, 0, 1])
     half = (half / max(float(np.linalg.norm(half)), 1e-6)).astype(np.float32)

@@ -41,9 +41,9 @@ _USUAL_WHITE, _TINT = 1.35, 0.35
 
 #: Brightness of skin in parts of the median of so many texels around.
 _USUAL: Final = (0.8, 1.25)
-_AROUND: Final = 17
+_AROUND: Final = 13
 #: Texels around lids and lips that their fill comes from.
-_MARGIN: Final = 12
+_MARGIN: Final = 10
 #: Grain of the skin that fills the lids, at most, in levels of 255.
 _MOST_GRAIN: Final = 5.0
 
@@ -203,7 +203,7 @@ def _with_lids(
         return texture, 0.0
     filled = continued(image, known)
     # The eye's hole too, for what interpolates across its border.
-    hole = cv2.dilate((share > 0).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    hole = cv2.dilate((share > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     share = np.where(hole & ~head.layout.covered[window], 1, share)[..., None]
     plain = _plain(source, head)
     grain = image - cv2.GaussianBlur(image, (0, 0), 1.2)

@@ -13,7 +13,7 @@ Made = TypeVar("Made")
 
 
 def each(work: Callable[[Job], Made], jobs: Sequence[Job], workers: int) -> Iterator[Made]:
-    """What ``work`` makes of each job, not in the order of the jobs.
+    """Results of ``work`` for each job, not in the order of the jobs.
 
     Parameters
     ----------

@@ -51,10 +51,10 @@ _MOST_YAW_DEG: Final[dict[Kind, float]] = {"photos": 55.0, "eyes": 55.0, "alone"
 _LEAST_LIKENESS: Final = 0.7
 _TRIES: Final = 20
 
-#: Faces that a worker makes at a time, and of how many photos those of them that are alone have
-#: their skins.
+#: Faces that a worker makes at a time, and how many photos lend their skins to those of a kind: a
+#: skin takes longer than a face, and one face with several expressions teaches more.
 _CHUNK: Final = 128
-_SKINS: Final = 20
+_SKINS: Final[dict[Kind, int]] = {"photos": 20, "eyes": 12, "alone": 20}
 
 _JPEG_QUALITY: Final = 95
 
@@ -132,7 +132,7 @@ class RenderedRows:
         self.morphable_model, self.offset_px = model.name, faces.offset_px
         self._renderer = FaceRenderer(HeadTables(model, CONVENTION))
         self._donors = {kind: self._fitting(kind) for kind in set(self._order)}
-        self._chunk, self._bare = -1, dict[int, Skin]()
+        self._chunk, self._lent = -1, dict[tuple[Kind, int], tuple[int, Skin]]()
 
     def kind(self, number: int) -> Kind:
         return self._order[number % len(self._order)]
@@ -142,7 +142,7 @@ class RenderedRows:
         rng = np.random.default_rng((self._seed, number))
         if kind == "alone":
             return self._alone(number, rng)
-        return self._over_photo(kind, rng)
+        return self._over_photo(kind, number, rng)
 
     def _fitting(self, kind: Kind) -> np.ndarray:
         """Numbers of the photos for a kind: not turned too far, features not covered."""
@@ -157,33 +157,31 @@ class RenderedRows:
             )
         return np.flatnonzero(fits)
 
-    def _skin(self, index: int) -> Skin:
-        sample = labelled(self._faces, index)
-        rng = np.random.default_rng((self._seed, index, 1))
-        return self._renderer.skin(sample.crop, sample.params, rng)
+    def _donor(self, kind: Kind, number: int, rng: np.random.Generator) -> tuple[int, Skin]:
+        """One of the photos that the faces of a chunk share, and its skin."""
+        chunk, place = number // _CHUNK, int(rng.integers(_SKINS[kind]))
+        if chunk != self._chunk:
+            self._chunk, self._lent = chunk, {}
+        if (kind, place) not in self._lent:
+            own = np.random.default_rng((self._seed, chunk, KINDS.index(kind), place))
+            index, skin = self._new_donor(kind, own)
+            if kind == "alone":
+                skin = with_bare_head(skin, self._renderer.head)
+            self._lent[kind, place] = index, skin
+        return self._lent[kind, place]
 
-    def _donor(self, kind: Kind, rng: np.random.Generator) -> tuple[int, Skin]:
+    def _new_donor(self, kind: Kind, rng: np.random.Generator) -> tuple[int, Skin]:
         """A photo whose eyes are not behind glasses or in the dark, as far as its skin tells."""
         for _ in range(_TRIES):
             index = int(rng.choice(self._donors[kind]))
-            skin = self._skin(index)
+            sample = labelled(self._faces, index)
+            skin = self._renderer.skin(sample.crop, sample.params, rng)
             if skin.likeness >= _LEAST_LIKENESS:
                 break
         return index, skin
 
-    def _bare_skin(self, number: int, rng: np.random.Generator) -> Skin:
-        """One of a few that a chunk of faces shares: a skin takes as long as a face."""
-        chunk, place = number // _CHUNK, int(rng.integers(_SKINS))
-        if chunk != self._chunk:
-            self._chunk, self._bare = chunk, {}
-        if place not in self._bare:
-            own = np.random.default_rng((self._seed, chunk, place, 2))
-            skin = self._donor("alone", own)[1]
-            self._bare[place] = with_bare_head(skin, self._renderer.head)
-        return self._bare[place]
-
     def _alone(self, number: int, rng: np.random.Generator) -> Row:
-        skin = self._bare_skin(number, rng)
+        _, skin = self._donor("alone", number, rng)
         photo = int(rng.integers(len(self._backgrounds.names)))
         name = self._backgrounds.names[photo]
         background = background_crop(decode_photo(self._backgrounds.read(photo), name), rng)
@@ -191,8 +189,8 @@ class RenderedRows:
         face = self._renderer.alone(params, skin, background, rng)
         return _row(face, np.full(len(face.landmarks), SEEN, np.uint8))
 
-    def _over_photo(self, kind: Kind, rng: np.random.Generator) -> Row:
-        index, skin = self._donor(kind, rng)
+    def _over_photo(self, kind: Kind, number: int, rng: np.random.Generator) -> Row:
+        index, skin = self._donor(kind, number, rng)
         faces, head = self._faces, self._renderer.head
         sample = labelled(faces, index)
         old = sample.params[NUM_POSE + head.num_shape :]
