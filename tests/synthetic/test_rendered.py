@@ -123,6 +123,21 @@ def test_shut_eyes_show_skin_and_open_ones_irises(head, face, skin, look):
     assert inside < 0.05 * np.isin(opened.kind, (EYE, LINING)).sum()
 
 
+@pytest.mark.parametrize("shape", ["eyeWide", "eyeBlink", "eyeLookDown", "eyeSquint"])
+def test_landmarks_of_the_lids_lie_where_the_eye_ends(head, face, skin, look, shape):
+    params = face(**both(**{shape: 0.4}))
+    kind = paint(head, params, skin, look).kind
+    points = (head.landmarks(params[None])[0, :, :2] + 0.5) * SUPERSAMPLING - 0.5
+    off = []
+    for index in (37, 38, 43, 44, 40, 41, 46, 47):
+        x, y = points[index]
+        column = np.flatnonzero(np.isin(kind[:, round(x)], (EYE, LINING)))
+        upper = index in (37, 38, 43, 44)
+        edge = column.min() - 0.5 if upper else column.max() + 0.5
+        off.append((y - edge) / SUPERSAMPLING)
+    assert np.abs(off).max() < 0.75 and abs(np.mean(off)) < 0.3
+
+
 def test_half_a_blink_hides_about_half_of_the_eye(head, face, skin, look):
     seen = [
         (paint(head, face(**both(eyeBlink=value)), skin, look).kind == EYE).sum()
