@@ -46,7 +46,9 @@ _BROWS: Final[tuple[tuple[float, Unit], ...]] = (
 #: Both eyes blink, more or less; the part of faces, and how far.
 _BLINK: Final = 0.2
 _BLINK_VALUES: Final = (0.5, 1.0)
-#: Of those, both eyes.
+#: The part of faces whose eyes alone are changed.
+_BLINK_OF_EYES: Final = 0.45
+#: Of those that blink, with both eyes.
 _BOTH: Final = 0.7
 #: Half-shut lids of those that do not blink: the part of faces and how far.
 _SLACK: Final = 0.25
@@ -56,8 +58,10 @@ _SLACK_VALUES: Final = (0.0, 0.45)
 _SYMMETRY: Final = (0.72, 0.18, 0.10)
 _UNEVEN: Final = 0.1
 
-#: Faces with shapes at random beside, so that each is seen alone too; how many there are at most.
+#: Faces with shapes at random beside, so that each is seen without those that it usually comes
+#: with; how many there are at most, and their values.
 _STRAY, _STRAYS = 0.35, 3
+_STRAY_VALUES: Final = (0.1, 1.0)
 
 #: Gaze: standard deviations to the side and up, in parts of the shapes' range, how often eyes look
 #: anywhere within it instead, and how far they converge.
@@ -90,12 +94,12 @@ def random_expression(rng: Rng, names: Sequence[str]) -> np.ndarray:
     for units in (_MOUTHS, _BROWS):
         chances = np.array([chance for chance, _ in units])
         _, unit = units[rng.choice(len(units), p=chances / chances.sum())]
-        for name, (low, high) in unit.items():
-            _add(values, name, lambda low=low, high=high: rng.uniform(low, high), rng)
+        for name, limits in unit.items():
+            _add(values, name, limits, rng)
     if rng.random() < _STRAY:
         stray = sorted({_pair(name) for name in names if name not in EYE_SHAPES})
         for index in rng.choice(len(stray), min(int(rng.integers(1, _STRAYS + 1)), len(stray))):
-            _add(values, stray[index], lambda: rng.uniform(0.1, 1), rng)
+            _add(values, stray[index], _STRAY_VALUES, rng)
     values |= _eyes(rng, values)
     values["mouthClose"] = min(values.get("mouthClose", 0.0), values.get("jawOpen", 0.0))
     # A jaw, and a mouth, go to one side.
@@ -109,12 +113,13 @@ def random_expression(rng: Rng, names: Sequence[str]) -> np.ndarray:
 
 def random_eyes(rng: Rng, expression: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """The expression ``(Ne,)`` with other lids and another gaze, and nothing else changed."""
-    chosen = _row(_eyes(rng, {}, blink=0.45), names)
+    chosen = _row(_eyes(rng, {}, _BLINK_OF_EYES), names)
     eyes = np.isin(names, EYE_SHAPES)
     return np.where(eyes, chosen, expression).astype(np.float32)
 
 
 def _eyes(rng: Rng, given: Mapping[str, float], blink: float = _BLINK) -> dict[str, float]:
+    """Lids and gaze; of lids that squint or are wide those that are given, or random ones."""
     values = {name: given[name] for name in EYE_SHAPES if name in given}
     if rng.random() < blink:
         shut = rng.uniform(*_BLINK_VALUES)
@@ -125,11 +130,11 @@ def _eyes(rng: Rng, given: Mapping[str, float], blink: float = _BLINK) -> dict[s
             values[f"eyeBlink{side}"] = float(np.clip(shut + rng.uniform(-0.05, 0.05), 0, 1))
             values.pop(f"eyeWide{side}", None)
     elif rng.random() < _SLACK:
-        _add(values, "eyeBlink*", lambda: rng.uniform(*_SLACK_VALUES), rng)
+        _add(values, "eyeBlink*", _SLACK_VALUES, rng)
     if not given:
         for name, chance in (("eyeSquint*", 0.3), ("eyeWide*", 0.2)):
             if rng.random() < chance:
-                _add(values, name, lambda: rng.uniform(0.1, 1), rng)
+                _add(values, name, _STRAY_VALUES, rng)
     return values | _gaze(rng)
 
 
@@ -165,22 +170,21 @@ def _pair(name: str) -> str:
     )
 
 
-def _add(values: dict[str, float], name: str, value: object, rng: Rng) -> None:
-    """Set a shape, or both of a pair, to values that are drawn by calling ``value``."""
-    assert callable(value)
+def _add(values: dict[str, float], name: str, limits: tuple[float, float], rng: Rng) -> None:
+    """Set a shape, or both of a pair, to values within limits."""
+    value, other = (float(value) for value in rng.uniform(*limits, 2))
     if not name.endswith("*"):
-        values[name] = float(value())
+        values[name] = value
         return
     left, right = name[:-1] + "Left", name[:-1] + "Right"
     kind = rng.choice(3, p=_SYMMETRY)
-    both = value()
     if kind == 0:
         uneven = rng.uniform(1 - _UNEVEN, 1 + _UNEVEN, 2)
-        values[left], values[right] = (float(min(both * part, 1.0)) for part in uneven)
+        values[left], values[right] = (float(min(value * part, 1.0)) for part in uneven)
     elif kind == 1:
-        values[left if rng.random() < 0.5 else right] = float(both)
+        values[left if rng.random() < 0.5 else right] = value
     else:
-        values[left], values[right] = float(both), float(value())
+        values[left], values[right] = value, other
 
 
 def _row(values: Mapping[str, float], names: Sequence[str]) -> np.ndarray:

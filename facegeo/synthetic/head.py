@@ -95,6 +95,12 @@ class HeadTables:
         Of the eyeballs' vertices, unit vector from their centre in the rest pose; else 0.
     iris_cosine : float
         Of the angle between pupil and rim of the iris.
+    eye_corners : (2, 2) float32
+        Where the corners of the right and left eye are to the side, millimetres on the mean face.
+    lips_z : float
+        The front of the lips, millimetres.
+    texel_weights : dict
+        Weights of the vertices in the texture, as they are first asked for.
     """
 
     def __init__(self, model: MorphableModel, convention: CropConvention) -> None:
@@ -107,7 +113,6 @@ class HeadTables:
         self.num_shape, self.unit_mm = model.num_shape, model.unit_mm
         self.shape_std = model.landmark_basis.shape_std
         self.expression_std = model.landmark_basis.expression_std
-        self.expression_range = model.expression_range
         self.triangles, self.uv_triangles = model.triangles, model.uv_triangles
         self.uv = model.uv
         self.mirror = None if model.mirror is None else np.asarray(model.mirror.vertices)
@@ -126,8 +131,9 @@ class HeadTables:
         self._points_mm = np.asarray(model.mean, np.float32) * model.unit_mm
         self._regions = dict(model.regions)
         self._landmarks_mm = np.asarray(basis.mean, np.float32) * model.unit_mm
-        corners = ([36, 39], [42, 45])
-        self.eye_corners = self._landmarks_mm[np.array(corners), 0]
+        eyes = [LANDMARK_REGIONS["right_eye"], LANDMARK_REGIONS["left_eye"]]
+        # The first and the fourth of an eye's landmarks.
+        self.eye_corners = self._landmarks_mm[[[eye[0], eye[3]] for eye in eyes], 0]
         self.rims = self._rims()
         self._make_weights()
         self._make_eyes(model)

@@ -34,8 +34,8 @@ HIDDEN_LIPS_MM: Final = 12.0
 _MOST_YAW_DEG: Final = 90.0
 _PITCH_ROLL_DEG: Final = (12.0, 12.0)
 
-#: Standard deviation of the shape, as a part of the model's.
-_SHAPE_SPREAD: Final = 0.8
+#: Standard deviation of coefficients, as a part of the model's.
+_SPREAD: Final = 0.8
 
 #: By how much size and middle of a face in its crop vary, as parts of the crop.
 _SIZE_SPREAD, _SHIFT_SPREAD = 0.06, 0.03
@@ -116,7 +116,7 @@ class FaceRenderer:
         part = _reduced(covered)[..., None]
         image = _reduced(painted.colour * covered) + (1 - part) * background
         crop = _photographed(image, rng)
-        known = np.ones(len(params) - NUM_POSE - head.num_shape, bool)
+        known = np.ones(len(head.expression_std), bool)
         return self._face(crop, params, painted.raster, np.ones(68, bool), known)
 
     def over_photo(
@@ -206,8 +206,8 @@ def random_params(rng: Rng, head: HeadTables, most_yaw_deg: float = _MOST_YAW_DE
     """A random person in the middle of a crop: ``(P,)`` float32."""
     yaw = rng.uniform(-most_yaw_deg, most_yaw_deg)
     pitch, roll = np.clip(rng.normal(0, _PITCH_ROLL_DEG), -35, 35)
-    shape = _SHAPE_SPREAD * head.shape_std * rng.normal(size=head.num_shape)
-    coefficients = np.concatenate([shape, random_expression(rng, head.names)])
+    shape = _SPREAD * head.shape_std * rng.normal(size=head.num_shape)
+    coefficients = np.concatenate([shape, _random_expression(rng, head)])
     pose = np.zeros((1, 3, 4))
     pose[0, :, :3] = rotation_from_euler(np.array([[yaw, pitch, roll]]))[0]
     params = np.concatenate([pose.ravel(), coefficients]).astype(np.float32)
@@ -221,6 +221,13 @@ def random_params(rng: Rng, head: HeadTables, most_yaw_deg: float = _MOST_YAW_DE
     affine[0, :2, 3] = moved
     params[:NUM_POSE] = pose_from_crop(affine, head.convention).ravel()
     return params
+
+
+def _random_expression(rng: Rng, head: HeadTables) -> np.ndarray:
+    """A real one of blendshapes; any of modes that have no names."""
+    if set(EYE_SHAPES) & set(head.names):
+        return random_expression(rng, head.names)
+    return _SPREAD * head.expression_std * rng.normal(size=len(head.expression_std))
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
