@@ -129,7 +129,7 @@ class _Constants:
 
     problem: Problem
     gram: np.ndarray  # (M, M): basis^T basis
-    by_axis: np.ndarray  # (3, 68 * M): the basis, x of all points first
+    by_axis: np.ndarray  # (3, 68 * M) float32: the basis, x of all points first
     firmness: np.ndarray  # (M,): of the prior, beside that of a standard deviation
     relaxed: np.ndarray  # (M,): by what its middle is nearer to rest, standard deviations
 
@@ -147,6 +147,7 @@ def _constants_of(basis: LandmarkBasis) -> _Constants:
             firmness[problem.num_shape :] = 1 / _EXPRESSION_SPREAD**2
             relaxed[problem.num_shape :] = np.where(basis.unseen, 0, _RELAXED)
         gram = problem.gram.sum(axis=0)
+        by_axis = by_axis.astype(np.float32)
         _constants[basis] = _Constants(problem, gram, by_axis, firmness, relaxed)
     return _constants[basis]
 
@@ -215,8 +216,9 @@ def _blocks(
     pose = pose_jacobian(points)
     flat_pose = pose.reshape(faces, _COORDINATES, POSE_STEP)
     turned = np.swapaxes(weighted(pose).reshape(faces, _COORDINATES, POSE_STEP), 1, 2)
-    # (N, 68, M): the modes along the view
-    seen = (along @ constants.by_axis).reshape(faces, NUM_LANDMARKS, modes)
+    # (N, 68, M): the modes along the view. Single precision, as the model's file has them: it is
+    # the largest product, and what it is taken from keeps the matrix well away from singular.
+    seen = (along.astype(np.float32) @ constants.by_axis).reshape(faces, NUM_LANDMARKS, modes)
 
     hessian = np.empty((faces, POSE_STEP + modes, POSE_STEP + modes))
     hessian[:, :POSE_STEP, :POSE_STEP] = turned @ flat_pose
