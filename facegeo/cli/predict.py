@@ -24,6 +24,7 @@ from facegeo.cli.outputs import FORMATS, STYLES, ImageOutputs, OutputOptions
 from facegeo.cli.photo_jobs import Job, Plan, plan_jobs, skipped_text
 from facegeo.detect.base import DetectorOptions
 from facegeo.errors import FacegeoError, InvalidInputError, MissingBasisError
+from facegeo.render.annotate import check_outputs
 from facegeo.results import PhotoResult
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
         **detector_options(options),
         **backend_options(options),
     )
+    check_outputs(wanted.styles, predictor.network.output_metadata)
     if options.coarse_mesh:
         _check_dense(predictor)
     for problem in plan.problems:

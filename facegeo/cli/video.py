@@ -21,7 +21,7 @@ from facegeo.cli.common import (
     some_of,
 )
 from facegeo.errors import OutputError
-from facegeo.render.annotate import ANNOTATORS
+from facegeo.render.annotate import ANNOTATORS, check_outputs
 
 if TYPE_CHECKING:
     from facegeo.video import StreamFrame
@@ -88,6 +88,7 @@ def open_stream(options: argparse.Namespace, source: Any, mode: str) -> Any:
         **detector_options(options),
         **backend_options(options),
     )
+    check_outputs(options.draw, predictor.network.output_metadata)
     return predictor.stream(
         source,
         mode="live" if mode == "live" else "offline",

@@ -6,9 +6,9 @@ the size of the face.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import cv2
 import numpy as np
@@ -206,11 +206,38 @@ def _told(face: Face, name: str) -> np.ndarray:
     """An output that not every network has. Raises InvalidInputError."""
     values: np.ndarray = getattr(face, name)
     if np.isnan(values).any():
-        raise InvalidInputError(
-            f"draw: the landmark network tells no {name} of its points; draw landmarks instead, or "
-            "use a model that does"
-        )
+        _refuse_output(name)
     return values
+
+
+#: Output of the landmark network that a style draws.
+_OUTPUTS = {"visibility": "visibility", "uncertainty": "covariance"}
+
+
+def check_outputs(styles: Iterable[str], outputs: Container[str]) -> None:
+    """Refuse styles that draw what a network does not tell.
+
+    Parameters
+    ----------
+    styles : iterable of str
+    outputs : container of str
+        Names of the network's outputs.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is not there.
+    """
+    for style in styles:
+        if style in _OUTPUTS and _OUTPUTS[style] not in outputs:
+            _refuse_output(_OUTPUTS[style])
+
+
+def _refuse_output(name: str) -> NoReturn:
+    raise InvalidInputError(
+        f"draw: the landmark network tells no {name} of its points; draw landmarks instead, or "
+        "use a model that does"
+    )
 
 
 def draw_pose(image: np.ndarray, face: Face) -> None:

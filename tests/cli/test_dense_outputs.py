@@ -128,6 +128,8 @@ def test_blendshapes_are_those_of_the_mesh_that_is_written(tmp_path, sample_phot
             ["--coarse-mesh", "--save", "obj", "--model", "mb05"],
             "--coarse-mesh: model 'mb05' has landmarks but no dense mesh",
         ),
+        (["--draw", "visibility,pose"], "draw: the landmark network tells no visibility"),
+        (["--draw", "uncertainty", "--out", "new"], "draw: the landmark network tells no cov"),
     ],
 )
 def test_options_without_effect_are_refused(

@@ -35,37 +35,56 @@ def as_matrices(covariance: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.stack([xx, xy], -1), torch.stack([xy, yy], -1)], -2)
 
 
-def test_the_likelihood_is_that_of_a_normal_distribution():
+def test_the_likelihood_is_that_of_students_t():
+    stats = pytest.importorskip("scipy.stats")
     factors = some_factors()
     matrices = as_matrices(covariance_of(factors))
-    errors = torch.randn(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    normal = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=torch.float64), matrices)
-    by_torch = -normal.log_prob(errors) - np.log(2 * np.pi)
+    errors = 3 * torch.randn(50, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     distance = torch.einsum("ni,nij,nj->n", errors, torch.linalg.inv(matrices), errors)
     assert torch.allclose(squared_distance(errors, factors), distance)
-    near = distance < 50
-    found = negative_log_likelihood(errors, factors)
-    assert near.sum() > 30 and torch.allclose(found[near], by_torch[near])
+    by_scipy = [
+        -stats.multivariate_t.logpdf(error, shape=matrix, df=4)
+        for error, matrix in zip(errors.numpy(), matrices.numpy(), strict=True)
+    ]
+    apart = negative_log_likelihood(errors, factors).numpy() - by_scipy
+    assert apart == pytest.approx(apart[0])  # the constant
 
 
-def test_an_outlier_pulls_no_more():
-    factors = torch.tensor([1.0, 0.0, 1.0], requires_grad=True)
-    negative_log_likelihood(torch.tensor([100.0, 0.0]), factors).backward()
-    # Only the logarithm: the ellipse does not grow for a label that is wrong.
-    assert factors.grad.tolist() == pytest.approx([1.0, 0.0, 1.0])
+def test_ellipses_of_any_start_come_to_the_errors():
+    """Errors of 40 pixels at first, which a training from random weights has, then of 2."""
+    head = CovarianceHead(4)
+    optimiser = torch.optim.Adam(head.parameters(), lr=0.02)
+    generator, features = torch.Generator().manual_seed(0), torch.ones(16, 4)
+    for step in range(900):
+        size = 40.0 if step < 50 else 2.0
+        errors = size * torch.randn(16, 68, 2, generator=generator)
+        optimiser.zero_grad()
+        negative_log_likelihood(errors, head(features)).mean().backward()
+        optimiser.step()
+    deviation = covariance_of(head(features))[0, :, 0].sqrt()
+    assert 1.2 < deviation.min() < deviation.max() < 3.0
+
+
+def test_a_wrong_label_hardly_pulls():
+    factors = torch.tensor([[1.0, 0.0, 1.0]] * 2, requires_grad=True)
+    errors = torch.tensor([[3.0, 0.0], [300.0, 0.0]])
+    negative_log_likelihood(errors, factors).sum().backward()
+    assert factors.grad[1, 0] == pytest.approx(-5, abs=0.01)  # 1 - (4 + 2), however far
+    assert factors.grad[0, 0] < -2
 
 
 def test_a_new_head_expects_two_pixels_and_is_scaled_by_its_calibration():
     head = CovarianceHead(8)
     factors = head(torch.zeros(3, 8))
     assert factors.shape == (3, 68, 3)
-    assert covariance_of(factors)[0, 0].tolist() == pytest.approx([4, 0, 4])
+    assert covariance_of(factors)[0, 0].tolist() == pytest.approx([4.2, 0, 4.2], abs=0.01)
     torch.nn.init.normal_(head.linear.weight, std=0.1)
     torch.nn.init.normal_(head.linear.bias, std=0.1)
     features, scale = torch.randn(4, 8), torch.linspace(0.5, 2.0, 68)
     before = covariance_of(head(features))
     head.calibrate(scale)
-    assert torch.allclose(covariance_of(head(features)), before * scale[:, None] ** 2, rtol=1e-4)
+    expected = before * scale[:, None] ** 2  # but for the least deviation
+    assert torch.allclose(covariance_of(head(features)), expected, rtol=0.1, atol=0.05)
 
 
 def network_of(**changes) -> SynergyNet:

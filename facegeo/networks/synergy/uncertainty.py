@@ -13,15 +13,14 @@ from torch import nn
 
 from facegeo.conventions import NUM_LANDMARKS
 
-#: Least and largest standard deviation, crop pixels: far below what labels can tell, and half a
-#: face.
-_LEAST, _LARGEST = 0.05, 30.0
+#: Least standard deviation, crop pixels: far below what labels can tell.
+_LEAST = 0.05
 
 #: Standard deviation that a new head gives.
 _START = 2.0
 
-#: Squared distance, in standard deviations, from which an error counts no more: a wrong label.
-_OUTLIER = 50.0
+#: Degrees of freedom of the errors' distribution: the fewer, the less a wrong label counts.
+_FREEDOM = 4.0
 
 
 class CovarianceHead(nn.Module):
@@ -36,7 +35,7 @@ class CovarianceHead(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Factors of the covariances."""
         raw = self.linear(features).reshape(-1, NUM_LANDMARKS, 3)
-        deviation = (_START * torch.exp(raw[..., 0::2])).clamp(_LEAST, _LARGEST)
+        deviation = _LEAST + _START * torch.exp(raw[..., 0::2])
         return torch.stack([deviation[..., 0], raw[..., 1], deviation[..., 1]], dim=-1)
 
     @torch.no_grad()
@@ -67,10 +66,11 @@ def squared_distance(errors: torch.Tensor, factors: torch.Tensor) -> torch.Tenso
 
 
 def negative_log_likelihood(errors: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """That of errors ``(..., 2)`` under normal distributions, ``(...)``, but for the constant.
+    """That of errors ``(..., 2)`` under Student's t, ``(...)``, but for the constant.
 
-    Errors of wrong labels count as one of some seven standard deviations does.
+    Labels are wrong at times. Under a normal distribution few of them would make all ellipses
+    large; cut off at some distance, ellipses that begin too small would shrink to nothing.
     """
     a, _, b = factors.unbind(dim=-1)
-    distance = squared_distance(errors, factors).clamp(max=_OUTLIER)
-    return 0.5 * distance + torch.log(a) + torch.log(b)
+    far = torch.log1p(squared_distance(errors, factors) / _FREEDOM)
+    return 0.5 * (_FREEDOM + 2) * far + torch.log(a) + torch.log(b)

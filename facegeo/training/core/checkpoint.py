@@ -124,8 +124,8 @@ class Checkpoint:
         InvalidInputError
             If they are others, or the run's have no meaning any more.
         """
-        ours = plain_settings(settings)
-        theirs = plain_settings(build_settings(type(settings), self.config))
+        ours = _flat(plain_settings(settings))
+        theirs = _flat(plain_settings(build_settings(type(settings), self.config)))
         different = sorted(
             name for name in ours if name not in may_change and ours[name] != theirs[name]
         )
@@ -179,6 +179,17 @@ def load(path: Path) -> Checkpoint:
         _below(tensors, "extra/"),
         str(path),
     )
+
+
+def _flat(settings: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Settings by their whole names: ``data.workers``."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{section}{name}.")
+        else:
+            found[section + name] = value
+    return found
 
 
 def _mapping(meta: Mapping[str, str], name: str) -> dict[str, Any]:

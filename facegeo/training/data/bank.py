@@ -1,7 +1,7 @@
 """Crops of a training set, decoded once, with variants of them made beforehand.
 
-A run reads every crop some hundred times; a swapped, reshaped or turned face takes a processor 2 to
-8 ms. Both are done once and kept in one folder of plain arrays that are mapped into memory.
+A run reads every crop some hundred times, and a swapped, reshaped or turned face takes a processor
+milliseconds. Both are done once and kept in one folder of plain arrays that are mapped into memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from facegeo.base.files import replacing_folder
 from facegeo.base.progress import ProgressLine
+from facegeo.errors import CorruptFileError
 from facegeo.geometry.crop import CROP_SIZE
 from facegeo.images import decode_photo
 from facegeo.images.collections import ImageCollection
@@ -104,13 +105,16 @@ class BankSource:
         for text in (settings, self.faces.pictures.names, backgrounds):
             digest.update(repr(list(text)).encode())
         model = self.model
-        arrays = [self.faces.params, self.faces.landmarks, model.landmark_basis.mean]
+        rows = model.landmark_basis
+        arrays = [self.faces.params, self.faces.landmarks]
+        arrays += [rows.mean, rows.shape_basis, rows.expression_basis]
         if self.faces.visibility is not None:
             arrays.append(self.faces.visibility)
         for array in arrays:
             digest.update(np.ascontiguousarray(array).tobytes())
-        for index in range(0, len(self.faces), max(1, len(self.faces) // 50)):
-            digest.update(self.faces.pictures.read(index))
+        for images in (self.faces.pictures, self.backgrounds):
+            for index in range(len(images.names) if images is not None else 0):
+                digest.update(images.read(index))  # type: ignore[union-attr]
         return digest.hexdigest()[:16]
 
 
@@ -123,12 +127,22 @@ def open_bank(source: BankSource, folder: Path, workers: int = 0, shown: bool = 
         Holds banks of several sources, each below its key.
     workers : int
         Processes that make it; 0: this one.
+
+    Raises
+    ------
+    CorruptFileError
+        If what is there is damaged.
     """
     place = folder / source.key()
     if not place.is_dir():
         with replacing_folder(place) as temporary:
             _write(source, temporary, workers, shown)
-    arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+    try:
+        arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+    except (OSError, ValueError) as error:
+        raise CorruptFileError(
+            f"{place}: damaged ({error}); remove this folder, and it is made again"
+        ) from error
     labels = Labels(*(np.array(arrays[name]) for name in ("params", "landmarks", "visibility")))
     count = len(source.faces)
     return CropBank(arrays["crops"], labels, arrays["backgrounds"], count, source.made)

@@ -184,13 +184,15 @@ class DeviceCrops:
     ----------
     bank : CropBank
     device : torch.device
+    seed : int
+        Of the noise of single pixels.
     """
 
     #: Part of a GPU's free memory that crops may take.
     _SHARE = 0.5
 
-    def __init__(self, bank: CropBank, device: torch.device) -> None:
-        self._bank, self._device = bank, device
+    def __init__(self, bank: CropBank, device: torch.device, seed: int = 0) -> None:
+        self._bank, self._device, self._seed = bank, device, seed
         self._resident: torch.Tensor | None = None
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
@@ -214,7 +216,8 @@ class DeviceCrops:
         (N, 68, 3), ``visibility`` (N, 68) uint8, and ``present`` (N,).
         """
         generator = torch.Generator(self._device)
-        generator.manual_seed((key.rank << 44) + (key.epoch << 24) + key.number)
+        (mixed,) = np.random.SeedSequence([self._seed, *key]).generate_state(1)
+        generator.manual_seed(int(mixed))
         crops = make_views(self(plan.rows), plan.drawing, key.size, generator)
         values = {
             name: getattr(plan.labels, name) for name in ("params", "landmarks", "visibility")

@@ -19,7 +19,7 @@ from facegeo.base.arrays import array_of
 from facegeo.base.files import replacing
 from facegeo.base.matlab import load_matlab
 from facegeo.base.npz import load_npz
-from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS
+from facegeo.conventions import NUM_LANDMARKS, NUM_PARAMS, NUM_POSE
 from facegeo.errors import CorruptFileError, FacegeoError, InvalidInputError, UnreadableFileError
 from facegeo.geometry.axes import flip_y
 from facegeo.geometry.crop import (
@@ -44,6 +44,10 @@ from facegeo.images.collections import (
 )
 from facegeo.morphable import MorphableModel
 from facegeo.morphable.fitting import fit_landmarks
+from facegeo.morphable.mirror import mirror_params
+
+#: Least spread of a coefficient among faces, as a part of the model's.
+_LEAST_SPREAD: Final = 0.05
 
 #: Arrays that a label file may have: their last axes and dtypes.
 _OPTIONAL: Final[dict[str, tuple[tuple[int | str, ...], type]]] = {
@@ -111,10 +115,20 @@ class LabelledFaces:
         }
         return replace(self, pictures=Chosen(self.pictures, indices), **rows)
 
-    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (P,) of the parameters, by which a network whitens."""
+    def statistics(self, model: MorphableModel) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (P,) of the parameters, by which a network whitens.
+
+        Of the faces and their mirror images, where the model has a mirror: views show both. A
+        coefficient that hardly occurs has a twentieth of the model's own spread.
+        """
         params = self.params.astype(np.float64)
-        return params.mean(axis=0), np.maximum(params.std(axis=0), 1e-8)
+        if model.mirror is not None:
+            mirrored = mirror_params(params, model.mirror, find_convention("exact"))
+            params = np.concatenate([params, mirrored])
+        rows = model.landmark_basis
+        least = np.concatenate([rows.shape_std, rows.expression_std]) * _LEAST_SPREAD
+        least = np.concatenate([np.full(NUM_POSE, 1e-8), least])
+        return params.mean(axis=0), np.maximum(params.std(axis=0), least)
 
 
 def write_labels(

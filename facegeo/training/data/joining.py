@@ -25,7 +25,9 @@ def read_sets(labels: Sequence[str | Path], images: Sequence[str | Path]) -> Lab
     UnreadableFileError, CorruptFileError
         As :func:`read_labelled`.
     """
-    if len(labels) != len(images) or not labels:
+    if not labels:
+        raise InvalidInputError("data.labels: expected at least one label file, got none")
+    if len(labels) != len(images):
         raise InvalidInputError(
             f"data.pictures: expected crops for each of the {len(labels)} label files, "
             f"got {len(images)}"

@@ -45,7 +45,7 @@ class VariantMaker:
         self._swap = FaceSwap(coarse)
         self._reshape = Reshape(model, coarse)
         self._turn = HeadTurn(coarse, steady_point(faces.params, CONVENTION))
-        self._spread = faces.statistics()[1][NUM_POSE:]
+        self._spread = faces.statistics(model)[1][NUM_POSE:]
         self._yaw_deg = yaws_deg(faces.params)
         self._kinds, self._chances = _combinations(augment.swap, augment.reshape, augment.turn)
 

@@ -7,7 +7,7 @@ that is passed, so that a batch can be made again exactly.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -132,6 +132,10 @@ def placed_faces(
     convention: CropConvention,
 ) -> tuple[np.ndarray, Labels]:
     """Random places of faces, ``(N, 2, 3)``, and the labels that they have there."""
+    # What the crop does not show no view of it does.
+    beyond = (labels.landmarks[:, :, :2] < -0.5) | (labels.landmarks[:, :, :2] > CROP_SIZE - 0.5)
+    hidden = np.asarray(beyond.any(axis=2))
+    labels = replace(labels, visibility=_hidden(labels.visibility, hidden))
     flipped = np.zeros(len(labels), bool)
     if mirror is not None:
         flipped = rng.random(len(labels)) < config.flip
@@ -197,8 +201,13 @@ def seen_after(labels: Labels, drawing: Drawing) -> np.ndarray:
     low, high = cuts.windows[:, None, :2], cuts.windows[:, None, 2:]
     beyond = (points[cuts.rows] < low) | (points[cuts.rows] > high)
     hidden[cuts.rows] |= beyond.any(axis=2)
-    could_be_seen = np.isin(labels.visibility, (SEEN, UNKNOWN))
-    return np.where(hidden & could_be_seen, COVERED, labels.visibility).astype(np.uint8)
+    return _hidden(labels.visibility, hidden)
+
+
+def _hidden(states: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """States ``(N, 68)`` once some points are hidden by what is not the head."""
+    could_be_seen = np.isin(states, (SEEN, UNKNOWN))
+    return np.where(hidden & could_be_seen, COVERED, states).astype(np.uint8)
 
 
 def make_views(

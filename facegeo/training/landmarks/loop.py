@@ -43,7 +43,7 @@ from facegeo.training.data.variants import CONVENTION
 from facegeo.training.landmarks.config import TrainConfig, as_list
 from facegeo.training.landmarks.measure import DevSet, HeldBack
 from facegeo.training.landmarks.step import TrainingStep
-from facegeo.training.landmarks.validation import ValidationSet
+from facegeo.training.landmarks.validation import open_validation
 from facegeo.zoo.face_models import load_face_model
 
 _log = logging.getLogger(__name__)
@@ -124,8 +124,15 @@ class Trainer:
         self.held_back: HeldBack | None = None
         if config.data.held_back:
             self.held_back, faces = HeldBack.of(faces, config.data.held_back)
+        # Before the crops are made, which takes minutes.
+        self.dev = DevSet.open(config.data.dev) if config.data.dev else None
+        self.validation = open_validation(
+            as_list(config.data.validation),
+            as_list(config.data.validation_pictures),
+            faces.offset_px,
+        )
         bank = self._bank(faces, model)
-        self.crops = DeviceCrops(bank, device)
+        self.crops = DeviceCrops(bank, device, config.seed)
         self.data = _training_views(config, bank, model, faces.offset_px)
         self.losses = _Losses()
         if self.batches_per_epoch == 0:
@@ -133,15 +140,6 @@ class Trainer:
                 f"batch: expected at most the {len(self.data)} samples of an epoch, "
                 f"got {config.batch}"
             )
-        self.dev = DevSet.open(config.data.dev) if config.data.dev else None
-        self.validation = {
-            Path(labels).stem: ValidationSet.open(labels, images, faces.offset_px)
-            for labels, images in zip(
-                as_list(config.data.validation),
-                as_list(config.data.validation_pictures),
-                strict=True,
-            )
-        }
         self._resume()
 
     def run(self) -> Path:
@@ -316,7 +314,10 @@ class Trainer:
 
 
 #: Settings that do not change what is computed.
-_MAY_CHANGE = ("run", "device", "compile", "checkpoint_steps", "evaluate_epochs")
+_MAY_CHANGE = (
+    *("run", "device", "compile", "checkpoint_steps", "evaluate_epochs"),
+    *("data.workers", "data.cache", "data.dev", "data.validation", "data.validation_pictures"),
+)
 
 
 def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -> SynergyNet:
@@ -325,7 +326,7 @@ def _network(config: TrainConfig, model: MorphableModel, faces: LabelledFaces) -
         config.network, num_shape=model.num_shape, num_expression=model.num_expression
     )
     network = SynergyNet(settings, CONVENTION, model.name)
-    network.set_face_model(model, *faces.statistics(), faces.offset_px)
+    network.set_face_model(model, *faces.statistics(model), faces.offset_px)
     if config.initial:
         _start_from(network, config)
     for part in _parts(network, config.frozen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from facegeo.training.data.datasets import LabelledFaces, read_labelled
 from facegeo.training.data.variants import yaws_deg
 from facegeo.training.data.visibility import SEEN, UNKNOWN
 from facegeo.training.landmarks.measure import predict
+
+_log = logging.getLogger(__name__)
 
 #: Both eyes show their opening up to this yaw, degrees.
 _FRONTAL_DEG = 25.0
@@ -51,10 +55,26 @@ class ValidationSet:
     def open(
         cls, labels: str | Path, images: str | Path, offset_px: tuple[float, float]
     ) -> ValidationSet:
-        """Read labels and crops. Raises CorruptFileError if the labels have no manual points."""
+        """Read labels and crops of the faces that have manual points.
+
+        Raises
+        ------
+        CorruptFileError
+            If none has.
+        """
         faces = read_labelled(labels, images)
-        if faces.manual_points is None:
-            raise CorruptFileError(f"{labels}: expected manual points to validate with")
+        points = faces.manual_points
+        known = np.zeros(0, np.intp)
+        if points is not None:
+            known = np.flatnonzero(np.isfinite(points).all(axis=2).any(axis=1))
+        if len(known) == 0:
+            raise CorruptFileError(
+                f"data.validation: {labels}: expected manual points to validate with, as "
+                "`facegeo label aflw` and `points` write them with --validation"
+            )
+        if len(known) < len(faces):
+            _log.warning("%s: %d faces without points left out", labels, len(faces) - len(known))
+            faces = faces.some(known)
         return cls(faces, np.stack(list(decoded(faces.pictures, range(len(faces))))), offset_px)
 
     def measure(
@@ -100,3 +120,21 @@ class ValidationSet:
             inside = within_ellipse((points - placed)[is_set], outputs["covariance"][is_set])
             report["within_90"] = float(inside.mean())
         return report
+
+
+def open_validation(
+    labels: Sequence[str], images: Sequence[str], offset_px: tuple[float, float]
+) -> dict[str, ValidationSet]:
+    """Several sets, each by the name that its figures have in the record: ``validation/FILE``.
+
+    Files of one name are told apart by their folders.
+    """
+    names = [Path(path).with_suffix("") for path in labels]
+    stems = [name.name for name in names]
+    short = len(set(stems)) == len(stems)
+    return {
+        f"validation/{name.name if short else name.as_posix()}": ValidationSet.open(
+            path, crops, offset_px
+        )
+        for name, path, crops in zip(names, labels, images, strict=True)
+    }

@@ -9,6 +9,7 @@ import pytest
 from helpers.training_data import CONVENTION
 
 from facegeo.conventions import NUM_POSE
+from facegeo.errors import CorruptFileError
 from facegeo.images.collections import decoded
 from facegeo.training.data.augment import AugmentConfig
 from facegeo.training.data.bank import BankSource, open_bank
@@ -99,3 +100,12 @@ def test_backgrounds_are_squares_of_photos(tmp_path, faces, model):
     bank = open_bank(BankSource(faces, model, PLAIN, faces.pictures), tmp_path)
     assert bank.backgrounds.shape == (24 * 16, 120, 120, 3)
     assert bank.backgrounds.std() > 1
+
+
+def test_a_damaged_bank_says_what_to_remove(tmp_path, source):
+    open_bank(source, tmp_path)
+    (place,) = tmp_path.iterdir()
+    with (place / "crops.npy").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(CorruptFileError, match="remove this folder"):
+        open_bank(source, tmp_path)

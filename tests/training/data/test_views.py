@@ -110,6 +110,17 @@ def test_points_under_patches_and_beyond_borders_are_not_seen(model):
         assert np.percentile(np.concatenate(dots), 4) > 60
 
 
+def test_what_the_crop_does_not_show_no_view_of_it_does(model):
+    """Moved to the left by 40 pixels, half of a face is beyond its crop; recentring fills it."""
+    labels = labels_of(model, 6)
+    labels.landmarks[..., 0] -= 40
+    labels.visibility[:] = SEEN
+    config = AugmentConfig(flip=0.5, occlusion=0, recentre=1)
+    _, moved = views_of(labels, model, config)
+    beyond = (labels.landmarks[..., 0] < -0.5).sum()
+    assert beyond > 20 and (moved.visibility == COVERED).sum() >= beyond
+
+
 def test_what_was_not_known_is_known_once_it_is_covered(model):
     _, moved = views_of(labels_of(model, 20), model, AugmentConfig(occlusion=1))
     assert {COVERED, UNKNOWN} == set(np.unique(moved.visibility))

@@ -130,9 +130,33 @@ def test_a_run_leaves_config_commit_and_weights(tmp_path, faces):
         state = {key: archive[key] for key in archive.files}
     network = build_regressor(SYNERGY, find_convention("exact"), state)
     assert network.config == config.network
-    mean, std = faces.statistics()
+    mean, std = faces.statistics(generic_model())
     assert np.abs(network.param_mean.numpy() - mean).max() < 1e-4
     assert np.abs(network.param_std.numpy() - std).max() < 1e-4
+
+
+def test_a_coefficient_that_never_occurs_does_not_wreck_the_loss(tmp_path, faces):
+    """One that a flip alone brings, as jawLeft where all jaws go right."""
+    mirror = generic_model().mirror
+    pairs = np.flatnonzero(mirror.expression_index != np.arange(10))
+    column = (pairs[0] if len(pairs) else 0) + 52
+    params = faces.params.copy()
+    params[:, column] = 0
+    one_sided = dataclasses.replace(faces, params=params)
+    _, std = one_sided.statistics(generic_model())
+    assert std.min() > 1e-3 * std[12:].max()
+    train(config_of(tmp_path, epochs=1), one_sided)
+    assert losses_of(tmp_path)[0] < 1e3
+
+
+def test_what_changes_nothing_may_change(tmp_path, faces):
+    config = config_of(tmp_path, epochs=1)
+    train(config, faces)
+    more = dataclasses.replace(config.data, workers=1)
+    train(dataclasses.replace(config, data=more), faces)
+    other = dataclasses.replace(config.data, negatives=0.5)
+    with pytest.raises(InvalidInputError, match=r"data\.negatives"):
+        train(dataclasses.replace(config, data=other), faces)
 
 
 def test_another_configuration_does_not_continue_a_run(tmp_path, faces):

@@ -87,7 +87,7 @@ def test_the_covariance_learns_from_the_errors_and_does_not_move_the_points():
     present = torch.tensor([1.0, 0.0])
     total, terms = total_loss(result, torch.zeros(2, 62), truth, coarse, UNSEEN, present, config)
     # L = [[1, 0], [1, 1]]: r = (-3, -4) is 3 and 1 deviations away.
-    assert terms["covariance"].item() == pytest.approx(0.5 * (9 + 1))
+    assert terms["covariance"].item() == pytest.approx(3 * math.log(1 + (9 + 1) / 4))
     total.backward()
     assert factors.grad[0].abs().sum() > 0 and factors.grad[1].abs().sum() == 0
     assert landmarks.grad is None or landmarks.grad.abs().sum() == 0

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from facegeo.errors import CorruptFileError
+from facegeo.training.data.datasets import write_labels
 from facegeo.training.landmarks import validation
 from facegeo.training.landmarks.validation import ValidationSet
 
@@ -66,5 +67,24 @@ def test_labels_without_manual_points_are_refused(tmp_path, model):
     from helpers.training_data import write_faces
 
     write_faces(tmp_path / "faces", model, 2)
-    with pytest.raises(CorruptFileError, match="manual points"):
+    with pytest.raises(CorruptFileError, match=r"data\.validation.*manual points"):
         ValidationSet.open(tmp_path / "faces" / "labels.npz", tmp_path / "faces" / "crops", (0, 0))
+
+
+def test_faces_without_points_are_left_out_and_sets_told_apart(tmp_path, model, known):
+    for folder, missing in (("one", 6), ("two", 0), ("none", 16)):
+        points = known.manual_points.copy()
+        points[:missing] = np.nan
+        names = [f"face{i:02d}.png" for i in range(16)]
+        more = {"visibility": known.visibility, "manual_points": points}
+        where = tmp_path / folder / "labels.npz"
+        where.parent.mkdir()
+        write_labels(where, names, known.params, known.landmarks, model.name, **more)
+    crops = [str(known.pictures._images.folder)] * 2
+    paths = [str(tmp_path / folder / "labels.npz") for folder in ("one", "two")]
+    sets = validation.open_validation(paths, crops, (0.0, 0.0))
+    assert [len(one.crops) for one in sets.values()] == [10, 16]
+    assert [*sets] == [f"validation/{tmp_path.as_posix()}/{name}/labels" for name in ("one", "two")]
+    assert [*validation.open_validation(paths[:1], crops[:1], (0.0, 0.0))] == ["validation/labels"]
+    with pytest.raises(CorruptFileError, match="manual points"):
+        ValidationSet.open(tmp_path / "none" / "labels.npz", crops[0], (0, 0))
