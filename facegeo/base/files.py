@@ -31,20 +31,16 @@ def replacing(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
         If the system refuses: full disk, no permission, a folder in the way.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = _beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.open("xb").close()
-        yield temporary
-        if durable:
-            _publish(temporary, path)
-        else:
-            temporary.replace(path)
-    except FacegeoError:
-        raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{path}: cannot be written ({reason}); nothing was changed") from error
+        with _refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.open("xb").close()
+            yield temporary
+            if durable:
+                _publish(temporary, path)
+            else:
+                temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -63,20 +59,16 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         If the system refuses.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = _beside(path)
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-    except FacegeoError:
-        raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{path}: cannot be written ({reason}); nothing was changed") from error
+        with _refusals(path):
+            temporary.mkdir(parents=True)
+            yield temporary
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -90,6 +82,23 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def sha256(data: bytes) -> str:
     """The SHA-256 of some bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _beside(path: Path) -> Path:
+    """A name in the same folder that nobody has: a rename from there is whole or not at all."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """The system's errors as OutputError about ``path``; facegeo's own pass."""
+    try:
+        yield
+    except FacegeoError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: cannot be written ({reason}); nothing was changed") from error
 
 
 def _publish(temporary: Path, path: Path) -> None:
